@@ -1,0 +1,35 @@
+# Every target sets up .venv by itself, from constraints.txt, and again when the pins change.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint bench miniature clean
+.DEFAULT_GOAL := demo
+
+demo: $(READY)
+	$(BIN)/expunge demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+miniature: $(READY)
+	$(BIN)/python -m miniature
+
+clean:
+	rm -rf .venv build dist runs .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,miniature]"
+	touch $@

@@ -1,0 +1,31 @@
+"""The headline figures: church with three seeds, dog, and the style outline.
+
+python -m benchmarks.headline --out runs/bench
+"""
+
+import sys
+
+import tyro
+
+from benchmarks.common import Case, Options, run_case, write_table
+from erase.config import Erase
+from erase.options import SalUnConfig
+
+CASES = (("church", 0), ("church", 1), ("church", 2), ("dog", 0), ("outline", 0))
+
+
+def main(options: Options) -> None:
+    """Erase each and write headline.json and headline.md."""
+    groups: dict[str, list[Case]] = {}
+    table = ""
+    for concept, seed in CASES:
+        command = Erase(concepts=(concept,), salun=SalUnConfig(seed=seed))
+        # Seed 0 has the folder of the other benchmarks' same run.
+        name = f"{concept} seed {seed}" if seed else concept
+        groups.setdefault(concept, []).append(run_case(name, command, options))
+        table = write_table(options, "headline", groups, "Default settings")
+    sys.stdout.write(table)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

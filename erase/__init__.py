@@ -1,0 +1,34 @@
+"""Turns (checkpoint, concept) into erased weights.
+
+The names below load their modules when first used, so that importing `erase` imports no torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "DataConfig": "erase.config",
+    "Demo": "erase.config",
+    "Erase": "erase.config",
+    "EvaluateConcept": "erase.config",
+    "Mask": "erase.config",
+    "ModelArgs": "erase.config",
+    "SalUnConfig": "erase.config",
+    "SaliencyConfig": "erase.config",
+    "SaliencyMask": "erase.saliency",
+    "StableDiffusion": "erase.checkpoint",
+    "UsageError": "prompts.errors",
+    "load_checkpoint": "erase.checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'erase' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,140 @@
+"""The only loader of models: a Stable Diffusion from a folder, a run, the hub or the package."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import schedulers
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+from erase.source import MINIATURE, ModelSource, judge_folder, locate, variant_of, vocabulary
+from prompts.errors import UsageError
+
+__all__ = [
+    "MINIATURE",
+    "SAMPLERS",
+    "ModelSource",
+    "StableDiffusion",
+    "build_sampler",
+    "judge_folder",
+    "load_checkpoint",
+    "locate",
+    "resolve_device",
+    "resolve_dtype",
+    "vocabulary",
+]
+
+SAMPLERS = {
+    "ddim": "DDIMScheduler",
+    "pndm": "PNDMScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+}
+_DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
+
+
+@dataclass(frozen=True)
+class StableDiffusion:
+    """The five parts of a Stable Diffusion 1.x/2.x model, and where they came from."""
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler: Any
+    source: ModelSource
+
+    def pipeline(self, sampler: str) -> StableDiffusionPipeline:
+        """A diffusers pipeline over the same weights, with this sampler and no safety checker."""
+        pipeline = StableDiffusionPipeline(
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            unet=self.unet,
+            scheduler=build_sampler(sampler, self.scheduler.config),
+            safety_checker=None,  # pyright: ignore[reportArgumentType]
+            feature_extractor=None,  # pyright: ignore[reportArgumentType]
+            requires_safety_checker=False,
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+
+def build_sampler(name: str, config: Any) -> Any:
+    """The scheduler called `name` (a key of `SAMPLERS`) on the noise schedule of `config`."""
+    if name not in SAMPLERS:
+        raise UsageError(f"--sampler {name}: unknown; choose one of {', '.join(SAMPLERS)}")
+    # Latents are not bounded by 1: clipping them, a default of some schedulers, ruins the picture.
+    # The rest is Stable Diffusion's own, which a config of another scheduler does not carry.
+    config = {"set_alpha_to_one": False, "skip_prk_steps": True, **config}
+    config |= {"clip_sample": False, "steps_offset": 1}
+    return getattr(schedulers, SAMPLERS[name]).from_config(config)
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is a CUDA device where there is one, then Apple's, then the CPU."""
+    if device != "auto":
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:
+            raise UsageError(f"--device {device}: not usable here; try --device cpu") from error
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """The torch type of a `--dtype`; `auto` is float32 on a CPU and bfloat16 on a GPU."""
+    if dtype == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if dtype not in _DTYPES:
+        raise UsageError(f"--dtype {dtype}: unknown; choose one of auto, {', '.join(_DTYPES)}")
+    return _DTYPES[dtype]
+
+
+def load_checkpoint(
+    model: str | ModelSource,
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> StableDiffusion:
+    """Load a model in eval mode; `model` is as in `locate`, or what `locate` returned."""
+    if isinstance(model, ModelSource):
+        source = model
+    else:
+        source = locate(model, revision=revision, variant=variant)
+    place = resolve_device(device)
+    options: dict[str, Any] = {"torch_dtype": resolve_dtype(dtype, place)}
+    # Its bar counts tensors, of a text encoder that is there at once.
+    transformers_logging.disable_progress_bar()
+
+    def load(kind: Any, component: str) -> Any:
+        own = source.unet if component == "unet" else None
+        folder = own or source.folder / component
+        variant = None if own else variant_of(folder, source.variant)
+        return kind.from_pretrained(folder, variant=variant, **options).eval().to(place)
+
+    tokenizer = CLIPTokenizer.from_pretrained(source.folder / "tokenizer")
+    return StableDiffusion(
+        unet=load(UNet2DConditionModel, "unet"),
+        vae=load(AutoencoderKL, "vae"),
+        text_encoder=load(CLIPTextModel, "text_encoder"),
+        tokenizer=tokenizer,
+        scheduler=_load_scheduler(source.folder / "scheduler"),
+        source=source,
+    )
+
+
+def _load_scheduler(folder: Path) -> Any:
+    name = json.loads((folder / "scheduler_config.json").read_text(encoding="utf-8"))["_class_name"]
+    return getattr(schedulers, name).from_pretrained(folder)

@@ -1,0 +1,29 @@
+"""Checks of flags, each refusing with one line that names the flag."""
+
+from prompts.errors import UsageError
+
+
+def require(ok: bool, message: str) -> None:
+    """Refuse with a message unless all is well."""
+    if not ok:
+        raise UsageError(message)
+
+
+def at_least(flag: str, value: float | None, low: float) -> None:
+    """Refuse a given value below a bound."""
+    require(value is None or value >= low, f"{flag} must be at least {low:g}, not {value}")
+
+
+def positive(flag: str, value: float | None) -> None:
+    """Refuse a given value that is not above 0 and finite."""
+    require(value is None or 0 < value < float("inf"), f"{flag} must be above 0, not {value}")
+
+
+def apart(first: str, a: object, second: str, b: object) -> None:
+    """Refuse two flags given together."""
+    require(a is None or b is None, f"{first} and {second} exclude each other; give one of them")
+
+
+def require_seed(seed: int) -> None:
+    """Refuse a seed that torch cannot take."""
+    require(0 <= seed < 2**63, f"--seed must be from 0 to 2**63 - 1, not {seed}")

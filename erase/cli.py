@@ -1,0 +1,166 @@
+"""The command line: finds the command, parses its flags, runs it, turns errors to exit codes."""
+
+import contextlib
+import difflib
+import io
+import logging
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from typing import Any
+
+from prompts.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the table below."""
+
+    summary: str
+    """What `expunge --help` says of it."""
+    settings: str
+    """Name of its dataclass in erase.config."""
+    run: str
+    """`module:function` that takes the settings and does the work."""
+
+
+COMMANDS: dict[tuple[str, ...], Command] = {
+    ("erase",): Command(
+        "erase concepts from a model, write a run folder", "Erase", "erase.commands.erase:run"
+    ),
+    ("mask",): Command(
+        "build the saliency mask alone, show where it lies", "Mask", "erase.commands.mask:run"
+    ),
+    ("evaluate", "concept"): Command(
+        "does the model still draw it, and what else changed?",
+        "EvaluateConcept",
+        "erase.commands.evaluate:run_concept",
+    ),
+    ("demo",): Command(
+        "erase church from the shipped miniature, in minutes", "Demo", "erase.commands.demo:run"
+    ),
+}
+HELP = ("-h", "--help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 2 bad input, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _dispatch(words)
+    except UsageError as error:
+        print(f"expunge: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("expunge: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
+    """Parse a command's flags into its dataclass of erase.config.
+
+    Raises UsageError for bad flags, and SystemExit(0) once `--help` is printed.
+    """
+    import tyro
+
+    settings = getattr(import_module("erase.config"), COMMANDS[name].settings)
+    prog = " ".join(("expunge", *name))
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(settings, prog=prog, args=words, config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as exit_:
+        if not exit_.code:
+            raise
+        # Our own checks already speak one clear line; tyro wraps them in a box.
+        cause = exit_.__context__
+        while cause is not None:
+            if isinstance(cause, UsageError):
+                raise cause from None
+            cause = cause.__context__
+        raise UsageError(f"{_first_sentence(complaint.getvalue())} (see {prog} --help)") from None
+
+
+def _dispatch(words: Sequence[str]) -> None:
+    if not words or words[0] in HELP:
+        print(_overview(list(COMMANDS)))
+        return
+    if words[0] == "--version":
+        print(f"expunge {metadata.version('expunge')}")
+        return
+    name = _find_command(words)
+    if name is None:
+        print(_overview([n for n in COMMANDS if n[0] == words[0]]))
+        return
+    try:
+        settings = parse(name, words[len(name) :])
+    except SystemExit:
+        return
+    _set_up_logging()
+    module, function = COMMANDS[name].run.split(":")
+    getattr(import_module(module), function)(settings)
+
+
+def _find_command(words: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the command that the words start with, or None if help on a group is asked for."""
+    for name in COMMANDS:
+        if tuple(words[: len(name)]) == name:
+            return name
+    depth = 1 if any(name[0] == words[0] for name in COMMANDS) else 0
+    choices = sorted({n[depth] for n in COMMANDS if n[:depth] == tuple(words[:depth])})
+    before = " ".join(("expunge", *words[:depth]))
+    if len(words) <= depth:
+        raise UsageError(f"{before}: what? one of {', '.join(choices)}")
+    if words[depth] in HELP:
+        return None
+    near = difflib.get_close_matches(words[depth], choices, 1)
+    hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(choices)}"
+    raise UsageError(f"{before}: no command {words[depth]!r}; {hint}")
+
+
+def _overview(names: Sequence[tuple[str, ...]]) -> str:
+    """Return the help on all the commands, or on a group of them."""
+    rows = [f"  expunge {' '.join(name):<18}{COMMANDS[name].summary}" for name in names]
+    return "\n".join(
+        [
+            "usage: expunge COMMAND ...",
+            "",
+            "Erase a concept from a Stable Diffusion model, and measure what became of it.",
+            "",
+            *rows,
+            "",
+            "expunge COMMAND --help lists a command's flags; expunge --version tells the version.",
+            "Try: expunge demo",
+        ]
+    )
+
+
+def _first_sentence(box: str) -> str:
+    """Return what an error box of tyro says first, in one line, with the nearest flag.
+
+    The box has a title, then sections apart by rules; it is drawn in Unicode or in ASCII.
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [re.sub(r"^[│|]|[│|]$", "", line).strip() for line in plain.splitlines()[1:]]
+    text = re.sub(r"^[─-]{5,}$", "\f", "\n".join(lines), flags=re.MULTILINE)
+    sections = [section.strip() for section in text.split("\f") if section.strip()] or [plain]
+    first = " ".join(sections[0].split("\n\n")[0].split())
+    value = re.match(r"Error parsing (\S+): .* from \[(.*)\]", first)
+    if value:
+        first = f"{value[1]} cannot be {value[2]}"
+    first = re.sub(r"^Missing from .*?: (\S+).*", r"\1 is missing", first)
+    first = re.sub(r"^Error parsing (\S+): ", r"\1: ", first)
+    near = re.findall(r"^--[\w-]+", "\n".join(sections[1:]), re.MULTILINE)
+    if first.startswith("Unrecognized") and near:
+        first += f"; did you mean {near[0]}?"
+    return first.rstrip(".")
+
+
+def _set_up_logging() -> None:
+    """Send our own log lines to stderr; of other packages only warnings."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    for package in ("erase", "eval", "prompts"):
+        logging.getLogger(package).setLevel(logging.INFO)

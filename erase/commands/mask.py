@@ -1,0 +1,82 @@
+"""`expunge mask`: the saliency mask alone, where it lies, and a picture of that."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from erase import prepare, provenance
+from erase.checkpoint import load_checkpoint
+from erase.config import Mask
+from erase.diffusion import NoiseSchedule, trainable_parameters
+from erase.mask_chart import Share, draw_mask, summarise
+from erase.run import inspect_folder, prepare_folder, read_run, write_run
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Mask) -> dict[str, Any]:
+    """Build a mask, print its shares, or one JSON object if `config.json`; returns the record."""
+    record = build(config)
+    print(json.dumps(record) if config.json else _table(record))
+    return record
+
+
+def build(config: Mask) -> dict[str, Any]:
+    """Build a mask into a folder; returns the content of its run.json and the folder (`out`).
+
+    Bad input is a UsageError, raised before anything is written.
+    """
+    settled = config.resolve()
+    settings = settled.saliency
+    plan = prepare.make_plan("mask", settled, settings)
+    state = inspect_folder(plan.out, plan.identity, overwrite=settled.overwrite)
+    if state == "finished":
+        log.info("%s: this very mask is there; --overwrite builds it again", plan.out)
+        return {"out": str(plan.out), **read_run(plan.out)}
+    clock = provenance.Timings()
+    sd = load_checkpoint(plan.source, device=settled.model.device, dtype="float32")
+    NoiseSchedule.of(sd.scheduler)
+    parameters = trainable_parameters(sd.unet, settings.train_method or "full")
+    prepare_folder(plan.out, fresh=state == "new")
+    write_run(plan.out, {**plan.identity, "finished": None})
+    clock.lap("load")
+    forget = prepare.build_forget_set(sd, plan, "random", settings.seed)
+    clock.lap("sets")
+    mask = prepare.build_mask(sd, parameters, forget, plan, settings, "saliency")
+    mask.save(plan.out / "mask.safetensors")
+    draw_mask(mask, plan.out / "mask.png")
+    clock.lap("mask")
+    blocks, kinds = summarise(mask)
+    record = {
+        **plan.identity,
+        "mask": {"kept": mask.kept, "total": mask.total, **mask.metadata},
+        "blocks": _rows(blocks),
+        "kinds": _rows(kinds),
+        "versions": provenance.versions(),
+        "seconds": clock.seconds,
+        "peak_memory_mb": provenance.peak_memory_mb(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_run(plan.out, record)
+    return {"out": str(plan.out), **record}
+
+
+def _rows(shares: Sequence[Share]) -> list[dict[str, Any]]:
+    return [{**vars(share), "percent": round(share.percent, 2)} for share in shares]
+
+
+def _table(record: dict[str, Any]) -> str:
+    mask = record["mask"]
+    lines = [f"{mask['concept']}: {mask['kept']:,} of {mask['total']:,} weights may change", ""]
+    for title in ("blocks", "kinds"):
+        lines += [
+            f"{row['part']:>20}  {row['percent']:5.1f} % of {row['total']:>12,}"
+            for row in record[title]
+        ]
+        lines.append("")
+    lines += [f"mask     {record['out']}/mask.safetensors", f"picture  {record['out']}/mask.png"]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Ways to write erased weights: one format, one file."""

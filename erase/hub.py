@@ -1,0 +1,60 @@
+"""The only door to a model hub: every download of the package goes through this file."""
+
+from __future__ import annotations
+
+import json
+import re
+from difflib import get_close_matches
+from pathlib import Path
+
+from prompts.errors import UsageError
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def looks_like_hub_id(model: str) -> bool:
+    """Whether `model` has the form `owner/name` of a model hub."""
+    return _HUB_ID.fullmatch(model) is not None
+
+
+def unknown_model(model: str) -> UsageError:
+    """The error for a model that is neither shipped, nor a folder, nor a hub id."""
+    folders = [path.parent.name for path in Path().glob("*/model_index.json")]
+    runs = [str(path.parent) for path in Path().glob("runs/*/run.json")]
+    near = get_close_matches(model, ["miniature", *folders, *runs], n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "the shipped model is `miniature`"
+    return UsageError(
+        f"--model {model}: no such model folder, run folder or hub id (owner/name); {hint}"
+    )
+
+
+def fetch_index(model: str, revision: str | None) -> dict[str, object]:
+    """The `model_index.json` of a hub pipeline: it tells the family before any weights come."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = hf_hub_download(model, "model_index.json", revision=revision)
+    except (OSError, ValueError) as error:
+        raise _unreachable(model, revision, error) from error
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def fetch_pipeline(model: str, revision: str | None, variant: str | None) -> tuple[Path, str]:
+    """Download a diffusers pipeline, or find it in the hub's cache: (folder, exact revision)."""
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+    try:
+        folder = DiffusionPipeline.download(
+            model, revision=revision, variant=variant, safety_checker=None, feature_extractor=None
+        )
+    except (OSError, ValueError) as error:
+        raise _unreachable(model, revision, error) from error
+    return Path(folder), Path(folder).name
+
+
+def _unreachable(model: str, revision: str | None, error: Exception) -> UsageError:
+    at = f" at revision {revision}" if revision else ""
+    return UsageError(
+        f"--model {model}: the hub gave no such pipeline{at} ({type(error).__name__}); check the "
+        "name, the network and the access rights, or give a local diffusers folder, or `miniature`"
+    )

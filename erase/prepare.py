@@ -1,0 +1,234 @@
+"""What `erase` and `mask` do alike before they differ: concept, folder, sets and mask."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from erase.checkpoint import (
+    MINIATURE,
+    ModelSource,
+    StableDiffusion,
+    locate,
+    resolve_device,
+    resolve_dtype,
+    vocabulary,
+)
+from erase.config import Erase, Mask
+from erase.datasets import (
+    Drawing,
+    ForgetSet,
+    RetainSet,
+    add_relabels,
+    draw_set,
+    read_set,
+)
+from erase.images import hash_captions, read_captions
+from erase.methods.salun import forget_saliency
+from erase.options import DataConfig, SaliencyConfig
+from erase.saliency import SaliencyMask, full_mask, random_mask, top_k_mask
+from erase.source import sha256_file
+from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
+from prompts.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, decided but not begun: nothing has been written yet."""
+
+    concept: ConceptSpec
+    source: ModelSource
+    drawing: Drawing
+    dtype: torch.dtype
+    data: DataConfig
+    captions: dict[str, dict[Path, str]]
+    """The images that the user gave, by role (`forget`, `retain`)."""
+    identity: dict[str, Any]
+    """What makes two runs the same; the beginning of run.json."""
+    out: Path
+    cache: Path
+
+
+def make_plan(command: str, config: Erase | Mask, settings: SaliencyConfig) -> Plan:
+    """Check everything that can be checked without loading weights; bad input is a UsageError.
+
+    `config` must be resolved; `settings` is its saliency or SalUn part.
+    """
+    data, model = config.data, config.model
+    dtype = resolve_dtype(model.dtype, resolve_device(model.device))
+    if dtype == torch.float16:
+        raise UsageError("--dtype float16: gradients underflow; use bfloat16 or float32")
+    source = locate(model.model, revision=model.revision, variant=model.variant)
+    words = vocabulary(source)
+    concept = _with_prompt_files(combine([load_concept(c, words) for c in config.concepts]), data)
+    given = {"forget": data.forget_data, "retain": data.retain_data}
+    captions = {r: read_captions(folder, f"--{r}-data") for r, folder in given.items() if folder}
+    drawing = _drawing(source, data, settings.batch_size or 1, dtype)
+    identity = {
+        "command": command,
+        "concepts": [str(Path(c).resolve()) if c.endswith(".toml") else c for c in config.concepts],
+        "concept": {"name": concept.name, "kind": concept.kind, "source": concept.source},
+        "config": _record_config(config, settings, drawing, dtype),
+        "inputs": {
+            "prompts": _hash_json(asdict(concept)),
+            **{f"{role}_data": hash_captions(images) for role, images in captions.items()},
+        },
+        "base": {
+            "id": source.id,
+            "revision": source.revision,
+            "variant": source.variant,
+            "digest": source.digest,
+            "files": source.files,
+        },
+    }
+    mask_file = getattr(settings, "mask", None)
+    if mask_file is not None:
+        if not mask_file.is_file():
+            raise UsageError(f"--mask {mask_file}: no such file; make one with `expunge mask`")
+        identity["inputs"]["mask"] = sha256_file(mask_file)
+    prefix = "" if command == "erase" else f"{command}-"
+    out = config.out or _default_out(prefix, concept.name, identity)
+    return Plan(
+        concept, source, drawing, dtype, data, captions, identity, out, data.cache or out / "cache"
+    )
+
+
+def build_forget_set(sd: StableDiffusion, plan: Plan, relabel: str, seed: int) -> ForgetSet:
+    """Images of the concept; `relabel` is `random`, `fixed`, or a prompt."""
+    images = _build_set(sd, plan, "forget", plan.concept.forget_prompts, seed)
+    if relabel == "random":
+        return add_relabels(sd, images, plan.concept.relabel_candidates)
+    prompt = plan.concept.fixed_relabel_prompt if relabel == "fixed" else relabel
+    if prompt is None:
+        raise UsageError(
+            f"--relabel fixed: {plan.concept.name!r} has none; give a prompt in quotes"
+        )
+    return add_relabels(sd, images, lambda _: (prompt,))
+
+
+def build_retain_set(sd: StableDiffusion, plan: Plan, seed: int) -> RetainSet:
+    """Images of everything else."""
+    return _build_set(sd, plan, "retain", plan.concept.retain_prompts, seed)
+
+
+def build_mask(
+    sd: StableDiffusion,
+    parameters: Mapping[str, nn.Parameter],
+    forget: ForgetSet,
+    plan: Plan,
+    settings: SaliencyConfig,
+    kind: str,
+) -> SaliencyMask:
+    """A mask of `kind` saliency, random or none (all weights), with its story in the metadata."""
+    density = 1.0 if kind == "none" else settings.density or 1.0
+    metadata = {
+        "kind": kind,
+        "concept": plan.concept.name,
+        "density": repr(density),
+        "loss": f"guided epsilon MSE, guidance {settings.saliency_guidance}",
+        "seed": str(settings.seed),
+        "base": plan.source.digest,
+        "train_method": settings.train_method or "full",
+    }
+    if kind == "none":
+        return full_mask(parameters, metadata)
+    if kind == "random":
+        return random_mask(parameters, density, settings.seed, metadata)
+    with tqdm(total=len(forget), desc="saliency", unit="img") as bar:
+        saliency = forget_saliency(
+            sd,
+            parameters,
+            forget,
+            guidance=settings.saliency_guidance or 0.0,
+            batch_size=settings.batch_size or 1,
+            seed=settings.seed,
+            progress=bar.update,
+        )
+    return top_k_mask(saliency, density, metadata)
+
+
+def _with_prompt_files(concept: ConceptSpec, data: DataConfig) -> ConceptSpec:
+    if data.forget_prompts is not None:
+        forget = read_prompts(data.forget_prompts, "--forget-prompts")
+        concept = replace(concept, forget_prompts=forget)
+    if data.retain_prompts is not None:
+        retain = concept.without_named(read_prompts(data.retain_prompts, "--retain-prompts"))
+        if not retain:
+            raise UsageError(
+                f"--retain-prompts {data.retain_prompts}: every prompt names the concept"
+            )
+        concept = replace(concept, retain_prompts=retain)
+    return concept
+
+
+def _drawing(source: ModelSource, data: DataConfig, batch_size: int, dtype: torch.dtype) -> Drawing:
+    small = source.folder == MINIATURE
+    guidance = data.guidance_scale
+    return Drawing(
+        sampler=data.sampler,
+        steps=data.inference_steps or (25 if small else 50),
+        guidance_scale=(5.0 if small else 7.5) if guidance is None else guidance,
+        batch_size=batch_size,
+        dtype=dtype,
+    )
+
+
+def _record_config(
+    config: Erase | Mask, settings: SaliencyConfig, drawing: Drawing, dtype: torch.dtype
+) -> dict[str, Any]:
+    record = {**asdict(settings), **asdict(config.data)}
+    record |= {"guidance_scale": drawing.guidance_scale, "inference_steps": drawing.steps}
+    record |= {"device": resolve_device(config.model.device).type, "dtype": str(dtype)[6:]}
+    del record["cache"]
+    return {k: str(v) if isinstance(v, Path) else v for k, v in record.items()}
+
+
+def _hash_json(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _default_out(prefix: str, name: str, identity: Mapping[str, Any]) -> Path:
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "concept"
+    return Path("runs") / f"{prefix}{slug}-{_hash_json(identity)[:8]}"
+
+
+def _build_set(
+    sd: StableDiffusion, plan: Plan, role: str, prompts: tuple[str, ...], seed: int
+) -> RetainSet:
+    captions = plan.captions.get(role)
+    count = plan.data.forget_images if role == "forget" else plan.data.retain_images
+    assert count is not None
+    count = len(captions) if captions else count
+    with tqdm(total=count, desc=f"{role} set", unit="img") as bar:
+        if captions:
+            images = read_set(
+                sd,
+                captions,
+                flag=f"--{role}-data",
+                role=role,
+                cache=plan.cache,
+                batch_size=plan.drawing.batch_size,
+                progress=bar.update,
+            )
+        else:
+            images = draw_set(
+                sd,
+                prompts,
+                count,
+                seed=seed,
+                role=role,
+                drawing=plan.drawing,
+                cache=plan.cache,
+                progress=bar.update,
+            )
+        bar.update(count - bar.n)
+    return images

@@ -1,0 +1,193 @@
+"""Weight saliency: accumulate gradients on the forget set, then freeze a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from erase.tensor_file import write_tensors
+from prompts.errors import UsageError
+
+Batch = TypeVar("Batch")
+_CHUNK = 1 << 24
+_BIT = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
+
+
+def accumulate_saliency(
+    parameters: Mapping[str, nn.Parameter],
+    batches: Iterable[Batch],
+    loss: Callable[[Batch], Tensor],
+) -> dict[str, Tensor]:
+    """|sum over the batches of the loss's gradient|, a float32 CPU tensor a parameter.
+
+    The absolute value is of the *sum*: gradients that cancel over the forget set do not count.
+    `loss` maps a batch to a scalar, and it decides how the model is run. Works for any module.
+    """
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+        parameter.grad = None
+    for batch in batches:
+        loss(batch).backward()
+    saliency = {}
+    for name, parameter in parameters.items():
+        gradient = parameter.grad
+        parameter.grad = None
+        gradient = torch.zeros_like(parameter) if gradient is None else gradient
+        saliency[name] = gradient.detach().abs().float().cpu().contiguous()
+        if not saliency[name].isfinite().all():
+            raise UsageError(f"the saliency of {name} is not finite; try --dtype float32")
+    return saliency
+
+
+@dataclass(frozen=True)
+class SaliencyMask:
+    """Which weights may be updated: one bit a weight, under each parameter's name."""
+
+    packed: Mapping[str, Tensor]
+    shapes: Mapping[str, tuple[int, ...]]
+    metadata: Mapping[str, str]
+    """What the mask was made from: density, loss, seed, base digest, train_method …"""
+
+    def bits(self, name: str) -> Tensor:
+        """The bool tensor of one parameter, in its shape."""
+        shape = torch.Size(self.shapes[name])
+        flat = self.packed[name].unsqueeze(1).bitwise_and(_BIT).bool().flatten()
+        return flat[: shape.numel()].view(shape)
+
+    def unpacked(self) -> dict[str, Tensor]:
+        """All bool tensors by name."""
+        return {name: self.bits(name) for name in self.shapes}
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Selected and total weights by parameter name."""
+        return {
+            name: (int(self.bits(name).sum()), torch.Size(shape).numel())
+            for name, shape in self.shapes.items()
+        }
+
+    @property
+    def kept(self) -> int:
+        """How many weights are selected."""
+        return sum(kept for kept, _ in self.counts().values())
+
+    @property
+    def total(self) -> int:
+        """How many weights the mask is about."""
+        return sum(torch.Size(shape).numel() for shape in self.shapes.values())
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file: 1 bit a weight, shapes and metadata in its header."""
+        shapes = {f"shape:{name}": ",".join(map(str, s)) for name, s in self.shapes.items()}
+        write_tensors(path, self.packed, {**shapes, **self.metadata})
+
+    @staticmethod
+    def load(path: Path) -> SaliencyMask:
+        """Read what `save` wrote; anything else is a UsageError."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise UsageError(f"--mask {path}: not a readable mask ({error})") from error
+        shapes = {}
+        for name, tensor in packed.items():
+            text = header.get(f"shape:{name}")
+            if text is None or tensor.dtype != torch.uint8:
+                raise UsageError(f"--mask {path}: not a mask file; make one with `expunge mask`")
+            shapes[name] = tuple(int(n) for n in text.split(",")) if text else ()
+        rest = {key: value for key, value in header.items() if not key.startswith("shape:")}
+        return SaliencyMask(packed, shapes, rest)
+
+    def require(self, path: Path, digest: str, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Refuse, as a UsageError, a mask of another base model or of other parameters."""
+        if self.metadata.get("base") != digest:
+            raise UsageError(
+                f"--mask {path}: made for another model (digest "
+                f"{self.metadata.get('base', '')[:12]}, not {digest[:12]}); "
+                "make a new one with `expunge mask`"
+            )
+        if dict(self.shapes) != {name: tuple(p.shape) for name, p in parameters.items()}:
+            raise UsageError(
+                f"--mask {path}: its parameters are not those of this UNet; "
+                "make a new one with `expunge mask`"
+            )
+
+
+def freeze_mask(bits: Mapping[str, Tensor], metadata: Mapping[str, str]) -> SaliencyMask:
+    """Pack bool tensors into a mask."""
+    packed = {name: _pack(tensor.flatten()) for name, tensor in bits.items()}
+    return SaliencyMask(packed, {name: tuple(b.shape) for name, b in bits.items()}, dict(metadata))
+
+
+def top_k_mask(
+    saliency: Mapping[str, Tensor], density: float, metadata: Mapping[str, str]
+) -> SaliencyMask:
+    """Select the round(density * N) most salient of all N weights together.
+
+    The ranking is global, over all parameters at once; of equal saliencies the first in position
+    (by the parameters' order, then by index) are taken, so the count is exact and masks nest.
+    """
+    flat = {name: tensor.flatten() for name, tensor in saliency.items()}
+    kept = round(density * sum(tensor.numel() for tensor in flat.values()))
+    if kept == 0:
+        raise UsageError(f"--density {density}: selects none of the weights; raise it")
+    threshold, ties = _kth_largest(list(flat.values()), kept)
+    bits = {}
+    for name, tensor in flat.items():
+        chosen = tensor > threshold
+        equal = (tensor == threshold).nonzero().flatten()[:ties]
+        chosen[equal] = True
+        ties -= len(equal)
+        bits[name] = chosen.view(saliency[name].shape)
+    return freeze_mask(bits, metadata)
+
+
+def random_mask(
+    parameters: Mapping[str, nn.Parameter], density: float, seed: int, metadata: Mapping[str, str]
+) -> SaliencyMask:
+    """As many weights as `top_k_mask` takes, drawn at random: the control of SalUn's mask."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = {name: torch.rand(p.shape, generator=generator) for name, p in parameters.items()}
+    return top_k_mask(noise, density, metadata)
+
+
+def full_mask(parameters: Mapping[str, nn.Parameter], metadata: Mapping[str, str]) -> SaliencyMask:
+    """Every weight: plain fine-tuning."""
+    bits = {name: torch.ones(p.shape, dtype=torch.bool) for name, p in parameters.items()}
+    return freeze_mask(bits, metadata)
+
+
+def _kth_largest(tensors: list[Tensor], k: int) -> tuple[float, int]:
+    """The k-th largest of many non-negative float32 values, and how many equal to it are in the k.
+
+    A radix selection in two passes: such floats order as their bit patterns do, so a histogram of
+    the upper 16 bits finds the bucket, and one of the lower 16 bits the value. No sort, no copy.
+    """
+    chunks = [chunk for tensor in tensors for chunk in tensor.view(torch.int32).split(_CHUNK)]
+    upper, left = _bucket_from_top((chunk >> 16 for chunk in chunks), k)
+    inside = (chunk[chunk >> 16 == upper] & 0xFFFF for chunk in chunks)
+    lower, left = _bucket_from_top(inside, left)
+    bits = torch.tensor(upper << 16 | lower, dtype=torch.int32)
+    return float(bits.view(torch.float32)), left
+
+
+def _bucket_from_top(keys: Iterable[Tensor], k: int) -> tuple[int, int]:
+    """The 16-bit key of the k-th largest, and its rank (from 1) among those with that key."""
+    histogram = torch.zeros(1 << 16, dtype=torch.int64)
+    for key in keys:
+        histogram += torch.bincount(key, minlength=1 << 16)
+    at_or_above = histogram.flip(0).cumsum(0)
+    place = int(torch.searchsorted(at_or_above, k))
+    above = int(at_or_above[place - 1]) if place else 0
+    return (1 << 16) - 1 - place, k - above
+
+
+def _pack(bits: Tensor) -> Tensor:
+    padded = nn.functional.pad(bits.to(torch.uint8), (0, -bits.numel() % 8))
+    return (padded.view(-1, 8) * _BIT).sum(1, dtype=torch.uint8)

@@ -1,0 +1,170 @@
+"""Where a model is, what it is made of, and whether it is of a family that can be erased from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from erase import hub, run
+from prompts.concept import Vocabulary
+from prompts.errors import UsageError
+
+MINIATURE = Path(__file__).parent / "miniature"
+_COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_FAMILY = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model came from: `files` maps each file that defines it to its sha256."""
+
+    id: str
+    revision: str | None
+    files: dict[str, str]
+    folder: Path
+    variant: str | None = None
+    unet: Path | None = None
+    """The `unet/` folder of a run, when it takes the place of the base model's own."""
+
+    @property
+    def digest(self) -> str:
+        """One sha256 over the names and hashes of all files: equal digests mean equal models."""
+        lines = "".join(f"{name} {self.files[name]}\n" for name in sorted(self.files))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def locate(model: str, *, revision: str | None = None, variant: str | None = None) -> ModelSource:
+    """Find a model and hash its files without loading it; downloads it if `model` is a hub id.
+
+    `model` is `miniature`, a diffusers folder, a run folder, or a hub id; anything else, and any
+    model that is not a text-to-image Stable Diffusion 1.x/2.x, is a UsageError.
+    """
+    path = Path(model)
+    if model != "miniature" and run.is_run(path):
+        return _locate_run(path, variant)
+    if model == "miniature":
+        folder, revision = MINIATURE, None
+    elif path.is_dir():
+        folder, revision = path.resolve(), None
+    elif path.suffix in (".safetensors", ".ckpt"):
+        raise _single_file(path)
+    elif hub.looks_like_hub_id(model):
+        _check_family(model, hub.fetch_index(model, revision))
+        folder, revision = hub.fetch_pipeline(model, revision, variant)
+    else:
+        raise hub.unknown_model(model)
+    _check_folder(model, folder)
+    name = str(folder) if path.is_dir() and model != "miniature" else model
+    return ModelSource(name, revision, _hash_files(folder, variant), folder, variant)
+
+
+def judge_folder(source: ModelSource, kind: str) -> Path | None:
+    """The folder of the model's own judge of `kind` (`object` or `style`), if it ships one."""
+    folder = source.folder / "judge" / kind
+    return folder if (folder / "config.json").is_file() else None
+
+
+def vocabulary(source: ModelSource) -> Vocabulary | None:
+    """What the model's own judges can name, in label order; None for a model without a judge."""
+    objects, styles = (_labels(judge_folder(source, kind)) for kind in ("object", "style"))
+    return Vocabulary(objects=objects, styles=styles) if objects or styles else None
+
+
+def _labels(folder: Path | None) -> tuple[str, ...]:
+    if folder is None:
+        return ()
+    labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
+    return tuple(labels[key] for key in sorted(labels, key=int))
+
+
+def _locate_run(path: Path, variant: str | None) -> ModelSource:
+    record = run.read_run(path)
+    base = record["base"]
+    unet = path.resolve() / "unet"
+    if not record["finished"] or not (unet / "config.json").is_file():
+        raise UsageError(
+            f"--model {path}: this run has no erased UNet yet; finish it with its `erase`"
+        )
+    source = locate(base["id"], revision=base["revision"], variant=variant or base.get("variant"))
+    if source.digest != base["digest"]:
+        raise UsageError(
+            f"--model {path}: its base model {base['id']} is not the one that was erased "
+            f"(digest {source.digest[:12]}, expected {base['digest'][:12]}); restore that model"
+        )
+    kept = {name: sha for name, sha in source.files.items() if not name.startswith("unet/")}
+    erased = {f"unet/{file.name}": sha256_file(file) for file in sorted(unet.iterdir())}
+    return ModelSource(
+        str(path.resolve()), None, kept | erased, source.folder, source.variant, unet=unet
+    )
+
+
+def _check_folder(model: str, folder: Path) -> None:
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise UsageError(
+            f"--model {model}: {folder.name}/ has no model_index.json and no run.json; "
+            "give a diffusers pipeline folder or a run folder"
+        )
+    _check_family(model, json.loads(index.read_text(encoding="utf-8")))
+    missing = [part for part in _COMPONENTS if not (folder / part).is_dir()]
+    if missing:
+        raise UsageError(
+            f"--model {model}: the folder lacks {', '.join(missing)}; download it whole"
+        )
+    unet = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
+    if unet.get("in_channels", 4) != 4:
+        raise UsageError(
+            f"--model {model}: its UNet takes {unet['in_channels']} channels (an inpainting or "
+            "depth model); expunge erases from text-to-image Stable Diffusion 1.x and 2.x"
+        )
+
+
+def _check_family(model: str, index: dict[str, Any]) -> None:
+    family = index.get("_class_name")
+    if family not in _FAMILY:
+        raise UsageError(
+            f"--model {model}: a {family} is not supported; "
+            "expunge erases from text-to-image Stable Diffusion 1.x and 2.x"
+        )
+
+
+def _single_file(path: Path) -> UsageError:
+    if not path.is_file():
+        return UsageError(f"--model {path}: no such file")
+    return UsageError(
+        f"--model {path}: single files are not read yet; make it a folder once with diffusers: "
+        "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
+    )
+
+
+def variant_of(folder: Path, variant: str | None) -> str | None:
+    """The variant, if the folder has weights of it."""
+    return variant if variant and any(folder.glob(f"*.{variant}.*")) else None
+
+
+def _weight_files(folder: Path, variant: str | None) -> list[Path]:
+    found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    chosen = variant_of(folder, variant)
+    # A name is stem.suffix or stem.variant.suffix; a shard's number is part of the stem.
+    return [
+        file for file in found if (file.suffixes[:-1] or [None])[-1] == (chosen and f".{chosen}")
+    ]
+
+
+def _hash_files(folder: Path, variant: str | None) -> dict[str, str]:
+    files: list[Path] = []
+    for part in _COMPONENTS:
+        files += [
+            file for file in sorted((folder / part).iterdir()) if file.suffix in (".json", ".txt")
+        ]
+        files += _weight_files(folder / part, variant)
+    return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,87 @@
+"""Any transformers image classifier: images to labels and scores, in batches."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+
+from prompts.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest label of an image and its probability, 0 to 1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A loaded image classifier with its name, the hash of its weights and its vocabulary."""
+
+    model: Any
+    processor: Any
+    name: str
+    sha256: str
+    labels: tuple[str, ...]
+
+    @torch.no_grad()
+    def classify(self, images: Sequence[Path], batch_size: int = 64) -> Iterator[Prediction]:
+        """The prediction of each image file, in order."""
+        for start in range(0, len(images), batch_size):
+            pixels = [_read(path) for path in images[start : start + batch_size]]
+            inputs = self.processor(images=pixels, return_tensors="pt").to(self.model.device)
+            probabilities = self.model(**inputs).logits.float().softmax(-1)
+            for value, index in zip(*(x.tolist() for x in probabilities.max(-1)), strict=True):
+                yield Prediction(label=self.labels[index], score=round(value, 6))
+
+
+def load_classifier(source: str | Path, device: str | torch.device = "cpu") -> Classifier:
+    """Open a classifier from a folder or a hub id; UsageError if it is not one."""
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    try:
+        # The PIL processor: the default one warns when torchvision is not installed.
+        processor = AutoImageProcessor.from_pretrained(source, backend="pil")
+        model, report = AutoModelForImageClassification.from_pretrained(
+            source, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise UsageError(f"cannot open the image classifier {source}: {reason}") from error
+    if report["missing_keys"]:
+        # Random weights in their place would judge at random.
+        raise UsageError(
+            f"the image classifier {source} lacks weights: {sorted(report['missing_keys'])[0]}"
+        )
+    model = model.eval().to(device)
+    labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+    return Classifier(model, processor, _name(source), _weight_hash(model), labels)
+
+
+def _name(source: str | Path) -> str:
+    # The folder alone, so that results do not hang on where the model lies.
+    path = Path(source)
+    return "/".join(path.parts[-2:]) if path.is_dir() else str(source)
+
+
+def _weight_hash(model: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise UsageError(f"{path} is not a readable image: {error}") from error

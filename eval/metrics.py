@@ -1,0 +1,81 @@
+"""Pure arithmetic: from judged images to rates with their intervals; no torch."""
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from eval.results import ConceptScores, Metric
+
+Z95 = 1.959963984540054
+"""The 97.5 % point of the normal distribution."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One line of `judgements.jsonl`: what the judge sees in one image."""
+
+    id: str
+    model: Literal["original", "erased"]
+    split: str
+    """`forget`, `retain` or `cross`."""
+    domain: Literal["object", "style"]
+    """Which judge was asked."""
+    expected: tuple[str, ...]
+    """The labels that count as what the prompt asked for; in `forget`, as the erased concept."""
+    label: str
+    score: float
+    """The judge's probability of its label."""
+
+    @property
+    def hit(self) -> bool:
+        """Whether the judge names what was asked for."""
+        return self.label in self.expected
+
+
+def wilson(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
+    """Wilson's score interval of successes / n, in percent; exact 0 and 100 at the ends."""
+    if not 0 <= successes <= n or n == 0:
+        raise ValueError(f"{successes} successes of {n} is no rate")
+    share = successes / n
+    centre = share + z * z / (2 * n)
+    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
+    return (0.0 if successes == 0 else 100 * low, 100.0 if successes == n else 100 * high)
+
+
+def rate(outcomes: Iterable[bool]) -> Metric | None:
+    """Share of true outcomes in percent with its 95 % interval; None if there are none."""
+    outcomes = list(outcomes)
+    if not outcomes:
+        return None
+    successes, n = sum(outcomes), len(outcomes)
+    return Metric(value=100 * successes / n, n=n, ci95=wilson(successes, n))
+
+
+def unlearning_accuracy(judgements: Collection[Judgement]) -> Metric | None:
+    """UA: share of the forget prompts whose image the judge no longer calls the concept."""
+    return rate(not j.hit for j in judgements if j.split == "forget")
+
+
+def retain_accuracy(judgements: Collection[Judgement], split: str) -> Metric | None:
+    """Share of a split's images in which the judge names what was asked for.
+
+    IRA on the split `retain` (the concept's own domain), CRA on `cross` (the other domain).
+    """
+    return rate(j.hit for j in judgements if j.split == split)
+
+
+def score(judgements: Collection[Judgement], model: str) -> ConceptScores:
+    """UA, IRA and CRA of one model, `original` or `erased`."""
+    own = [j for j in judgements if j.model == model]
+    return ConceptScores(
+        ua=unlearning_accuracy(own),
+        ira=retain_accuracy(own, "retain"),
+        cra=retain_accuracy(own, "cross"),
+    )
+
+
+def change(original: Metric | None, erased: Metric | None) -> float | None:
+    """Erased minus original in percentage points; None if either is missing."""
+    return None if original is None or erased is None else erased.value - original.value

@@ -1,0 +1,126 @@
+"""The same rows drawn by the original and the erased model; the original's images are shared."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from eval.generate import (
+    Drawing,
+    Row,
+    count_finished,
+    generate,
+    image_path,
+    read_generations,
+    write_generations,
+)
+
+
+class Bar(Protocol):
+    """A progress bar, as tqdm is one."""
+
+    def update(self, n: int) -> object:
+        """Count `n` more images."""
+        ...
+
+
+OpenBar = Callable[[int, int], AbstractContextManager[Bar]]
+"""Opens a bar from the total and from what is finished already."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under test: its name, the hash of its files, and how to open its pipeline."""
+
+    name: str
+    sha256: str
+    open: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class CachedRow:
+    """A row under the hash of its prompt and seed, by which several evaluations share its image."""
+
+    id: str
+    prompt: str
+    seed: int
+
+    @classmethod
+    def of(cls, row: Row) -> "CachedRow":
+        """The row under its shared name."""
+        name = hashlib.sha256(json.dumps([row.prompt, row.seed]).encode()).hexdigest()[:20]
+        return cls(id=name, prompt=row.prompt, seed=row.seed)
+
+
+def draw_pair(
+    rows: Sequence[Row],
+    original: Subject | None,
+    erased: Subject,
+    drawing: Drawing,
+    *,
+    batch_size: int,
+    out: Path,
+    originals: Path,
+    open_bar: OpenBar,
+) -> None:
+    """Fill `out/original` and `out/erased`, each with images/ and generations.jsonl.
+
+    Only what is missing is drawn, under one bar. The original's images are drawn in the cache
+    `originals` and linked (copied where links are not possible) into `out`.
+    """
+    jobs: list[tuple[Subject, Sequence[Row], Path]] = [(erased, rows, out / "erased")]
+    if original:
+        cache = originals / _cache_name(original, drawing)
+        distinct = {cached.id: cached for cached in map(CachedRow.of, rows)}
+        jobs.insert(0, (original, list(distinct.values()), cache))
+    finished = [count_finished(rs, folder, drawing, s.sha256) for s, rs, folder in jobs]
+    with open_bar(sum(len(rs) for _, rs, _ in jobs), sum(finished)) as bar:
+        for (subject, wanted, folder), done in zip(jobs, finished, strict=True):
+            if done < len(wanted):
+                generate(
+                    subject.open(),
+                    wanted,
+                    folder,
+                    drawing,
+                    model_hash=subject.sha256,
+                    batch_size=batch_size,
+                    progress=bar.update,
+                )
+    if original:
+        _share(rows, jobs[0][2], out / "original")
+    for folder in ("original", "erased"):
+        _discard_strangers(out / folder, {row.id for row in rows})
+
+
+def _cache_name(original: Subject, drawing: Drawing) -> str:
+    width, height = drawing.size
+    settings = f"{drawing.sampler}-{drawing.steps}-g{drawing.guidance_scale:g}-{width}x{height}"
+    return f"{original.sha256[:16]}-{settings}"
+
+
+def _share(rows: Sequence[Row], cache: Path, folder: Path) -> None:
+    """Give the cached images their names in this evaluation."""
+    drawn = read_generations(cache)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    for row in rows:
+        source = image_path(cache, CachedRow.of(row).id)
+        target = image_path(folder, row.id)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+    named = [replace(drawn[CachedRow.of(row).id], id=row.id) for row in rows]
+    write_generations(folder, named)
+
+
+def _discard_strangers(folder: Path, ids: set[str]) -> None:
+    """Remove images of an interrupted evaluation that asked for other rows."""
+    for path in (folder / "images").glob("*"):
+        if path.stem not in ids:
+            path.unlink()

@@ -1,0 +1,148 @@
+"""The schema of `evaluation.json`, and its reader and writer; no torch."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prompts.errors import UsageError
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A rate in percent of `n` images, with its 95 % interval."""
+
+    value: float
+    n: int
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ConceptScores:
+    """How one model fares, in UnlearnCanvas' words; None where it cannot be measured.
+
+    ua: share of the forget prompts whose image is no longer the concept; ira, cra: accuracy on
+    retained prompts in the concept's own domain and across domains.
+    """
+
+    ua: Metric | None
+    ira: Metric | None
+    cra: Metric | None
+
+
+@dataclass(frozen=True)
+class ConceptProtocol:
+    """All that decides which images are drawn, and from what noise."""
+
+    name: str
+    seed: int
+    sampler: str
+    steps: int
+    guidance_scale: float
+    width: int
+    height: int
+    images: dict[str, int]
+    """Number of images a split."""
+    rows_sha256: str
+    """Hash of every row: id, split, prompt, seed and expected labels."""
+
+
+@dataclass(frozen=True)
+class ConceptQuestion:
+    """What was erased, and the judge's labels that count as it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ConceptEvaluation:
+    """The whole of `evaluation.json` of `expunge evaluate concept`."""
+
+    protocol: ConceptProtocol
+    concept: ConceptQuestion
+    models: dict[str, dict[str, str]]
+    """name and sha256 of `original` and `erased`."""
+    judges: dict[str, dict[str, str]]
+    """name and sha256 of the classifier a domain: `object`, `style`."""
+    original: ConceptScores | None
+    erased: ConceptScores
+    notes: dict[str, str] = field(default_factory=dict)
+    """Why a metric is missing, by its name."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of the libraries that drew and judged."""
+    schema_version: int = SCHEMA_VERSION
+    kind: str = "concept"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, schema and kind first."""
+        data = json.loads(json.dumps(asdict(self)))
+        return {key: data.pop(key) for key in ("schema_version", "kind")} | data
+
+    def differences(self, other: "ConceptEvaluation") -> list[str]:
+        """Names of the settings in which two evaluations differ, answers left out."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        pairs = [
+            (f"{part}.{key}", mine[part].get(key), theirs[part].get(key))
+            for part in ("protocol", "concept", "models", "judges")
+            for key in {**mine[part], **theirs[part]}
+        ]
+        return [name for name, a, b in pairs if a != b]
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a kill, meets the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def write_evaluation(path: Path, evaluation: ConceptEvaluation) -> None:
+    """Write `evaluation.json` whole and at once."""
+    replace_file(path, (json.dumps(evaluation.to_dict(), indent=2) + "\n").encode())
+
+
+def read_evaluation(path: Path) -> ConceptEvaluation:
+    """Read `evaluation.json`; a file of another schema, or no such file at all, is refused."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"schema {data['schema_version']}, this reads {SCHEMA_VERSION}")
+        if data["kind"] != "concept":
+            raise ValueError(f"an evaluation of kind {data['kind']!r}, expected 'concept'")
+        original, concept = data["original"], data["concept"]
+        parsed = {
+            "protocol": _build(ConceptProtocol, data["protocol"]),
+            "concept": _build(ConceptQuestion, {**concept, "labels": tuple(concept["labels"])}),
+            "original": None if original is None else _scores(original),
+            "erased": _scores(data["erased"]),
+        }
+        return _build(ConceptEvaluation, data | parsed)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} is not a readable evaluation: {error}") from error
+
+
+def _scores(data: Mapping[str, Any]) -> ConceptScores:
+    return ConceptScores(**{name: _metric(data[name]) for name in ("ua", "ira", "cra")})
+
+
+def _metric(data: Mapping[str, Any] | None) -> Metric | None:
+    if data is None:
+        return None
+    low, high = data["ci95"]
+    return Metric(value=data["value"], n=data["n"], ci95=(low, high))
+
+
+def _build(kind: type[T], data: Mapping[str, Any]) -> T:
+    unknown = set(data) - {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if unknown:
+        raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
+    return kind(**data)

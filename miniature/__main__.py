@@ -1,0 +1,115 @@
+"""Make the miniature: fetch, render, train every part, judge it, write the card."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPModel, CLIPTokenizer
+
+from miniature.autoencoder import encode_all, reconstruction_error, train_autoencoder
+from miniature.card import write_card
+from miniature.clip import save_clip, train_clip
+from miniature.judge import LABELS, accuracy, save_judge, train_judge
+from miniature.render import load_icons, render_all, stack
+from miniature.unet import caption_table, new_scheduler, train_unet
+
+VARIANTS = 16
+
+Renders = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def load_renders(work: Path, held_out: bool = False) -> Renders:
+    """Render once, keep as .npz: pixels uint8 [N, 64, 64, 3], objects [N], styles [N]."""
+    path = work / ("held-out.npz" if held_out else "renders.npz")
+    if not path.exists():
+        icons = load_icons(work / "npm")
+        arrays = stack(render_all(icons, 2 if held_out else VARIANTS, int(held_out), held_out))
+        part = path.with_suffix(".part.npz")
+        np.savez(part, pixels=arrays[0], objects=arrays[1], styles=arrays[2])
+        part.replace(path)
+    with np.load(path) as saved:
+        pixels, objects, styles = (
+            torch.from_numpy(saved[k]) for k in ("pixels", "objects", "styles")
+        )
+    return pixels, objects, styles
+
+
+def make_judges(renders: Renders, held_out: Renders, state: Path, out: Path) -> dict[str, float]:
+    """Train and save both judges; return their accuracy on held-out renders, in percent."""
+    scores = {}
+    for i, kind in enumerate(LABELS):
+        judge = train_judge(kind, renders[0], renders[1 + i], state / f"judge-{kind}.pt")
+        save_judge(judge, out / "judge" / kind)
+        scores[f"judge_{kind}"] = accuracy(judge, held_out[0], held_out[1 + i])
+    return scores
+
+
+def save_pipeline(
+    vae: AutoencoderKL,
+    clip: CLIPModel,
+    tokenizer: CLIPTokenizer,
+    unet: UNet2DConditionModel,
+    out: Path,
+) -> None:
+    """Write the folder that plain ``StableDiffusionPipeline.from_pretrained`` opens, in fp16."""
+    save_clip(clip.half(), tokenizer, out / "clip")
+    StableDiffusionPipeline(
+        vae=vae.half(),
+        text_encoder=clip.text_model,
+        tokenizer=tokenizer,
+        unet=unet.half(),
+        scheduler=new_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(out)
+
+
+def encode_renders(vae: AutoencoderKL, pixels: torch.Tensor, path: Path) -> list[torch.Tensor]:
+    """Scaled posterior means and deviations of all renders, kept beside the training states."""
+    if not path.exists():
+        torch.save([part * vae.config.scaling_factor for part in encode_all(vae, pixels)], path)
+    return torch.load(path, weights_only=True)
+
+
+def make(work: Path, out: Path) -> None:
+    """Run every stage; finished and half-finished ones are taken up where they stopped."""
+    state = work / "state"
+    state.mkdir(parents=True, exist_ok=True)
+    renders, held_out = load_renders(work), load_renders(work, held_out=True)
+    pixels, objects, styles = renders
+    vae = train_autoencoder(pixels, state / "autoencoder.pt")
+    clip, tokenizer = train_clip(pixels, objects, styles, state / "clip.pt")
+    latents = encode_renders(vae, pixels, state / "latents.pt")
+    captions = caption_table(clip.text_model, tokenizer)
+    unet = train_unet(latents, objects, styles, captions, state / "unet.pt")
+    scores = {"reconstruction_l1": reconstruction_error(vae, held_out[0][:512])}
+    save_pipeline(vae, clip, tokenizer, unet, out)
+    scores |= make_judges(renders, held_out, state, out)
+    minutes = {f.stem: torch.load(f, mmap=True)["seconds"] / 60 for f in trained(state)}
+    write_card(out, scores, minutes)
+
+
+def trained(state: Path) -> list[Path]:
+    """The training states, which know how long their training took."""
+    return [f for f in sorted(state.glob("*.pt")) if f.stem != "latents"]
+
+
+def main() -> None:
+    """Parse the two folders and run."""
+    parser = argparse.ArgumentParser(prog="python -m miniature", description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("build/miniature"), help="scratch folder")
+    parser.add_argument("--out", type=Path, default=Path("erase/miniature"), help="model folder")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args.work.mkdir(parents=True, exist_ok=True)
+    make(args.work, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Concepts and prompt sets: data files and their readers, standard library only."""

@@ -1,0 +1,86 @@
+"""The strict reader of a concept's TOML file, and of text files in general."""
+
+import difflib
+import tomllib
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from prompts.errors import UsageError
+from prompts.wording import normalise
+
+KINDS = ("object", "style", "other")
+
+
+@dataclass(frozen=True)
+class ConceptFile:
+    """What a concept's TOML file may say; all that is left out is built when it is loaded."""
+
+    name: str
+    kind: Literal["object", "style", "other"] | None = None
+    synonyms: tuple[str, ...] = ()
+    forget: tuple[str, ...] = ()
+    relabel: tuple[str, ...] = ()
+    substitutes: tuple[str, ...] = ()
+    fixed_relabel: str | None = None
+    retain: tuple[str, ...] = ()
+    detector: str | None = None
+
+
+LISTS = ("synonyms", "forget", "relabel", "substitutes", "retain")
+
+
+@lru_cache(maxsize=1)
+def shipped_concepts() -> dict[str, Path]:
+    """Return the shipped concepts: normalised name to TOML file."""
+    folder = Path(__file__).parent / "concepts"
+    return {normalise(path.stem): path for path in sorted(folder.glob("*.toml"))}
+
+
+def read_concept_file(path: Path) -> ConceptFile:
+    """Read one concept from TOML; UsageError names the file, the key and the remedy."""
+    try:
+        table = tomllib.loads("\n".join(read_lines(path, "CONCEPT")))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"CONCEPT: {path} is not valid TOML: {error}") from error
+    known = [field.name for field in fields(ConceptFile)]
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+            raise UsageError(f"CONCEPT: unknown key {key!r} in {path}; {hint}")
+    if "name" not in table:
+        raise UsageError(f'CONCEPT: {path} has no name; add a line such as name = "church"')
+    if table.get("kind", "other") not in KINDS:
+        raise UsageError(f"CONCEPT: kind in {path} must be one of {', '.join(KINDS)}")
+    return ConceptFile(**{key: _checked(path, key, value) for key, value in table.items()})
+
+
+def read_lines(path: Path, flag: str) -> list[str]:
+    """Return the lines of a UTF-8 text file; UsageError names the flag and the file."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise UsageError(f"{flag}: no such file: {path}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{flag}: {path} is not UTF-8 (byte {error.start}); save it as UTF-8 and try again"
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{flag}: cannot read {path}: {error.strerror}") from error
+
+
+def _checked(path: Path, key: str, value: Any) -> Any:
+    """Return a value as ConceptFile holds it: a stripped string or a tuple of them."""
+    if key in LISTS:
+        if not isinstance(value, list) or not all(_is_text(item) for item in value):
+            raise UsageError(f"CONCEPT: {key} in {path} must be a list of non-empty strings")
+        return tuple(dict.fromkeys(item.strip() for item in value))
+    if not _is_text(value):
+        raise UsageError(f"CONCEPT: {key} in {path} must be a non-empty string")
+    return value.strip()
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())

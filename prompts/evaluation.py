@@ -1,0 +1,162 @@
+"""The prompts behind `ua`, `ira` and `cra`, built from the vocabulary of a model's own judges."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from prompts.build import shuffled
+from prompts.concept import ConceptSpec, Vocabulary
+from prompts.wording import PLAIN, STYLED, normalise, plain, styled
+
+Protocol = Literal["full", "demo"]
+Split = Literal["forget", "retain", "cross"]
+
+PLAIN_TEMPLATES = PLAIN[:2]
+STYLED_TEMPLATES = STYLED[:2]
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """One image to draw from both models, and what a judge should see in it."""
+
+    id: str
+    """Zero-padded number: the image's file name."""
+    split: Split
+    """`forget` counts for `ua`, `retain` for `ira`, `cross` for `cra`."""
+    prompt: str
+    seed: int
+    object: str | None = None
+    """The object's label in the judge's words, if the prompt names one."""
+    style: str | None = None
+    """The style's label in the judge's words, if the prompt names one."""
+    judged: Literal["object", "style"] | None = None
+    """Which of the two labels is judged; None if the concept is no judge label."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many rows a protocol has."""
+
+    forget: int
+    retain_objects: int | None
+    retain_each: int
+    retain: int
+    cross: int
+
+
+SIZES: dict[Protocol, Sizes] = {
+    "full": Sizes(forget=100, retain_objects=None, retain_each=4, retain=500, cross=500),
+    "demo": Sizes(forget=28, retain_objects=20, retain_each=4, retain=80, cross=28),
+}
+
+
+def concept_rows(
+    spec: ConceptSpec, vocabulary: Vocabulary | None, protocol: Protocol, seed: int = 0
+) -> list[PromptRow]:
+    """Return the rows that measure whether a concept is gone and what else changed.
+
+    An object's `retain` rows are the other objects and its `cross` rows styles; a style's are the
+    other styles and objects. A concept that is no judge label has `forget` rows alone.
+    """
+    sizes = SIZES[protocol]
+    words = vocabulary or Vocabulary((), ())
+    parts = spec.members or (spec,)
+    each = math.ceil(sizes.forget / len(parts))
+    rows = [row for part in parts for row in _forget_rows(part, words, each)]
+    objects, styles = _own(spec, words)
+    others = Vocabulary(
+        tuple(o for o in words.objects if o not in objects),
+        tuple(s for s in words.styles if s not in styles),
+    )
+    if objects and others.objects:
+        rows += _object_rows(others, sizes, "retain", sizes.retain)
+        rows += _style_rows(others, "cross", sizes.cross)
+    elif styles and others.objects:
+        rows += _style_rows(others, "retain", sizes.retain)
+        rows += _object_rows(others, sizes, "cross", sizes.cross)
+    return _numbered(rows, seed)
+
+
+def _own(spec: ConceptSpec, words: Vocabulary) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the judge's objects and styles that a concept covers."""
+    labels = {normalise(label) for label in spec.labels}
+    objects = tuple(o for o in words.objects if normalise(o) in labels)
+    return objects, tuple(s for s in words.styles if normalise(s) in labels)
+
+
+def _forget_rows(spec: ConceptSpec, words: Vocabulary, count: int) -> Iterator[PromptRow]:
+    objects, styles = _own(spec, words)
+    if objects:
+        yield from _object_forget_rows(objects, words.styles, count)
+    elif styles and words.objects:
+        things = shuffled(words.objects, "objects")
+        for k in range(count):
+            yield _row("forget", things[k % len(things)], styles[k % len(styles)], "style", k)
+    else:
+        for k in range(count):
+            yield PromptRow("", "forget", spec.forget_prompts[k % len(spec.forget_prompts)], 0)
+
+
+def _object_forget_rows(
+    objects: tuple[str, ...], styles: tuple[str, ...], count: int
+) -> Iterator[PromptRow]:
+    """Yield at least `count` rows, half plain, half over every style equally often."""
+    turns = math.ceil(count / 2 / max(1, len(styles)))
+    for k in range(turns * max(1, len(styles))):
+        thing = objects[k % len(objects)]
+        yield _row("forget", thing, None, "object", k)
+        yield _row("forget", thing, styles[k % len(styles)] if styles else None, "object", k // 2)
+
+
+def _object_rows(
+    words: Vocabulary, sizes: Sizes, split: Split, minimum: int
+) -> Iterator[PromptRow]:
+    """Yield rows judged for the object: every object equally often, half plain, half styled."""
+    things = shuffled(words.objects, "objects")[: sizes.retain_objects]
+    turns = max(sizes.retain_each, math.ceil(minimum / len(things)))
+    for turn in range(turns):
+        for place, thing in enumerate(things):
+            style = None
+            if words.styles and (place + turn) % 2:
+                style = words.styles[(place // 2 + turn) % len(words.styles)]
+            yield _row(split, thing, style, "object", turn // 2)
+
+
+def _style_rows(words: Vocabulary, split: Split, minimum: int) -> Iterator[PromptRow]:
+    """Yield at least `minimum` rows judged for the style: every style equally often."""
+    things = shuffled(words.objects, "objects")
+    turns = math.ceil(minimum / len(words.styles)) if words.styles else 0
+    for turn in range(turns):
+        for place, style in enumerate(words.styles):
+            count = turn * len(words.styles) + place
+            # One further at each time round, or a thing would meet the same style again.
+            thing = things[(count + count // len(things)) % len(things)]
+            yield _row(split, thing, style, "style", turn)
+
+
+def _row(
+    split: Split, thing: str, style: str | None, judged: Literal["object", "style"], turn: int
+) -> PromptRow:
+    if style is None:
+        prompt = plain(PLAIN_TEMPLATES[turn % len(PLAIN_TEMPLATES)], thing)
+    else:
+        prompt = styled(STYLED_TEMPLATES[turn % len(STYLED_TEMPLATES)], thing, style)
+    return PromptRow("", split, prompt, 0, thing, style, judged)
+
+
+def _numbered(rows: Iterable[PromptRow], seed: int) -> list[PromptRow]:
+    """Give rows their ids and seeds.
+
+    A row's seed depends on its prompt and how often that came before, so that the same picture of
+    the original model serves for several concepts.
+    """
+    seen: Counter[str] = Counter()
+    numbered = []
+    for number, row in enumerate(rows):
+        digest = hashlib.sha256(f"{seed}|{row.prompt}|{seen[row.prompt]}".encode()).digest()
+        seen[row.prompt] += 1
+        numbered.append(replace(row, id=f"{number:05d}", seed=int.from_bytes(digest[:4], "big")))
+    return numbered

@@ -1,0 +1,50 @@
+"""A benchmark's cases are run folders: done once, kept, and put in one table."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.common import Case, Options, to_record, write_table
+from eval.results import (
+    ConceptEvaluation,
+    ConceptProtocol,
+    ConceptQuestion,
+    ConceptScores,
+    Metric,
+)
+
+
+def metric(value: float) -> Metric:
+    return Metric(value=value, n=4, ci95=(value - 1, value + 1))
+
+
+def case(name: str, ua: float, ira: float) -> Case:
+    evaluation = ConceptEvaluation(
+        protocol=ConceptProtocol("demo", 0, "ddim", 2, 5.0, 16, 16, {"forget": 4}, "ab"),
+        concept=ConceptQuestion(name, "object", (name,)),
+        models={},
+        judges={},
+        original=ConceptScores(metric(2), metric(99), None),
+        erased=ConceptScores(metric(ua), metric(ira), None),
+    )
+    return Case(name, name, evaluation, 12.34)
+
+
+def test_a_table_has_a_row_a_case_and_their_means(tmp_path: Path) -> None:
+    """ua (100 + 98) / 2 = 99; ira changes -1 and -2, mean -1.5; no cra, no number."""
+    groups = {"ten": [case("church", 100, 98), case("dog", 98, 97)], "one": [case("fish", 50, 50)]}
+    markdown = write_table(Options(out=tmp_path), "test", groups, "Two concepts")
+    lines = markdown.splitlines()
+    assert lines[0].startswith("Two concepts: miniature, full protocol")
+    assert lines[4].startswith("| church | 2.0 | 100.0 | 99.0 to 101.0 | 99.0 | 98.0 |")
+    assert lines[6] == "| **ten, mean** | 2.0 | 99.0 |  | 99.0 | 97.5 |  | -1.5 |  |  |  |  |"
+    assert len(lines) == 8
+    assert (tmp_path / "test.md").read_text() == markdown
+    record = json.loads((tmp_path / "test.json").read_text())
+    assert [c["case"] for c in record["groups"]["ten"]] == ["church", "dog"]
+
+
+def test_a_case_without_an_original_has_no_change() -> None:
+    alone = case("church", 100, 98)
+    alone = replace(alone, evaluation=replace(alone.evaluation, original=None))
+    assert to_record(alone)["change"] == {"ua": None, "ira": None, "cra": None}

@@ -1,0 +1,102 @@
+"""Loading: what is accepted, what is refused by name, and what identifies a model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from erase.checkpoint import StableDiffusion, judge_folder, load_checkpoint, locate, vocabulary
+from prompts.errors import UsageError
+
+
+def test_loads_in_eval_mode_and_float32(tiny: StableDiffusion) -> None:
+    assert not tiny.unet.training
+    assert next(tiny.unet.parameters()).dtype == torch.float32
+    assert load_checkpoint(tiny.source, dtype="bfloat16").unet.dtype == torch.bfloat16
+
+
+def test_digest_covers_weights_scheduler_and_tokenizer(
+    model_folder: Path, other_model_folder: Path, tmp_path: Path
+) -> None:
+    source = locate(str(model_folder))
+    assert source.digest == locate(str(model_folder)).digest
+    assert source.digest != locate(str(other_model_folder)).digest
+    copy = tmp_path / "copy"
+    shutil.copytree(model_folder, copy)
+    assert locate(str(copy)).digest == source.digest
+    (copy / "scheduler" / "scheduler_config.json").write_text("{}")
+    assert locate(str(copy)).digest != source.digest
+
+
+def test_vocabulary_is_what_the_judges_name(tiny: StableDiffusion) -> None:
+    words = vocabulary(tiny.source)
+    assert words is not None
+    assert words.objects == ("church", "dog", "delivery truck", "apple")
+    assert words.styles == ("flat", "outline", "night")
+    folder = judge_folder(tiny.source, "object")
+    assert folder is not None
+    assert (folder / "config.json").is_file()
+
+
+def test_same_seed_same_image_whatever_the_batch_size(tiny: StableDiffusion) -> None:
+    pipeline = tiny.pipeline("ddim")
+
+    def draw(seeds: list[int]) -> torch.Tensor:
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return torch.from_numpy(
+            pipeline(
+                ["a church"] * len(seeds),
+                generator=generators,
+                num_inference_steps=3,
+                output_type="np",
+            ).images
+        )
+
+    torch.testing.assert_close(draw([3, 4])[1:], draw([4]), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [("StableDiffusionXLPipeline", "XLPipeline is not supported"), ("FluxPipeline", "Flux")],
+)
+def test_other_families_are_refused_by_name(
+    model_folder: Path, tmp_path: Path, family: str, message: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(model_folder, copy)
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps(index | {"_class_name": family}))
+    with pytest.raises(UsageError, match=message):
+        locate(str(copy))
+
+
+def test_inpainting_models_are_refused(model_folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(model_folder, copy)
+    config = copy / "unet" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"in_channels": 9}))
+    with pytest.raises(UsageError, match="9 channels"):
+        locate(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("minature", "did you mean miniature"),
+        ("nobody/nothing", "the hub gave no such pipeline"),
+        ("absent.safetensors", "no such file"),
+    ],
+)
+def test_unknown_models_are_told_in_one_line(model: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as error:
+        locate(model)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_is_no_pipeline_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no model_index\.json"):
+        locate(str(tmp_path))

@@ -1,0 +1,174 @@
+"""The command line: instant help without torch, every flag documented, one line for bad input."""
+
+import subprocess
+import sys
+import time
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+import erase
+from erase import config
+from erase.cli import COMMANDS, main, parse
+from erase.presets import DEFAULTS, PRESETS
+from prompts.errors import UsageError
+
+NAMES = sorted(COMMANDS)
+
+
+def run_python(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+
+
+def flags(settings: Any) -> list[tuple[Any, str]]:
+    """Every (dataclass, field) of a command, groups opened up."""
+    found = []
+    for name, hint in get_type_hints(settings).items():
+        kind = next((k for k in (hint, *get_args(hint)) if is_dataclass(k)), None)
+        found += flags(kind) if kind else [(settings, name)]
+    return found
+
+
+@pytest.mark.parametrize("words", [[], *[list(name) for name in NAMES]], ids=" ".join)
+def test_help_is_instant_and_imports_no_torch(words: list[str]) -> None:
+    """Best of five, or a busy machine would be blamed on us."""
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = run_python("-X", "importtime", "-m", "erase", *words, "--help")
+        seconds.append(time.perf_counter() - start)
+        if seconds[-1] < 0.5:
+            break
+    assert done.returncode == 0 and done.stdout.startswith("usage: expunge")
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert not imported & {"torch", "diffusers", "transformers", "numpy", "matplotlib"}
+    assert min(seconds) < 0.5
+
+
+def test_names_of_the_package_load_lazily() -> None:
+    code = (
+        "import sys, erase; erase.Erase(('church',)); assert 'torch' not in sys.modules;"
+        "erase.StableDiffusion; assert 'torch' in sys.modules"
+    )
+    assert run_python("-c", code).returncode == 0
+    assert {"Erase", "load_checkpoint"} <= set(dir(erase))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        erase.__getattr__("nothing")
+
+
+@pytest.mark.parametrize("name", NAMES, ids=" ".join)
+def test_every_flag_is_documented(name: tuple[str, ...], capsys: Any) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse(name, ["--help"])
+    assert exit_.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    settings = getattr(config, COMMANDS[name].settings)
+    for owner, field in flags(settings):
+        flag = f"--{field.replace('_', '-')}"
+        assert flag in text or field in ("concepts", "target")
+        assert documented(owner, field), f"{owner.__name__}.{field} has no docstring"
+    assert "None" not in text
+
+
+def documented(owner: Any, field: str) -> bool:
+    """Whether a docstring follows the field in the source of its dataclass or of a base."""
+    for base in owner.__mro__[:-1]:
+        if field in base.__annotations__:
+            source = Path(sys.modules[base.__module__].__file__ or "").read_text(encoding="utf-8")
+            lines = source[source.index(f"class {base.__name__}") :].splitlines()
+            start = next(i for i, line in enumerate(lines) if line.startswith(f"    {field}: "))
+            return lines[start + 1].startswith('    """')
+    return False
+
+
+def test_overview_lists_every_command(capsys: Any) -> None:
+    for words in ([], ["-h"], ["--help"]):
+        assert main(words) == 0
+        out = capsys.readouterr().out
+        assert all(f"expunge {' '.join(name)}" in out for name in NAMES)
+    assert main(["evaluate", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "expunge evaluate concept" in out and "expunge mask" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["erase"], "CONCEPT is empty"),
+        (["erase", ""], "CONCEPT is empty"),
+        (["erase", "church", " "], "CONCEPT is empty"),
+        (["erase", "church", "--density", "0"], "--density must be above 0 and at most 1, not 0"),
+        (["mask", "church", "--density", "2"], "--density must be above 0 and at most 1, not 2"),
+        (["erase", "church", "--density", "nan"], "--density must be above 0"),
+        (["erase", "church", "--desity", "0.5"], "did you mean --density?"),
+        (["erase", "church", "--steps", "0"], "--steps must be at least 1"),
+        (["erase", "church", "--steps", "x"], "--steps cannot be 'x'"),
+        (["erase", "church", "--seed", "x"], "--seed: invalid literal"),
+        (["erase", "church", "--seed", "-1"], "--seed must be from 0"),
+        (["erase", "church", "--lr"], "Missing value for argument '--lr'"),
+        (["erase", "church", "--lr", "inf"], "--lr must be above 0"),
+        (["erase", "church", "--alpha", "nan"], "--alpha must be at least 0"),
+        (["erase", "church", "--teacher", "old"], "'--teacher'"),
+        (["erase", "church", "--model", " "], "--model is empty"),
+        (["erase", "church", "--relabel", ""], "--relabel is empty"),
+        (["erase", "church", "--mask", "m", "--density", "0.5"], "--mask and --density exclude"),
+        (["erase", "church", "--mask", "m", "--mask-kind", "random"], "--mask and --mask-kind"),
+        (["erase", "church", "--mask-kind", "none", "--density", "0.5"], "trains every weight"),
+        (["mask", "church", "--steps", "5"], "--steps"),
+        (["evaluate"], "one of concept"),
+        (["evaluate", "cncept"], "did you mean concept?"),
+        (["evaluate", "concept"], "TARGET is missing"),
+        (["evaluate", "concept", ""], "TARGET is empty"),
+        (["eras", "church"], "did you mean erase?"),
+        (["nonsense"], "one of demo, erase, evaluate, mask"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    words: list[str], message: str, capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("expunge: error: ") and captured.err.count("\n") == 1
+    assert message in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_module_and_exit_code() -> None:
+    done = run_python("-m", "erase", "erase", "church", "--density", "2")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_flags_reach_their_fields() -> None:
+    words = "church dog --density 0.1 --model m --forget-images 8 --json --out r --lr 1e-4"
+    settings = parse(("erase",), words.split())
+    assert settings.concepts == ("church", "dog")
+    assert (settings.salun.density, settings.salun.lr) == (0.1, 1e-4)
+    assert (settings.model.model, settings.data.forget_images) == ("m", 8)
+    assert settings.json and settings.out == Path("r")
+    settings = parse(("evaluate", "concept"), "r --concept church --concept dog".split())
+    assert (settings.target, settings.concept) == ("r", ("church", "dog"))
+
+
+def test_presets_fill_what_is_not_given() -> None:
+    """A flag beats the preset, the preset beats the default; nothing else stays open."""
+    words = ["church", "--preset", "salun-nudity", "--alpha", "3"]
+    asked = parse(("erase",), words)
+    settled = asked.resolve()
+    assert (asked.salun.lr, asked.salun.alpha) == (None, 3)
+    assert (settled.salun.lr, settled.salun.alpha, settled.salun.teacher) == (1e-5, 3, "current")
+    assert settled.data.forget_images == 800
+    assert settled.resolve() == settled
+    plain = parse(("erase",), ["church"]).resolve()
+    for field in fields(plain.salun):
+        if field.name in DEFAULTS:
+            assert getattr(plain.salun, field.name) == DEFAULTS[field.name]
+    assert all(set(preset) <= set(DEFAULTS) for preset in PRESETS.values())
+
+
+def test_checks_hold_without_the_command_line() -> None:
+    with pytest.raises(UsageError, match="--retain-data and --retain-prompts exclude"):
+        config.DataConfig(retain_data=Path("a"), retain_prompts=Path("b"))

@@ -1,0 +1,115 @@
+"""Forget and retain sets: drawn or read, encoded, cached by everything they depend on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from erase.checkpoint import StableDiffusion, load_checkpoint
+from erase.datasets import Drawing, RetainSet, add_relabels, draw_set, read_set
+from erase.images import read_captions
+from prompts.errors import UsageError
+
+DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, batch_size=2)
+PROMPTS = ("a church", "a dog")
+
+
+def draw(sd: StableDiffusion, cache: Path, drawing: Drawing = DRAWING, seed: int = 0) -> RetainSet:
+    """Three images of two prompts."""
+    return draw_set(sd, PROMPTS, 3, seed=seed, role="retain", drawing=drawing, cache=cache)
+
+
+def save_images(folder: Path, count: int) -> None:
+    """Random oblong images, captioned by text files."""
+    folder.mkdir()
+    for i in range(count):
+        noise = np.random.default_rng(i).integers(0, 255, (20, 30, 3), np.uint8)
+        Image.fromarray(noise).save(folder / f"{i}.png")
+        (folder / f"{i}.txt").write_text(PROMPTS[i % 2])
+
+
+def test_prompts_take_turns_and_tensors_fit(tiny: StableDiffusion, tmp_path: Path) -> None:
+    images = draw(tiny, tmp_path)
+    assert images.mean.shape == images.logvar.shape == (3, 4, 8, 8)
+    assert images.prompt_index.tolist() == [0, 1, 0]
+    assert images.prompts == PROMPTS
+    assert images.embeddings.shape == (2, 24, 16)
+    assert not torch.equal(images.mean[0], images.mean[2])
+
+
+def test_the_cache_is_used_and_gives_the_same(tiny: StableDiffusion, tmp_path: Path) -> None:
+    first = draw(tiny, tmp_path)
+    (file,) = tmp_path.iterdir()
+    written = file.stat().st_mtime_ns
+    again = draw(tiny, tmp_path)
+    assert file.stat().st_mtime_ns == written
+    assert torch.equal(first.mean, again.mean)
+    file.write_bytes(b"damaged")
+    assert torch.equal(draw(tiny, tmp_path).mean, first.mean)
+
+
+def test_the_cache_key_covers_what_the_images_depend_on(
+    tiny: StableDiffusion, other_model_folder: Path, tmp_path: Path
+) -> None:
+    draw(tiny, tmp_path)
+    for drawing in (
+        replace(DRAWING, steps=3),
+        replace(DRAWING, guidance_scale=4.0),
+        replace(DRAWING, sampler="pndm"),
+        replace(DRAWING, batch_size=3),
+        replace(DRAWING, dtype=torch.bfloat16),
+    ):
+        draw(tiny, tmp_path, drawing)
+    draw(tiny, tmp_path, seed=1)
+    draw(load_checkpoint(str(other_model_folder), device="cpu"), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+def test_images_come_from_a_folder(tiny: StableDiffusion, tmp_path: Path) -> None:
+    save_images(tmp_path / "images", 3)
+    captions = read_captions(tmp_path / "images", "--retain-data")
+    images = read_set(
+        tiny, captions, flag="--retain-data", role="retain", cache=tmp_path / "cache", batch_size=2
+    )
+    assert images.mean.shape == (3, 4, 8, 8)
+    assert images.prompt_index.tolist() == [0, 1, 0]
+
+
+def test_metadata_jsonl_comes_first(tmp_path: Path) -> None:
+    save_images(tmp_path / "images", 2)
+    row = {"file_name": "1.png", "text": "a church by night"}
+    (tmp_path / "images" / "metadata.jsonl").write_text(json.dumps(row) + "\n")
+    captions = read_captions(tmp_path / "images", "--forget-data")
+    assert captions == {tmp_path / "images" / "1.png": "a church by night"}
+
+
+def test_unusable_folders_are_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--forget-data .*no such folder"):
+        read_captions(tmp_path / "absent", "--forget-data")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no image"):
+        read_captions(tmp_path / "empty", "--forget-data")
+    save_images(tmp_path / "images", 2)
+    (tmp_path / "images" / "0.png").write_bytes(b"no image")
+    with pytest.raises(UsageError, match=r"0\.png: not a readable image"):
+        read_captions(tmp_path / "images", "--forget-data")
+    (tmp_path / "images" / "1.txt").unlink()
+    with pytest.raises(UsageError, match=r"1\.txt is missing"):
+        read_captions(tmp_path / "images", "--forget-data")
+    (tmp_path / "images" / "metadata.jsonl").write_text('{"file": "0.png"}\n')
+    with pytest.raises(UsageError, match="captions must be UTF-8"):
+        read_captions(tmp_path / "images", "--forget-data")
+
+
+def test_each_prompt_has_its_own_relabels(tiny: StableDiffusion, tmp_path: Path) -> None:
+    candidates = {"a church": ("a dog", "a tree"), "a dog": ("a tree",)}
+    forget = add_relabels(tiny, draw(tiny, tmp_path), candidates.__getitem__)
+    assert forget.relabel_prompts == ("a dog", "a tree")
+    assert [choices.tolist() for choices in forget.relabel_choices] == [[0, 1], [1]]
+    assert forget.relabel_embeddings.shape == (2, 24, 16)

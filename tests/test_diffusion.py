@@ -1,0 +1,101 @@
+"""The equations, against worked arithmetic and against diffusers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import make_scheduler
+
+from erase.checkpoint import StableDiffusion
+from erase.diffusion import (
+    NoiseSchedule,
+    encode_images,
+    encode_prompts,
+    guided_prediction,
+    predict,
+    sample_latents,
+    trainable_parameters,
+)
+from prompts.errors import UsageError
+
+
+def noise_case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Latents, noise and timesteps of three images."""
+    generator = torch.Generator().manual_seed(0)
+    latents, noise = (torch.randn(3, 4, 8, 8, generator=generator) for _ in range(2))
+    return latents, noise, torch.tensor([0, 500, 999])
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_noise_and_target_are_those_of_diffusers(kind: str) -> None:
+    scheduler = make_scheduler(kind)
+    schedule = NoiseSchedule.of(scheduler)
+    latents, noise, timesteps = noise_case()
+    torch.testing.assert_close(
+        schedule.add_noise(latents, noise, timesteps),
+        scheduler.add_noise(latents, noise, timesteps),
+    )
+    target = noise if kind == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
+    torch.testing.assert_close(schedule.prediction_target(latents, noise, timesteps), target)
+
+
+def test_v_and_noisy_latents_give_the_latents_back() -> None:
+    """x_0 = sqrt(abar) x_t - sqrt(1 - abar) v, whatever the noise."""
+    schedule = NoiseSchedule.of(make_scheduler("v_prediction"))
+    latents, noise, timesteps = noise_case()
+    x_t = schedule.add_noise(latents, noise, timesteps)
+    v = schedule.prediction_target(latents, noise, timesteps)
+    alpha_bar = schedule.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+    torch.testing.assert_close(alpha_bar.sqrt() * x_t - (1 - alpha_bar).sqrt() * v, latents)
+
+
+def test_models_that_predict_the_sample_are_refused() -> None:
+    with pytest.raises(UsageError, match="only epsilon and v_prediction"):
+        NoiseSchedule.of(make_scheduler("sample"))
+
+
+def test_a_posterior_without_spread_gives_its_scaled_mean() -> None:
+    """s (mu + exp(logvar / 2) n): 0.5 (3 + 2 * 1) = 2.5, and 0.5 * 3 where logvar is -inf."""
+    mean, noise = torch.tensor([3.0]), torch.tensor([1.0])
+    assert sample_latents(mean, torch.tensor([4.0]).log(), noise, 0.5).item() == pytest.approx(2.5)
+    assert sample_latents(mean, torch.tensor([-torch.inf]), noise, 0.5).item() == 1.5
+
+
+def test_guidance_weighs_the_two_predictions(tiny: StableDiffusion) -> None:
+    """Guidance 7.5: 8.5 conditional - 7.5 unconditional; guidance 0: the conditional alone."""
+    embeddings = encode_prompts(tiny.tokenizer, tiny.text_encoder, ("a church", "a dog", "x"))
+    empty = encode_prompts(tiny.tokenizer, tiny.text_encoder, ("",))
+    latents, _, timesteps = noise_case()
+    with torch.no_grad():
+        with_prompt = predict(tiny.unet, latents, timesteps, embeddings)
+        without = predict(tiny.unet, latents, timesteps, empty.expand_as(embeddings))
+        guided = guided_prediction(tiny.unet, latents, timesteps, embeddings, empty, 7.5)
+        plain = guided_prediction(tiny.unet, latents, timesteps, embeddings, empty, 0)
+    torch.testing.assert_close(guided, 8.5 * with_prompt - 7.5 * without, atol=1e-4, rtol=0)
+    assert torch.equal(plain, with_prompt)
+
+
+def test_prompts_are_encoded_as_the_pipeline_does(tiny: StableDiffusion) -> None:
+    prompts = ("a church in outline style, at night, far away", "")
+    ours = encode_prompts(tiny.tokenizer, tiny.text_encoder, prompts)
+    theirs, _ = tiny.pipeline("ddim").encode_prompt(list(prompts), torch.device("cpu"), 1, False)
+    assert ours.shape == (2, 24, 16)
+    torch.testing.assert_close(ours, theirs.detach())
+
+
+def test_images_become_posteriors_of_the_latent_shape(tiny: StableDiffusion) -> None:
+    mean, logvar = encode_images(tiny.vae, torch.zeros(2, 3, 16, 16))
+    assert mean.shape == logvar.shape == (2, 4, 8, 8)
+
+
+def test_train_methods_part_the_weights(tiny: StableDiffusion) -> None:
+    everything, cross, rest, own = (
+        set(trainable_parameters(tiny.unet, m)) for m in ("full", "xattn", "noxattn", "selfattn")
+    )
+    assert cross
+    assert cross | rest == everything
+    assert not cross & rest
+    assert own
+    assert own < rest
+    with pytest.raises(UsageError, match="--train-method xattn: selects no weight"):
+        trainable_parameters(torch.nn.Linear(2, 2), "xattn")

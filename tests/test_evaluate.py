@@ -1,0 +1,212 @@
+"""`expunge evaluate concept` on tiny real models: every number recounts, nothing is drawn twice."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from erase.checkpoint import StableDiffusion
+from erase.cli import main
+from erase.commands.evaluate import measure, table
+from erase.config import EvaluateConcept
+from erase.run import write_run
+from eval.classifier import load_classifier
+from eval.results import read_evaluation
+from prompts.errors import UsageError
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tiny: StableDiffusion, tmp_path: Path) -> MakeRun:
+    """Makes run folders whose UNet is the tiny model's, shifted a little."""
+
+    def make(name: str = "run", concept: str = "church", shift: float = 0.05) -> Path:
+        folder = tmp_path / "runs" / name
+        with torch.no_grad():
+            tiny.unet.conv_out.weight += shift
+        tiny.unet.save_pretrained(folder / "unet")
+        source = tiny.source
+        base = {"id": source.id, "revision": None, "variant": None, "digest": source.digest}
+        write_run(folder, {"concepts": [concept], "base": base, "finished": "2026-01-01"})
+        return folder
+
+    return make
+
+
+def settings(target: Path, **changes: Any) -> EvaluateConcept:
+    quick = EvaluateConcept(
+        target=str(target), protocol="demo", steps=1, batch_size=32, device="cpu"
+    )
+    return replace(quick, **changes)
+
+
+def files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def jsonl(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_it_leaves_exactly_these_files_and_says_what_it_found(make_run: MakeRun) -> None:
+    run = make_run()
+    evaluation, out = measure(settings(run))
+    ids = [f"{i:05d}" for i in range(sum(evaluation.protocol.images.values()))]
+    images = {f"{model}/images/{i}.png" for model in ("original", "erased") for i in ids}
+    logs = {"original/generations.jsonl", "erased/generations.jsonl", "judgements.jsonl"}
+    assert out == run / "eval" / "concept"
+    assert files(out) == images | logs | {"evaluation.json", "grid.png"}
+    assert read_evaluation(out / "evaluation.json") == evaluation
+    assert evaluation.concept.labels == ("church",)
+    assert evaluation.models["original"]["sha256"] != evaluation.models["erased"]["sha256"]
+    shown = table(evaluation)
+    assert all(word in shown for word in ("church", "original", "erased", "ua", "ira", "cra"))
+    assert str(run.parent) not in (out / "evaluation.json").read_text()
+
+
+@pytest.mark.parametrize("concept", ["church", "outline"])
+def test_every_number_recounts_from_the_judgements(make_run: MakeRun, concept: str) -> None:
+    """ua = 100 * misses / forget rows; ira and cra = 100 * hits / rows of their split."""
+    _, out = measure(settings(make_run(concept=concept)))
+    result = json.loads((out / "evaluation.json").read_text())
+    rows = jsonl(out / "judgements.jsonl")
+    domains = {(row["split"], row["domain"]) for row in rows}
+    own, other = ("object", "style") if concept == "church" else ("style", "object")
+    assert domains == {("forget", own), ("retain", own), ("cross", other)}
+    for model in ("original", "erased"):
+        for metric, split in (("ua", "forget"), ("ira", "retain"), ("cra", "cross")):
+            part = [r for r in rows if r["model"] == model and r["split"] == split]
+            hits = sum(r["label"] in r["expected"] for r in part)
+            counted = len(part) - hits if metric == "ua" else hits
+            assert result[model][metric]["value"] == 100 * counted / len(part)
+            assert result[model][metric]["n"] == len(part) == result["protocol"]["images"][split]
+    pairs = [
+        [(g["id"], g["prompt"], g["seed"]) for g in jsonl(out / model / "generations.jsonl")]
+        for model in ("original", "erased")
+    ]
+    assert pairs[0] == pairs[1]
+
+
+def test_a_model_against_itself_changes_nothing(model_folder: Path, tmp_path: Path) -> None:
+    evaluation, out = measure(
+        settings(
+            model_folder, concept=("dog",), baseline=str(model_folder), out=tmp_path / "x" / "e"
+        )
+    )
+    assert evaluation.original == evaluation.erased
+    hashes = [
+        [g["sha256"] for g in jsonl(out / model / "generations.jsonl")]
+        for model in ("original", "erased")
+    ]
+    assert hashes[0] == hashes[1]
+
+
+def test_without_a_baseline_the_original_is_left_open(model_folder: Path, tmp_path: Path) -> None:
+    evaluation, out = measure(settings(model_folder, concept=("dog",), out=tmp_path / "x" / "e"))
+    assert evaluation.original is None
+    assert "baseline" in evaluation.notes["original"]
+    assert not (out / "original").exists()
+    assert read_evaluation(out / "evaluation.json") == evaluation
+    assert "-" in table(evaluation)
+
+
+def test_a_finished_evaluation_is_kept_and_another_one_refused(make_run: MakeRun) -> None:
+    run = make_run()
+    evaluation, out = measure(settings(run))
+    before = {name: (out / name).stat().st_mtime_ns for name in files(out)}
+    assert measure(settings(run))[0] == evaluation
+    with pytest.raises(UsageError, match=r"protocol\.steps.*--overwrite"):
+        measure(settings(run, steps=2))
+    assert {name: (out / name).stat().st_mtime_ns for name in files(out)} == before
+    again, _ = measure(settings(run, steps=2, overwrite=True))
+    assert again.protocol.steps == 2
+    assert files(out) == set(before)
+
+
+def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(make_run: MakeRun) -> None:
+    run = make_run()
+    evaluation, out = measure(settings(run))
+    judged = (out / "judgements.jsonl").read_bytes()
+    for name in ("evaluation.json", "judgements.jsonl", "erased/images/00003.png"):
+        (out / name).unlink()
+    stray = out / "erased" / "images" / "99999.png"
+    shutil.copy(out / "erased" / "images" / "00001.png", stray)
+    kept = (out / "erased" / "images" / "00002.png").stat().st_mtime_ns
+    assert measure(settings(run))[0] == evaluation
+    assert (out / "judgements.jsonl").read_bytes() == judged
+    assert (out / "erased" / "images" / "00002.png").stat().st_mtime_ns == kept
+    assert not stray.exists()
+
+
+def test_the_originals_images_serve_the_next_run(make_run: MakeRun) -> None:
+    first, second = make_run("first"), make_run("second")
+    measure(settings(first))
+    cache = first.parent / ".originals"
+    drawn = {path: path.stat().st_mtime_ns for path in cache.rglob("*.png")}
+    assert drawn
+    measure(settings(second))
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.png")} == drawn
+
+
+def test_the_command_prints_one_json_object(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run()
+    words = ["evaluate", "concept", str(run), "--protocol", "demo", "--steps", "1"]
+    assert main([*words, "--device", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "concept"
+    assert main([*words, "--device", "cpu"]) == 0
+    assert str(run / "eval" / "concept" / "grid.png") in capsys.readouterr().out
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that the command ends with."""
+    assert main(["evaluate", "concept", *words, "--device", "cpu"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    line = captured.err.strip().splitlines()[-1]
+    assert line.startswith("expunge: error: ")
+    return line
+
+
+def test_bad_input_ends_in_one_line_and_leaves_nothing(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = str(model_folder), str(tmp_path / "out")
+    assert "--concept" in refused([model, "--out", out], capsys)
+    assert "--out" in refused([model, "--concept", "church"], capsys)
+    assert "no judge" in refused([model, "--concept", "nudity", "--out", out], capsys)
+    assert "nowhere" in refused(["./nowhere", "--concept", "church", "--out", out], capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_judge_is_refused(model_folder: Path, tmp_path: Path) -> None:
+    judge = tmp_path / "judge"
+    shutil.copytree(model_folder / "judge" / "object", judge)
+    (judge / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UsageError, match="judge"):
+        load_classifier(judge)
+    with pytest.raises(UsageError, match="missing"):
+        load_classifier(tmp_path / "missing")
+
+
+def test_a_broken_image_is_refused(model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    judge = load_classifier(model_folder / "judge" / "object")
+    with pytest.raises(UsageError, match=r"a\.png"):
+        list(judge.classify([tmp_path / "a.png"]))
+
+
+def test_a_folder_that_cannot_be_written_is_refused(make_run: MakeRun) -> None:
+    """A file in the folder's way stops even root, whom no permission does."""
+    run = make_run()
+    (run / "eval").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        measure(settings(run))
+    assert not (run.parent / ".originals").exists()

@@ -1,0 +1,138 @@
+"""Laws of the method, on a tiny real model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from erase.checkpoint import StableDiffusion, load_checkpoint
+from erase.datasets import Drawing, ForgetSet, RetainSet, add_relabels, draw_set
+from erase.diffusion import trainable_parameters
+from erase.methods.salun import (
+    StepRow,
+    erase,
+    forget_saliency,
+    relabel_loss,
+    retain_loss,
+    saliency_loss,
+)
+from erase.saliency import top_k_mask
+
+DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, batch_size=4)
+DEFAULTS: dict[str, Any] = {
+    "steps": 3,
+    "lr": 1e-3,
+    "linear_decay": False,
+    "batch_size": 3,
+    "alpha": 2.0,
+    "frozen_teacher": True,
+    "seed": 0,
+}
+
+
+def make_sets(sd: StableDiffusion, cache: Path, relabel: str) -> tuple[ForgetSet, RetainSet]:
+    """Four images to forget and five to retain."""
+
+    def draw(prompts: tuple[str, ...], count: int, role: str) -> RetainSet:
+        return draw_set(sd, prompts, count, seed=0, role=role, drawing=DRAWING, cache=cache)
+
+    forget = draw(("a church",), 4, "forget")
+    return add_relabels(sd, forget, lambda _: (relabel,)), draw(("a dog", "a tree"), 5, "retain")
+
+
+def train(
+    sd: StableDiffusion, cache: Path, density: float, relabel: str = "a dog", **changes: Any
+) -> tuple[list[StepRow], dict[str, Tensor]]:
+    """Erase in place; gives the log and the mask."""
+    forget, retain = make_sets(sd, cache, relabel)
+    parameters = trainable_parameters(sd.unet, "full")
+    saliency = forget_saliency(sd, parameters, forget, guidance=7.5, batch_size=3, seed=0)
+    mask = top_k_mask(saliency, density, {}).unpacked()
+    return erase(sd, parameters, mask, forget, retain, **(DEFAULTS | changes)), mask
+
+
+def weights(sd: StableDiffusion) -> dict[str, Tensor]:
+    """A copy of the UNet's weights."""
+    return {name: tensor.clone() for name, tensor in sd.unet.state_dict().items()}
+
+
+def test_losses_by_hand() -> None:
+    """Predictions (1, 2) against (3, 2): squares 4, 0; mean 2. As one image of two values in a
+    batch of one, saliency is -2; the same image twice counts twice, -4.
+    """
+    pred, target = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 2.0]])
+    assert relabel_loss(pred, target).item() == retain_loss(pred, target).item() == 2
+    assert saliency_loss(pred, target).item() == -2
+    assert saliency_loss(pred.repeat(2, 1), target.repeat(2, 1)).item() == -4
+
+
+def test_the_teacher_gets_no_gradient() -> None:
+    pred, teacher = (torch.ones(1, requires_grad=True) for _ in range(2))
+    relabel_loss(pred, teacher * 2).backward()
+    assert pred.grad is not None
+    assert teacher.grad is None
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_nothing_to_forget_if_the_relabel_prompt_is_the_forget_prompt(
+    tiny: StableDiffusion, tmp_path: Path, frozen: bool
+) -> None:
+    """Teacher and student are equal in the first step: so are their predictions for one prompt."""
+    rows, _ = train(tiny, tmp_path, 0.5, "a church", steps=1, frozen_teacher=frozen)
+    assert rows[0].forget_loss == pytest.approx(0, abs=1e-10)
+    assert rows[0].retain_loss > 0
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_only_selected_weights_change(tiny: StableDiffusion, tmp_path: Path, frozen: bool) -> None:
+    before = weights(tiny)
+    rows, mask = train(tiny, tmp_path, 0.3, frozen_teacher=frozen)
+    changed = 0
+    for name, tensor in weights(tiny).items():
+        differs = tensor != before[name]
+        assert not (differs & ~mask[name]).any()
+        changed += int(differs.sum())
+    selected = sum(int(bits.sum()) for bits in mask.values())
+    assert 0.9 * selected < changed <= selected
+    assert [row.step for row in rows] == [1, 2, 3]
+
+
+def test_same_seed_same_weights(model_folder: Path, tmp_path: Path) -> None:
+    def result(seed: int) -> dict[str, Tensor]:
+        sd = load_checkpoint(str(model_folder), device="cpu")
+        train(sd, tmp_path, 0.5, seed=seed)
+        return weights(sd)
+
+    first, second, other = result(0), result(0), result(1)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_training_lowers_both_losses(tiny: StableDiffusion, tmp_path: Path) -> None:
+    rows, _ = train(tiny, tmp_path, 1.0, steps=60, lr=3e-3, batch_size=8)
+
+    def mean(part: list[StepRow]) -> tuple[float, float]:
+        count = len(part)
+        return sum(r.forget_loss for r in part) / count, sum(r.retain_loss for r in part) / count
+
+    (_, retain_before), (_, retain_after) = mean(rows[:10]), mean(rows[-10:])
+    assert retain_after < retain_before
+    alone, _ = train(tiny, tmp_path / "again", 1.0, steps=60, lr=3e-3, batch_size=8, alpha=0)
+    assert mean(alone[-10:])[0] < mean(alone[:10])[0] or mean(alone[-10:])[0] < 1e-3
+
+
+def test_linear_decay_ends_near_zero(tiny: StableDiffusion, tmp_path: Path) -> None:
+    """Four steps from 1: 1, 3/4, 1/2, 1/4."""
+    rows, _ = train(tiny, tmp_path, 0.5, steps=4, lr=1e-3, linear_decay=True)
+    assert [row.lr for row in rows] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
+
+
+def test_v_prediction_and_bfloat16_train_too(other_model_folder: Path, tmp_path: Path) -> None:
+    sd = load_checkpoint(str(other_model_folder), device="cpu")
+    rows, _ = train(sd, tmp_path, 0.5, dtype=torch.bfloat16)
+    assert all(row.retain_loss > 0 for row in rows)
+    assert next(sd.unet.parameters()).dtype == torch.float32
