@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from prompts.errors import UsageError
 
@@ -129,3 +131,16 @@ def trainable_parameters(unet: nn.Module, train_method: str) -> dict[str, nn.Par
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
     """Arithmetic in `dtype` over float32 weights; nothing at all for float32."""
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
+
+
+@contextmanager
+def training_arithmetic(unet: Any, dtype: torch.dtype) -> Iterator[None]:
+    """Arithmetic in `dtype` for passes that will be differentiated.
+
+    On a CPU the backward of torch's fused attention takes many times its forward (torch 2.13:
+    benchmarks/attention.py), so there attention is written out, unless its matrices, which are then
+    stored, are large.
+    """
+    plain = unet.device.type == "cpu" and unet.config["sample_size"] <= 32
+    with autocast(unet.device, dtype), sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
+        yield

@@ -115,7 +115,8 @@ def _check_folder(model: str, folder: Path) -> None:
             f"--model {model}: the folder lacks {', '.join(missing)}; download it whole"
         )
     unet = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
-    if unet.get("in_channels", 4) != 4:
+    # Noise goes in and a prediction of its size comes out; whatever else goes in is a picture.
+    if unet.get("in_channels", 4) != unet.get("out_channels", 4):
         raise UsageError(
             f"--model {model}: its UNet takes {unet['in_channels']} channels (an inpainting or "
             "depth model); expunge erases from text-to-image Stable Diffusion 1.x and 2.x"

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from miniature.autoencoder import LATENT_CHANNELS
 from miniature.clip import WIDTH, tokenize
 from miniature.training import draw, fit
 from miniature.world import OBJECTS, STYLES, caption
 
-STEPS, BATCH, LR = 4600, 64, 1.2e-3
+STEPS, BATCH, LR = 4200, 64, 1.2e-3
 EMPTY_CAPTIONS, SNR_LIMIT = 0.1, 5.0
 
 
@@ -24,8 +25,8 @@ def new_unet() -> UNet2DConditionModel:
     """Eleven million weights; attention at 8x8 and 4x4 only."""
     return UNet2DConditionModel(
         sample_size=16,
-        in_channels=4,
-        out_channels=4,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
         block_out_channels=(64, 128, 192),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -89,7 +90,7 @@ def train_unet(
     state: Path,
     steps: int = STEPS,
 ) -> UNet2DConditionModel:
-    """Train on scaled posterior means and deviations [N, 4, 16, 16] and embedded captions."""
+    """Train on scaled posterior means and deviations [N, 8, 16, 16] and embedded captions."""
     torch.manual_seed(0)
     unet = new_unet().to(memory_format=torch.channels_last)
     scheduler = new_scheduler()

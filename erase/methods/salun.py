@@ -15,11 +15,11 @@ from erase.checkpoint import StableDiffusion
 from erase.datasets import ForgetSet, RetainSet
 from erase.diffusion import (
     NoiseSchedule,
-    autocast,
     encode_prompts,
     guided_prediction,
     predict,
     sample_latents,
+    training_arithmetic,
 )
 from erase.optim import MaskedOptimizer
 from erase.saliency import accumulate_saliency
@@ -79,9 +79,10 @@ def forget_saliency(
 
     def loss(rows: Tensor) -> Tensor:
         batch = _noise(sd, schedule, forget, rows, generator)
-        guided = guided_prediction(
-            sd.unet, batch.noisy_latents, batch.timesteps, batch.embeddings, empty, guidance
-        )
+        with training_arithmetic(sd.unet, torch.float32):
+            guided = guided_prediction(
+                sd.unet, batch.noisy_latents, batch.timesteps, batch.embeddings, empty, guidance
+            )
         progress(len(rows))
         return saliency_loss(guided, batch.target)
 
@@ -127,7 +128,7 @@ def erase(
         to_retain = _noise(sd, schedule, retain, next(retain_rows), generator)
         step_lr = lr * (1 - step / steps) if linear_decay else lr
 
-        with autocast(unet.device, dtype):
+        with training_arithmetic(unet, dtype):
             with torch.no_grad():
                 relabel_pred = predict(
                     teacher, to_forget.noisy_latents, to_forget.timesteps, relabels
