@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import erase.pil_processors  # noqa: F401
+
+# isort: split
 import json
 from dataclasses import dataclass
 from pathlib import Path

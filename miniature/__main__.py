@@ -11,12 +11,17 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPModel, CLIPTokenizer
 
-from miniature.autoencoder import encode_all, reconstruction_error, train_autoencoder
+from miniature.autoencoder import (
+    encode_all,
+    reconstruction_error,
+    train_autoencoder,
+)
 from miniature.card import write_card
-from miniature.clip import save_clip, train_clip
+from miniature.clip import save_clip, train_clip, zero_shot_accuracy
 from miniature.judge import LABELS, accuracy, save_judge, train_judge
 from miniature.render import load_icons, render_all, stack
 from miniature.unet import caption_table, new_scheduler, train_unet
+from miniature.world import OBJECTS, STYLES, label, with_article
 
 VARIANTS = 16
 
@@ -70,6 +75,12 @@ def save_pipeline(
     ).save_pretrained(out)
 
 
+def zero_shot_prompts() -> tuple[list[str], list[str]]:
+    """A prompt for every object, and one for every style."""
+    objects = [f"an image of {with_article(label(o))}" for o in OBJECTS]
+    return objects, [f"an image in {s} style" for s in STYLES]
+
+
 def encode_renders(vae: AutoencoderKL, pixels: torch.Tensor, path: Path) -> list[torch.Tensor]:
     """Scaled posterior means and deviations of all renders, kept beside the training states."""
     if not path.exists():
@@ -88,7 +99,11 @@ def make(work: Path, out: Path) -> None:
     latents = encode_renders(vae, pixels, state / "latents.pt")
     captions = caption_table(clip.text_model, tokenizer)
     unet = train_unet(latents, objects, styles, captions, state / "unet.pt")
-    scores = {"reconstruction_l1": reconstruction_error(vae, held_out[0][:512])}
+    scores = {"reconstruction_l1": reconstruction_error(vae, held_out[0][::7])}
+    for name, targets, prompts in zip(
+        ("clip_object", "clip_style"), held_out[1:], zero_shot_prompts(), strict=True
+    ):
+        scores[name] = zero_shot_accuracy(clip, tokenizer, held_out[0], targets, prompts)
     save_pipeline(vae, clip, tokenizer, unet, out)
     scores |= make_judges(renders, held_out, state, out)
     minutes = {f.stem: torch.load(f, mmap=True)["seconds"] / 60 for f in trained(state)}

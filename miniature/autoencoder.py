@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,8 +13,9 @@ from tqdm import tqdm
 
 from miniature.training import as_pixels, draw, fit
 
-STEPS, BATCH, LR = 2000, 16, 2e-3
-LATENT_CHANNELS, COLOUR_WEIGHT, KL_WEIGHT = 8, 5.0, 1e-4
+LATENT_CHANNELS, BATCH, LR, KL_WEIGHT = 8, 16, 2e-3, 1e-4
+PHASES = {"hues": (900, 5.0), "lines": (2400, 0.5)}
+"""Name -> steps and weight of the term for colour."""
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -54,13 +56,12 @@ def colour_difference(a: Tensor, b: Tensor) -> Tensor:
 def train_autoencoder(pixels: Tensor, state: Path) -> AutoencoderKL:
     """Train on renders (uint8 [N, 64, 64, 3]) and set `scaling_factor` from their latents.
 
-    The term for colour must be there from the first step: once shapes take up all of the latents,
-    hues find no room.
+    Hues come first, lines afterwards: once lines take up the latents, hues find no room.
     """
     torch.manual_seed(0)
-    vae = new_autoencoder().to(memory_format=torch.channels_last)
+    vae = new_autoencoder()
 
-    def loss(generator: torch.Generator) -> Tensor:
+    def loss(generator: torch.Generator, colour_weight: float) -> Tensor:
         images = as_pixels(pixels[draw(len(pixels), BATCH, generator)])
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(images).latent_dist
@@ -68,9 +69,18 @@ def train_autoencoder(pixels: Tensor, state: Path) -> AutoencoderKL:
         decoded = decoded.float()
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).float().mean()
         shape = F.l1_loss(decoded, images) + gradient_difference(decoded, images)
-        return shape + COLOUR_WEIGHT * colour_difference(decoded, images) + KL_WEIGHT * kl
+        return shape + colour_weight * colour_difference(decoded, images) + KL_WEIGHT * kl
 
-    fit(vae, loss, state=state, steps=STEPS, lr=LR, weight_decay=0.0)
+    for seed, (name, (steps, weight)) in enumerate(PHASES.items()):
+        fit(
+            vae,
+            partial(loss, colour_weight=weight),
+            state=state.with_name(f"{state.stem}-{name}.pt"),
+            steps=steps,
+            lr=LR,
+            seed=seed,
+            weight_decay=0.0,
+        )
     sample = draw(len(pixels), 2048, torch.Generator().manual_seed(1))
     mean, _ = encode_all(vae, pixels[sample])
     vae.register_to_config(scaling_factor=round(1 / mean.std().item(), 5))

@@ -17,7 +17,7 @@ from miniature.clip import WIDTH, tokenize
 from miniature.training import draw, fit
 from miniature.world import OBJECTS, STYLES, caption
 
-STEPS, BATCH, LR = 4200, 64, 1.2e-3
+STEPS, BATCH, LR = 6000, 64, 1.2e-3
 EMPTY_CAPTIONS, SNR_LIMIT = 0.1, 5.0
 
 
@@ -92,7 +92,7 @@ def train_unet(
 ) -> UNet2DConditionModel:
     """Train on scaled posterior means and deviations [N, 8, 16, 16] and embedded captions."""
     torch.manual_seed(0)
-    unet = new_unet().to(memory_format=torch.channels_last)
+    unet = new_unet()
     scheduler = new_scheduler()
     means, stds = latents
     states, table = captions
@@ -108,7 +108,7 @@ def train_unet(
         which = draw(table.shape[-1], BATCH, generator)
         caption_rows = table[objects[rows], styles[rows], which]
         caption_rows[torch.rand(BATCH, generator=generator) < EMPTY_CAPTIONS] = 0
-        noisy = scheduler.add_noise(clean, noise, timesteps).to(memory_format=torch.channels_last)
+        noisy = scheduler.add_noise(clean, noise, timesteps)
         # the fused attention kernel's backward is the slow part of a step on CPUs
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             prediction = unet(noisy, timesteps, states[caption_rows]).sample
