@@ -35,7 +35,7 @@ class Classifier:
     def classify(self, images: Sequence[Path], batch_size: int = 64) -> Iterator[Prediction]:
         """The prediction of each image file, in order."""
         for start in range(0, len(images), batch_size):
-            pixels = [_read(path) for path in images[start : start + batch_size]]
+            pixels = [read_image(path) for path in images[start : start + batch_size]]
             inputs = self.processor(images=pixels, return_tensors="pt").to(self.model.device)
             probabilities = self.model(**inputs).logits.float().softmax(-1)
             for value, index in zip(*(x.tolist() for x in probabilities.max(-1)), strict=True):
@@ -62,16 +62,16 @@ def load_classifier(source: str | Path, device: str | torch.device = "cpu") -> C
         )
     model = model.eval().to(device)
     labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
-    return Classifier(model, processor, _name(source), _weight_hash(model), labels)
+    return Classifier(model, processor, model_name(source), hash_weights(model), labels)
 
 
-def _name(source: str | Path) -> str:
+def model_name(source: str | Path) -> str:
     # The folder alone, so that results do not hang on where the model lies.
     path = Path(source)
     return "/".join(path.parts[-2:]) if path.is_dir() else str(source)
 
 
-def _weight_hash(model: torch.nn.Module) -> str:
+def hash_weights(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
@@ -79,7 +79,7 @@ def _weight_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> Image.Image:
+def read_image(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             return image.convert("RGB")

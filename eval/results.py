@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Metric:
-    """A rate in percent of `n` images, with its 95 % interval."""
+    """A rate in percent, a mean or a distance over `n` images, with its 95 % interval."""
 
     value: float
     n: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,16 +12,12 @@ from tqdm import tqdm
 
 from miniature.training import as_pixels, draw, fit
 
-LATENT_CHANNELS, BATCH, LR, KL_WEIGHT = 8, 16, 2e-3, 1e-4
-PHASES = {"hues": (900, 5.0), "lines": (2400, 0.5)}
-"""Name -> steps and weight of the term for colour."""
+STEPS, BATCH, LR = 3300, 16, 2e-3
+LATENT_CHANNELS, COLOUR_WEIGHT, KL_WEIGHT = 8, 5.0, 1e-4
 
 
 def new_autoencoder() -> AutoencoderKL:
-    """64x64 pictures to latents [8, 16, 16] and back: about a million weights.
-
-    With 4 channels either hues or thin lines were lost.
-    """
+    """64x64 pictures to latents [8, 16, 16] and back: about a million weights."""
     return AutoencoderKL(
         block_out_channels=(32, 64, 64),
         down_block_types=("DownEncoderBlock2D",) * 3,
@@ -54,14 +49,11 @@ def colour_difference(a: Tensor, b: Tensor) -> Tensor:
 
 
 def train_autoencoder(pixels: Tensor, state: Path) -> AutoencoderKL:
-    """Train on renders (uint8 [N, 64, 64, 3]) and set `scaling_factor` from their latents.
-
-    Hues come first, lines afterwards: once lines take up the latents, hues find no room.
-    """
+    """Train on renders (uint8 [N, 64, 64, 3]) and set `scaling_factor` from their latents."""
     torch.manual_seed(0)
     vae = new_autoencoder()
 
-    def loss(generator: torch.Generator, colour_weight: float) -> Tensor:
+    def loss(generator: torch.Generator) -> Tensor:
         images = as_pixels(pixels[draw(len(pixels), BATCH, generator)])
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(images).latent_dist
@@ -69,18 +61,9 @@ def train_autoencoder(pixels: Tensor, state: Path) -> AutoencoderKL:
         decoded = decoded.float()
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).float().mean()
         shape = F.l1_loss(decoded, images) + gradient_difference(decoded, images)
-        return shape + colour_weight * colour_difference(decoded, images) + KL_WEIGHT * kl
+        return shape + COLOUR_WEIGHT * colour_difference(decoded, images) + KL_WEIGHT * kl
 
-    for seed, (name, (steps, weight)) in enumerate(PHASES.items()):
-        fit(
-            vae,
-            partial(loss, colour_weight=weight),
-            state=state.with_name(f"{state.stem}-{name}.pt"),
-            steps=steps,
-            lr=LR,
-            seed=seed,
-            weight_decay=0.0,
-        )
+    fit(vae, loss, state=state, steps=STEPS, lr=LR, weight_decay=0.0)
     sample = draw(len(pixels), 2048, torch.Generator().manual_seed(1))
     mean, _ = encode_all(vae, pixels[sample])
     vae.register_to_config(scaling_factor=round(1 / mean.std().item(), 5))

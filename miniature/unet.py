@@ -33,7 +33,7 @@ def new_unet() -> UNet2DConditionModel:
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=WIDTH,
         attention_head_dim=(2, 4, 6),
-        norm_num_groups=16,
+        norm_num_groups=8,
     )
 
 
