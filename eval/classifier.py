@@ -66,12 +66,14 @@ def load_classifier(source: str | Path, device: str | torch.device = "cpu") -> C
 
 
 def model_name(source: str | Path) -> str:
+    """How results call a model: a folder's own name, or the hub id."""
     # The folder alone, so that results do not hang on where the model lies.
     path = Path(source)
     return "/".join(path.parts[-2:]) if path.is_dir() else str(source)
 
 
 def hash_weights(model: torch.nn.Module) -> str:
+    """One sha256 over the names and values of all weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
@@ -80,6 +82,7 @@ def hash_weights(model: torch.nn.Module) -> str:
 
 
 def read_image(path: Path) -> Image.Image:
+    """An image as RGB; UsageError naming the file if it cannot be read."""
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
