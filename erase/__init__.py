@@ -11,6 +11,8 @@ _HOMES = {
     "Demo": "erase.config",
     "Erase": "erase.config",
     "EvaluateConcept": "erase.config",
+    "EvaluateI2P": "erase.config",
+    "EvaluateQuality": "erase.config",
     "Mask": "erase.config",
     "ModelArgs": "erase.config",
     "SalUnConfig": "erase.config",

@@ -27,3 +27,13 @@ def apart(first: str, a: object, second: str, b: object) -> None:
 def require_seed(seed: int) -> None:
     """Refuse a seed that torch cannot take."""
     require(0 <= seed < 2**63, f"--seed must be from 0 to 2**63 - 1, not {seed}")
+
+
+def percent_range(flag: str, text: str) -> tuple[float, float]:
+    """Read MIN or MIN:MAX in percent; MAX is 100 unless given."""
+    try:
+        low, high = (float(part) for part in (text if ":" in text else f"{text}:100").split(":"))
+    except ValueError:
+        raise UsageError(f"{flag} must be MIN or MIN:MAX in percent, not {text!r}") from None
+    require(0 <= low <= high <= 100, f"{flag}: {text} is no range within 0 to 100")
+    return low, high

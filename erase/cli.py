@@ -38,6 +38,16 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "EvaluateConcept",
         "erase.commands.evaluate:run_concept",
     ),
+    ("evaluate", "i2p"): Command(
+        "how much nudity do images of I2P's prompts show?",
+        "EvaluateI2P",
+        "erase.commands.evaluate_i2p:run",
+    ),
+    ("evaluate", "quality"): Command(
+        "are other prompts still drawn as well as before?",
+        "EvaluateQuality",
+        "erase.commands.evaluate_quality:run",
+    ),
     ("demo",): Command(
         "erase church from the shipped miniature, in minutes", "Demo", "erase.commands.demo:run"
     ),

@@ -9,6 +9,10 @@ from pathlib import Path
 
 from prompts.errors import UsageError
 
+I2P_CSV = (
+    "https://huggingface.co/datasets/AIML-TUDA/i2p/resolve/"
+    "6594f223b0544fcbf63a6889417a6b9d2e40a77c/i2p_benchmark.csv"
+)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -25,6 +29,14 @@ def unknown_model(model: str) -> UsageError:
     hint = f"did you mean {' or '.join(near)}?" if near else "the shipped model is `miniature`"
     return UsageError(
         f"--model {model}: no such model folder, run folder or hub id (owner/name); {hint}"
+    )
+
+
+def missing_i2p() -> UsageError:
+    """The error for I2P without a file: no sha256 of it is known to check a download by."""
+    return UsageError(
+        "--prompts is missing: I2P is not downloaded, because the sha256 of its CSV is not known "
+        f"to expunge; fetch it once yourself, from {I2P_CSV}, and give it as --prompts FILE"
     )
 
 

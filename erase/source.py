@@ -61,9 +61,27 @@ def locate(model: str, *, revision: str | None = None, variant: str | None = Non
     return ModelSource(name, revision, _hash_files(folder, variant), folder, variant)
 
 
+def native_size(source: ModelSource) -> tuple[int, int]:
+    """(width, height) in pixels that the model's UNet was made for, read without its weights."""
+    unet = _read_config(source.unet or source.folder / "unet")["sample_size"]
+    scale = 2 ** (len(_read_config(source.folder / "vae")["block_out_channels"]) - 1)
+    height, width = (unet, unet) if isinstance(unet, int) else unet
+    return width * scale, height * scale
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
 def judge_folder(source: ModelSource, kind: str) -> Path | None:
     """The folder of the model's own judge of `kind` (`object` or `style`), if it ships one."""
     folder = source.folder / "judge" / kind
+    return folder if (folder / "config.json").is_file() else None
+
+
+def clip_folder(source: ModelSource) -> Path | None:
+    """The folder of the CLIP model that was made for the model's pictures, if it ships one."""
+    folder = source.folder / "clip"
     return folder if (folder / "config.json").is_file() else None
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from eval.classifier import Classifier
+from eval.folder import clear, prove_writable, refuse_other
 from eval.generate import Drawing, image_path
 from eval.grid import Section, draw_grid, spread
 from eval.metrics import Judgement, score
@@ -75,10 +75,10 @@ def evaluate_concept(
     question = _question(spec, judged, original, erased, judges, drawing, protocol)
     if (out / EVALUATION).exists() and not overwrite:
         return _previous(out, question)
-    _prove_writable("--out", out)
-    _prove_writable("--originals", originals)
+    prove_writable("--out", out)
+    prove_writable("--originals", originals)
     if overwrite:
-        _clear(out)
+        clear(out, (EVALUATION, JUDGEMENTS, GRID))
     draw_pair(
         judged,
         original,
@@ -101,26 +101,6 @@ def evaluate_concept(
     )
     write_evaluation(out / EVALUATION, result)
     return result
-
-
-def _prove_writable(flag: str, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".expunge-probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(
-            f"{flag} {folder}: cannot be written ({error.strerror}); choose another folder"
-        ) from error
-
-
-def _clear(out: Path) -> None:
-    """Remove an earlier evaluation from its folder, and nothing else."""
-    for name in (EVALUATION, JUDGEMENTS, GRID):
-        (out / name).unlink(missing_ok=True)
-    for name in ("original", "erased"):
-        shutil.rmtree(out / name, ignore_errors=True)
 
 
 def _judgeable(
@@ -186,11 +166,7 @@ def _question(
 
 def _previous(out: Path, question: ConceptEvaluation) -> ConceptEvaluation:
     previous = read_evaluation(out / EVALUATION)
-    if differences := previous.differences(question):
-        raise UsageError(
-            f"--out {out}: holds another evaluation (it differs in {', '.join(differences)}); "
-            "choose another folder or add --overwrite"
-        )
+    refuse_other(out, previous.differences(question))
     return previous
 
 

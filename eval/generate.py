@@ -1,9 +1,10 @@
 """Prompts to PNGs: a seed a row, batched, resumable; one line an image in `generations.jsonl`."""
 
 import hashlib
-import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -12,10 +13,15 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
+from eval.generation import (
+    GENERATIONS,
+    IMAGES,
+    Generation,
+    image_path,
+    read_generations,
+    write_generations,
+)
 from eval.results import replace_file
-
-IMAGES = "images"
-GENERATIONS = "generations.jsonl"
 
 
 class Row(Protocol):
@@ -47,26 +53,13 @@ class Drawing:
     size: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Generation:
-    """One line of `generations.jsonl`: an image, all that decides it, and the hash of its file."""
+Drawings = Drawing | Mapping[str, Drawing]
+"""How all rows are drawn alike, or each by its id."""
 
-    id: str
-    prompt: str
-    seed: int
-    sampler: str
-    steps: int
-    guidance_scale: float
-    width: int
-    height: int
-    model: str
-    sha256: str
-    seconds: float
 
-    def same_request(self, other: "Generation") -> bool:
-        """Whether both ask the same model for the same image; hash and time are left out."""
-        mine, theirs = asdict(self), asdict(other)
-        return all(mine[k] == theirs[k] for k in mine if k not in ("sha256", "seconds"))
+def drawing_of(row: Row, drawing: Drawings) -> Drawing:
+    """How this row is drawn."""
+    return drawing if isinstance(drawing, Drawing) else drawing[row.id]
 
 
 def native_size(pipeline: Any) -> tuple[int, int]:
@@ -76,43 +69,11 @@ def native_size(pipeline: Any) -> tuple[int, int]:
     return width * pipeline.vae_scale_factor, height * pipeline.vae_scale_factor
 
 
-def image_path(out: Path, row_id: str) -> Path:
-    """Where the image of a row lies under `out`."""
-    return out / IMAGES / f"{row_id}.png"
-
-
-def read_generations(out: Path) -> dict[str, Generation]:
-    """Finished images under `out` by id: whole lines whose hash is the file's; the rest is skipped.
-
-    A line cut short by a kill, or a file that is missing or changed, counts as not drawn.
-    """
-    try:
-        lines = (out / GENERATIONS).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    found = {}
-    for line in lines:
-        try:
-            generation = Generation(**json.loads(line))
-        except (ValueError, TypeError):
-            continue
-        path = image_path(out, generation.id)
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == generation.sha256:
-            found[generation.id] = generation
-    return found
-
-
-def write_generations(out: Path, generations: Sequence[Generation]) -> None:
-    """Write `generations.jsonl` whole and at once."""
-    text = "".join(_line(generation) for generation in generations)
-    replace_file(out / GENERATIONS, text.encode())
-
-
 def generate(
     pipeline: Any,
     rows: Sequence[Row],
     out: Path,
-    drawing: Drawing,
+    drawing: Drawings,
     *,
     model_hash: str,
     batch_size: int = 16,
@@ -121,8 +82,8 @@ def generate(
     """Draw every row that is not yet finished under `out`; the records of all rows, in their order.
 
     `pipeline` is a diffusers text-to-image pipeline that already carries the sampler that `drawing`
-    names. `progress` is told how many images each batch added. Other images under `out` are left
-    alone, so that a folder can serve as a cache.
+    names; a batch holds rows of one size and guidance. `progress` is told how many images each
+    batch added. Other images under `out` are left alone, so that a folder can serve as a cache.
     """
     if getattr(pipeline, "safety_checker", None) is not None:
         raise ValueError("the pipeline's safety checker would blank images: load it without one")
@@ -142,7 +103,7 @@ def generate(
     return result
 
 
-def count_finished(rows: Sequence[Row], out: Path, drawing: Drawing, model_hash: str) -> int:
+def count_finished(rows: Sequence[Row], out: Path, drawing: Drawings, model_hash: str) -> int:
     """How many of the rows `generate` would find finished under `out`."""
     done = read_generations(out)
     return sum(
@@ -154,27 +115,37 @@ def _answered(request: Generation, done: Mapping[str, Generation]) -> bool:
     return request.id in done and done[request.id].same_request(request)
 
 
-def _requests(rows: Sequence[Row], drawing: Drawing, model_hash: str) -> dict[str, Generation]:
+def _requests(rows: Sequence[Row], drawing: Drawings, model_hash: str) -> dict[str, Generation]:
     """The records of the rows as they will be, hash and time left out."""
-    requests = {
-        row.id: Generation(
-            id=row.id,
-            prompt=row.prompt,
-            seed=row.seed,
-            sampler=drawing.sampler,
-            steps=drawing.steps,
-            guidance_scale=float(drawing.guidance_scale),
-            width=drawing.size[0],
-            height=drawing.size[1],
-            model=model_hash,
-            sha256="",
-            seconds=0.0,
-        )
-        for row in rows
-    }
+    requests = {row.id: _request(row, drawing_of(row, drawing), model_hash) for row in rows}
     if len(requests) != len(rows):
         raise ValueError("two rows have the same id")
     return requests
+
+
+def _request(row: Row, drawing: Drawing, model_hash: str) -> Generation:
+    return Generation(
+        id=row.id,
+        prompt=row.prompt,
+        seed=row.seed,
+        sampler=drawing.sampler,
+        steps=drawing.steps,
+        guidance_scale=float(drawing.guidance_scale),
+        width=drawing.size[0],
+        height=drawing.size[1],
+        model=model_hash,
+        sha256="",
+        seconds=0.0,
+    )
+
+
+def _batches(wanted: Sequence[Generation], size: int) -> Iterator[list[Generation]]:
+    """Rows that can be drawn together, those that come first leading."""
+    alike: dict[tuple, list[Generation]] = {}
+    for w in wanted:
+        alike.setdefault((w.steps, w.guidance_scale, w.width, w.height), []).append(w)
+    for group in alike.values():
+        yield from (group[start : start + size] for start in range(0, len(group), size))
 
 
 def _draw(
@@ -185,8 +156,7 @@ def _draw(
     pipeline.set_progress_bar_config(disable=True)
     embeddings = _encode(pipeline, {w.prompt for w in wanted})
     with (out / GENERATIONS).open("a", encoding="utf-8") as log:
-        for start in range(0, len(wanted), batch_size):
-            batch = wanted[start : start + batch_size]
+        for batch in _batches(wanted, batch_size):
             began = time.perf_counter()
             images = _draw_batch(pipeline, batch, embeddings)
             seconds = round((time.perf_counter() - began) / len(batch), 4)
@@ -197,9 +167,26 @@ def _draw(
                 digest = hashlib.sha256(data).hexdigest()
                 record = {**asdict(request), "sha256": digest, "seconds": seconds}
                 finished.append(Generation(**record))
-            log.writelines(_line(generation) for generation in finished)
+            log.writelines(generation.line() for generation in finished)
             log.flush()
             yield finished
+
+
+@contextmanager
+def _no_word_of_prompts() -> Iterator[None]:
+    """Keep diffusers from quoting the end of each prompt that is too long, perhaps an explicit one.
+
+    Such prompts are cut where the text encoder ends, by every tool alike.
+    """
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @torch.no_grad()
@@ -209,10 +196,11 @@ def _encode(pipeline: Any, prompts: set[str]) -> dict[str, torch.Tensor]:
     One at a time: in a batch the rounding, and so the image, would hang on the neighbours.
     """
     device = pipeline._execution_device
-    return {
-        prompt: pipeline.encode_prompt(prompt, device, 1, False)[0]
-        for prompt in sorted(prompts | {""})
-    }
+    with _no_word_of_prompts():
+        return {
+            prompt: pipeline.encode_prompt(prompt, device, 1, False)[0]
+            for prompt in sorted(prompts | {""})
+        }
 
 
 def _draw_batch(
@@ -236,7 +224,3 @@ def _png(image: Image.Image) -> bytes:
     buffer = BytesIO()
     image.save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def _line(generation: Generation) -> str:
-    return json.dumps(asdict(generation), ensure_ascii=False) + "\n"

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import Any, Protocol
 
 from eval.generate import (
     Drawing,
+    Drawings,
     Row,
     count_finished,
+    drawing_of,
     generate,
     image_path,
     read_generations,
@@ -61,7 +63,7 @@ def draw_pair(
     rows: Sequence[Row],
     original: Subject | None,
     erased: Subject,
-    drawing: Drawing,
+    drawing: Drawings,
     *,
     batch_size: int,
     out: Path,
@@ -73,28 +75,42 @@ def draw_pair(
     Only what is missing is drawn, under one bar. The original's images are drawn in the cache
     `originals` and linked (copied where links are not possible) into `out`.
     """
-    jobs: list[tuple[Subject, Sequence[Row], Path]] = [(erased, rows, out / "erased")]
+    jobs: list[tuple[Subject, Sequence[Row], Path, Drawings]] = []
     if original:
-        cache = originals / _cache_name(original, drawing)
-        distinct = {cached.id: cached for cached in map(CachedRow.of, rows)}
-        jobs.insert(0, (original, list(distinct.values()), cache))
-    finished = [count_finished(rs, folder, drawing, s.sha256) for s, rs, folder in jobs]
-    with open_bar(sum(len(rs) for _, rs, _ in jobs), sum(finished)) as bar:
-        for (subject, wanted, folder), done in zip(jobs, finished, strict=True):
+        jobs += _cache_jobs(rows, original, drawing, originals)
+    jobs.append((erased, rows, out / "erased", drawing))
+    finished = [count_finished(rs, folder, how, s.sha256) for s, rs, folder, how in jobs]
+    with open_bar(sum(len(rs) for _, rs, _, _ in jobs), sum(finished)) as bar:
+        for (subject, wanted, folder, how), done in zip(jobs, finished, strict=True):
             if done < len(wanted):
                 generate(
                     subject.open(),
                     wanted,
                     folder,
-                    drawing,
+                    how,
                     model_hash=subject.sha256,
                     batch_size=batch_size,
                     progress=bar.update,
                 )
     if original:
-        _share(rows, jobs[0][2], out / "original")
+        caches = {how: folder for _, _, folder, how in jobs[:-1] if isinstance(how, Drawing)}
+        _share(rows, {row.id: caches[drawing_of(row, drawing)] for row in rows}, out / "original")
     for folder in ("original", "erased"):
         _discard_strangers(out / folder, {row.id for row in rows})
+
+
+def _cache_jobs(
+    rows: Sequence[Row], original: Subject, drawing: Drawings, originals: Path
+) -> list[tuple[Subject, Sequence[Row], Path, Drawings]]:
+    """What the original is to draw: a folder for each way of drawing, each row in it once."""
+    alike: dict[Drawing, dict[str, CachedRow]] = {}
+    for row in rows:
+        cached = CachedRow.of(row)
+        alike.setdefault(drawing_of(row, drawing), {})[cached.id] = cached
+    return [
+        (original, list(distinct.values()), originals / _cache_name(original, how), how)
+        for how, distinct in alike.items()
+    ]
 
 
 def _cache_name(original: Subject, drawing: Drawing) -> str:
@@ -103,19 +119,20 @@ def _cache_name(original: Subject, drawing: Drawing) -> str:
     return f"{original.sha256[:16]}-{settings}"
 
 
-def _share(rows: Sequence[Row], cache: Path, folder: Path) -> None:
+def _share(rows: Sequence[Row], caches: Mapping[str, Path], folder: Path) -> None:
     """Give the cached images their names in this evaluation."""
-    drawn = read_generations(cache)
+    drawn = {cache: read_generations(cache) for cache in set(caches.values())}
     (folder / "images").mkdir(parents=True, exist_ok=True)
+    named = []
     for row in rows:
-        source = image_path(cache, CachedRow.of(row).id)
-        target = image_path(folder, row.id)
+        cache, name = caches[row.id], CachedRow.of(row).id
+        source, target = image_path(cache, name), image_path(folder, row.id)
         target.unlink(missing_ok=True)
         try:
             os.link(source, target)
         except OSError:
             shutil.copyfile(source, target)
-    named = [replace(drawn[CachedRow.of(row).id], id=row.id) for row in rows]
+        named.append(replace(drawn[cache][name], id=row.id))
     write_generations(folder, named)
 
 

@@ -2,10 +2,10 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from prompts.errors import UsageError
 
@@ -88,13 +88,28 @@ class ConceptEvaluation:
 
     def differences(self, other: "ConceptEvaluation") -> list[str]:
         """Names of the settings in which two evaluations differ, answers left out."""
-        mine, theirs = self.to_dict(), other.to_dict()
-        pairs = [
-            (f"{part}.{key}", mine[part].get(key), theirs[part].get(key))
-            for part in ("protocol", "concept", "models", "judges")
-            for key in {**mine[part], **theirs[part]}
-        ]
-        return [name for name, a, b in pairs if a != b]
+        parts = ("protocol", "concept", "models", "judges")
+        return differences(self.to_dict(), other.to_dict(), parts)
+
+
+def differences(
+    mine: Mapping[str, Any], theirs: Mapping[str, Any], parts: Iterable[str]
+) -> list[str]:
+    """Dotted names of the keys that differ within the named parts of two evaluations."""
+    pairs = [
+        (f"{part}.{key}", mine[part].get(key), theirs[part].get(key))
+        for part in parts
+        for key in {**mine[part], **theirs[part]}
+    ]
+    return [name for name, a, b in pairs if a != b]
+
+
+class Evaluation(Protocol):
+    """What any kind of `evaluation.json` is written from."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        ...
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -105,7 +120,7 @@ def replace_file(path: Path, data: bytes) -> None:
     partial.replace(path)
 
 
-def write_evaluation(path: Path, evaluation: ConceptEvaluation) -> None:
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Write `evaluation.json` whole and at once."""
     replace_file(path, (json.dumps(evaluation.to_dict(), indent=2) + "\n").encode())
 
@@ -113,35 +128,43 @@ def write_evaluation(path: Path, evaluation: ConceptEvaluation) -> None:
 def read_evaluation(path: Path) -> ConceptEvaluation:
     """Read `evaluation.json`; a file of another schema, or no such file at all, is refused."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"schema {data['schema_version']}, this reads {SCHEMA_VERSION}")
-        if data["kind"] != "concept":
-            raise ValueError(f"an evaluation of kind {data['kind']!r}, expected 'concept'")
+        data = read_kind(path, "concept")
         original, concept = data["original"], data["concept"]
         parsed = {
-            "protocol": _build(ConceptProtocol, data["protocol"]),
-            "concept": _build(ConceptQuestion, {**concept, "labels": tuple(concept["labels"])}),
+            "protocol": build(ConceptProtocol, data["protocol"]),
+            "concept": build(ConceptQuestion, {**concept, "labels": tuple(concept["labels"])}),
             "original": None if original is None else _scores(original),
             "erased": _scores(data["erased"]),
         }
-        return _build(ConceptEvaluation, data | parsed)
+        return build(ConceptEvaluation, data | parsed)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is not a readable evaluation: {error}") from error
 
 
+def read_kind(path: Path, kind: str) -> dict[str, Any]:
+    """The JSON of an evaluation; ValueError or KeyError for another schema or kind."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if data["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(f"schema {data['schema_version']}, this reads {SCHEMA_VERSION}")
+    if data["kind"] != kind:
+        raise ValueError(f"an evaluation of kind {data['kind']!r}, expected {kind!r}")
+    return data
+
+
 def _scores(data: Mapping[str, Any]) -> ConceptScores:
-    return ConceptScores(**{name: _metric(data[name]) for name in ("ua", "ira", "cra")})
+    return ConceptScores(**{name: parse_metric(data[name]) for name in ("ua", "ira", "cra")})
 
 
-def _metric(data: Mapping[str, Any] | None) -> Metric | None:
+def parse_metric(data: Mapping[str, Any] | None) -> Metric | None:
+    """A metric from its JSON."""
     if data is None:
         return None
     low, high = data["ci95"]
     return Metric(value=data["value"], n=data["n"], ci95=(low, high))
 
 
-def _build(kind: type[T], data: Mapping[str, Any]) -> T:
+def build(kind: type[T], data: Mapping[str, Any]) -> T:
+    """A dataclass from its JSON; a key that it does not have is a ValueError."""
     unknown = set(data) - {f.name for f in fields(kind)}  # type: ignore[arg-type]
     if unknown:
         raise ValueError(f"unknown key {sorted(unknown)[0]!r}")

@@ -80,6 +80,11 @@ def concept_rows(
     return _numbered(rows, seed)
 
 
+def retain_rows(prompts: Iterable[str], seed: int = 0) -> list[PromptRow]:
+    """Return a row a prompt, each with the seed that its prompt gets in every evaluation."""
+    return _numbered((PromptRow("", "retain", prompt, 0) for prompt in prompts), seed)
+
+
 def _own(spec: ConceptSpec, words: Vocabulary) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the judge's objects and styles that a concept covers."""
     labels = {normalise(label) for label in spec.labels}

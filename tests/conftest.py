@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
 from transformers import (
+    CLIPConfig,
+    CLIPModel,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
@@ -20,10 +26,24 @@ from transformers import (
 )
 
 from erase.checkpoint import StableDiffusion, load_checkpoint
+from erase.run import write_run
 
+MakeRun = Callable[..., Path]
 OBJECTS = ("church", "dog", "delivery truck", "apple")
 STYLES = ("flat", "outline", "night")
 TOKENS = 24
+I2P_HEADER = (
+    "prompt,categories,hard,nudity_percentage,sd_image_width,sd_image_height,"
+    "evaluation_seed,evaluation_guidance,case_number"
+)
+I2P_ROWS = [
+    ("a church", "sexual", 1, 60, 16, 16, 11, 3, 0),
+    ("a church", "sexual, hate", 0, 40, 16, 16, 11, 200, 1),
+    ("a dog", "hate", 0, 0, 24, 16, 12, 3, 2),
+    ("", "violence", 1, 10, 16, 16, 13, 7.5, 3),
+    ("an apple, and much more than its text encoder reads", "hate", 0, 0, 512, 512, 14, 3, 4),
+    ("a dog", "violence", 0, 20, 512, 384, 15, 7, 5),
+]
 
 
 def make_tokenizer() -> CLIPTokenizer:
@@ -133,6 +153,40 @@ def save_model(folder: Path, prediction_type: str = "epsilon", seed: int = 0) ->
     save_judge(folder / "judge" / "style", STYLES)
 
 
+def save_clip(folder: Path) -> None:
+    """An untrained CLIP of 16x16 pixels with eight features, saved as a user's would be."""
+    torch.manual_seed(0)
+    tower = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1}
+    words = {
+        "vocab_size": len(make_tokenizer()),
+        "max_position_embeddings": TOKENS,
+        "bos_token_id": 188,
+        "eos_token_id": 189,
+        "pad_token_id": 189,
+    }
+    text = tower | {"num_attention_heads": 2} | words
+    vision = tower | {"num_attention_heads": 2, "image_size": 16, "patch_size": 8}
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
+    CLIPModel(config).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    processor = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": 16},
+        "crop_size": {"height": 16, "width": 16},
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny CLIP."""
+    folder = tmp_path_factory.mktemp("clips") / "clip"
+    save_clip(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny epsilon-predicting Stable Diffusion."""
@@ -153,3 +207,41 @@ def other_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(model_folder: Path) -> StableDiffusion:
     """A freshly loaded tiny model, free to be altered."""
     return load_checkpoint(str(model_folder), device="cpu")
+
+
+@pytest.fixture
+def make_run(tiny: StableDiffusion, tmp_path: Path) -> MakeRun:
+    """Makes run folders whose UNet is the tiny model's, shifted a little."""
+
+    def make(name: str = "run", concept: str = "church", shift: float = 0.05) -> Path:
+        folder = tmp_path / "runs" / name
+        with torch.no_grad():
+            tiny.unet.conv_out.weight += shift
+        tiny.unet.save_pretrained(folder / "unet")
+        source = tiny.source
+        base = {"id": source.id, "revision": None, "variant": None, "digest": source.digest}
+        write_run(folder, {"concepts": [concept], "base": base, "finished": "2026-01-01"})
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    """Twenty pictures of noise in two folders, and a file that is no picture."""
+    rng = np.random.default_rng(0)
+    for index in range(20):
+        path = tmp_path / "photos" / ("a" if index % 2 else "b") / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 16, 3), dtype=np.uint8)).save(path)
+    (tmp_path / "photos" / "captions.txt").write_text("noise\n")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    """A CSV in I2P's layout: rows of several guidances, sizes and categories."""
+    path = tmp_path / "i2p.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([I2P_HEADER.split(","), *I2P_ROWS])
+    return path

@@ -2,41 +2,19 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from conftest import MakeRun
 
-from erase.checkpoint import StableDiffusion
 from erase.cli import main
 from erase.commands.evaluate import measure, table
 from erase.config import EvaluateConcept
-from erase.run import write_run
 from eval.classifier import load_classifier
 from eval.results import read_evaluation
 from prompts.errors import UsageError
-
-MakeRun = Callable[..., Path]
-
-
-@pytest.fixture
-def make_run(tiny: StableDiffusion, tmp_path: Path) -> MakeRun:
-    """Makes run folders whose UNet is the tiny model's, shifted a little."""
-
-    def make(name: str = "run", concept: str = "church", shift: float = 0.05) -> Path:
-        folder = tmp_path / "runs" / name
-        with torch.no_grad():
-            tiny.unet.conv_out.weight += shift
-        tiny.unet.save_pretrained(folder / "unet")
-        source = tiny.source
-        base = {"id": source.id, "revision": None, "variant": None, "digest": source.digest}
-        write_run(folder, {"concepts": [concept], "base": base, "finished": "2026-01-01"})
-        return folder
-
-    return make
 
 
 def settings(target: Path, **changes: Any) -> EvaluateConcept:

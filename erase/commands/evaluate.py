@@ -2,23 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from erase import checkpoint, run
+from erase import checkpoint
+from erase.commands.target import drawing, find_models, locate, missing, open_bar, subject
 from erase.config import EvaluateConcept
 from eval.classifier import Classifier, load_classifier
 from eval.concept import EVALUATION, GRID, Domain, evaluate_concept
-from eval.generate import Drawing, native_size
 from eval.metrics import change
-from eval.pair import Subject
 from eval.results import ConceptEvaluation, Metric
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
-from prompts.errors import UsageError
 from prompts.evaluation import concept_rows
 from prompts.wording import normalise
 
@@ -27,19 +22,6 @@ MEANINGS = {
     "ira": "other {kind}s still drawn right",
     "cra": "{other}s still drawn right",
 }
-
-
-@dataclass(frozen=True)
-class Place:
-    """What to compare, about which concepts, and where the result goes."""
-
-    target: str
-    baseline: str | None
-    baseline_revision: str | None
-    variant: str | None
-    concepts: tuple[str, ...]
-    out: Path
-    originals: Path
 
 
 def run_concept(settings: EvaluateConcept) -> dict[str, Any]:
@@ -54,68 +36,46 @@ def run_concept(settings: EvaluateConcept) -> dict[str, Any]:
 
 def measure(settings: EvaluateConcept) -> tuple[ConceptEvaluation, Path]:
     """Draw, judge and count without printing; the result and the folder that holds it."""
-    place = locate(settings)
-    erased = checkpoint.locate(place.target)
-    original = place.baseline and checkpoint.locate(
-        place.baseline, revision=place.baseline_revision, variant=place.variant
+    place = locate(
+        settings.target,
+        "concept",
+        baseline=settings.baseline,
+        out=settings.out,
+        originals=settings.originals,
+        concepts=settings.concept,
     )
+    if not place.concepts:
+        raise missing("--concept", settings.target)
+    original, erased = find_models(place)
     home = original or erased
     words = checkpoint.vocabulary(home)
     spec = combine([load_concept(concept, words) for concept in place.concepts])
     judges = _judges(spec, words, home)
-    subject = _subject(place.target, erased, settings)
-    miniature = home.folder == checkpoint.MINIATURE
-    guidance = settings.guidance_scale
+    under_test = partial(
+        subject, sampler=settings.sampler, device=settings.device, dtype=settings.dtype
+    )
+    target = under_test(place.target, erased)
     evaluation = evaluate_concept(
         spec,
         concept_rows(spec, words, settings.protocol, settings.seed),
-        original=_subject(place.baseline, original, settings) if original else None,
-        erased=subject,
+        original=under_test(place.baseline, original) if original else None,
+        erased=target,
         judges=judges,
-        drawing=Drawing(
+        drawing=drawing(
+            home,
+            target,
             sampler=settings.sampler,
-            steps=settings.steps or (25 if miniature else 50),
-            guidance_scale=guidance if guidance is not None else (5.0 if miniature else 7.5),
-            size=native_size(subject.open()),
+            steps=settings.steps,
+            guidance_scale=settings.guidance_scale,
         ),
         batch_size=settings.batch_size,
         protocol=(settings.protocol, settings.seed),
         out=place.out,
         originals=place.originals,
-        open_bar=lambda total, done: tqdm(total=total, initial=done, unit="image", desc="draw"),
+        open_bar=open_bar,
         overwrite=settings.overwrite,
     )
     return evaluation, place.out
-
-
-def locate(settings: EvaluateConcept) -> Place:
-    """Fill in what a run folder tells of itself; UsageError for a flag that is then missing."""
-    target = Path(settings.target)
-    if run.is_run(target):
-        record = run.read_run(target)
-        base = record["base"]
-        return Place(
-            target=settings.target,
-            baseline=settings.baseline or base["id"],
-            baseline_revision=None if settings.baseline else base["revision"],
-            variant=None if settings.baseline else base.get("variant"),
-            concepts=settings.concept or tuple(record["concepts"]),
-            out=settings.out or target / "eval" / "concept",
-            originals=settings.originals or target.resolve().parent / ".originals",
-        )
-    for flag, value in (("--concept", settings.concept), ("--out", settings.out)):
-        if not value:
-            raise UsageError(f"{flag} is missing: {settings.target} is no run folder, so give it")
-    assert settings.out is not None
-    return Place(
-        target=settings.target,
-        baseline=settings.baseline,
-        baseline_revision=None,
-        variant=None,
-        concepts=settings.concept,
-        out=settings.out,
-        originals=settings.originals or settings.out.resolve().parent / ".originals",
-    )
 
 
 def table(evaluation: ConceptEvaluation) -> str:
@@ -140,27 +100,12 @@ def table(evaluation: ConceptEvaluation) -> str:
     return "\n".join(lines)
 
 
-def cell(metric: Metric | None) -> str:
+def cell(metric: Metric | None, digits: int = 1) -> str:
     """A metric as `97.1 [95.0, 98.4]`, or a dash."""
     if metric is None:
         return "-"
-    return f"{metric.value:.1f} [{metric.ci95[0]:.1f}, {metric.ci95[1]:.1f}]"
-
-
-def _subject(
-    name: str | None, source: checkpoint.ModelSource, settings: EvaluateConcept
-) -> Subject:
-    """A model under test, opened once and only when it has something to draw."""
-
-    @cache
-    def open_pipeline() -> Any:
-        loaded = checkpoint.load_checkpoint(source, device=settings.device, dtype=settings.dtype)
-        return loaded.pipeline(settings.sampler)
-
-    # A folder's own name: where it lies says nothing, and differs between machines.
-    path = Path(name or source.id)
-    shown = path.resolve().name if path.exists() else str(name)
-    return Subject(name=shown, sha256=source.digest, open=open_pipeline)
+    value, low, high = (f"{x:.{digits}f}" for x in (metric.value, *metric.ci95))
+    return f"{value} [{low}, {high}]"
 
 
 def _judges(

@@ -1,0 +1,137 @@
+"""`expunge evaluate quality`: retained prompts, the original's images beside the erased model's."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from erase import checkpoint
+from erase.commands.evaluate import cell
+from erase.commands.target import drawing, find_models, locate, open_bar, subject
+from erase.config import EvaluateQuality
+from erase.source import clip_folder
+from eval.distances import FEWEST
+from eval.features import load_clip
+from eval.image_folder import find_images
+from eval.quality import EVALUATION, SIMILARITIES, WORST, Retained, evaluate_quality
+from eval.quality_results import QualityEvaluation
+from eval.results import Metric
+from prompts.concept import Vocabulary, combine, load_concept, read_prompts
+from prompts.errors import UsageError
+from prompts.evaluation import retain_rows
+
+DEFAULT_CLIP = "openai/clip-vit-large-patch14"
+DISTANCES = {"cmmd": ("CMMD", 2), "kid": ("KID", 4), "frechet": ("Frechet distance", 4)}
+"""What the fields are called, and to how many digits they are printed."""
+
+
+def run(settings: EvaluateQuality) -> dict[str, Any]:
+    """Measure, then print a table (or one JSON object); returns evaluation.json's content."""
+    evaluation, out = measure(settings)
+    if settings.json:
+        print(json.dumps(evaluation.to_dict()))
+    else:
+        print(table(evaluation))
+        print(f"\nfigures: {out / EVALUATION}\nimages:  {out / SIMILARITIES}")
+        print(f"picture: {out / WORST}")
+    return evaluation.to_dict()
+
+
+def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
+    """Draw and compare without printing; the result and the folder that holds it."""
+    place = locate(
+        settings.target,
+        "quality",
+        baseline=settings.baseline,
+        out=settings.out,
+        originals=settings.originals,
+        concepts=settings.concept,
+    )
+    if not place.concepts and settings.prompts is None:
+        raise UsageError(
+            f"--concept is missing: {settings.target} is no run folder, so give it, or --prompts"
+        )
+    original, erased = find_models(place)
+    home = original or erased
+    retained = _retained(settings, place.concepts, checkpoint.vocabulary(home))
+    real = find_images(settings.real, "--real", FEWEST) if settings.real else None
+    device = checkpoint.resolve_device(settings.device)
+    clip = load_clip(settings.clip or clip_folder(home) or DEFAULT_CLIP, device)
+    under_test = partial(
+        subject, sampler=settings.sampler, device=settings.device, dtype=settings.dtype
+    )
+    target = under_test(place.target, erased)
+    evaluation = evaluate_quality(
+        retained,
+        original=under_test(place.baseline, original) if original else None,
+        erased=target,
+        clip=clip,
+        real=real,
+        drawing=drawing(
+            home,
+            target,
+            sampler=settings.sampler,
+            steps=settings.steps,
+            guidance_scale=settings.guidance_scale,
+        ),
+        batch_size=settings.batch_size,
+        out=place.out,
+        originals=place.originals,
+        open_bar=open_bar,
+        overwrite=settings.overwrite,
+    )
+    return evaluation, place.out
+
+
+def table(evaluation: QualityEvaluation) -> str:
+    """A line a metric with n and 95 % intervals, and which way is better."""
+    protocol, clip, change = evaluation.protocol, evaluation.clip, evaluation.change
+    erased = f"{' + '.join(evaluation.concepts)}: " if evaluation.concepts else ""
+    lines = [
+        f"{erased}{protocol.images} retained prompts, an image each, the same seeds for every "
+        f"model; [95 % interval]\nmeasured by CLIP {clip['name']} ({clip['sha256'][:12]})",
+        f"{'':37}{'':18}{'n':>5}{'original':>28}{'erased':>28}",
+    ]
+    before, after = evaluation.original, evaluation.erased
+    pairs = [("CLIP score", "higher", 2, before and before.clip_score, after and after.clip_score)]
+    if change:
+        pairs.append(("CLIP score, erased minus original", "higher", 2, None, change.clip_score))
+        pairs.append(("similarity to original", "higher", 2, None, change.similarity))
+    for field, (name, digits) in DISTANCES.items():
+        moved = getattr(change, field, None)
+        pairs.append((f"{name} to original", "lower", digits, None, moved))
+    for field, (name, digits) in DISTANCES.items():
+        both = getattr(before, field, None), getattr(after, field, None)
+        pairs.append((f"{name} to real images", "lower", digits, *both))
+    lines += [_line(*pair) for pair in pairs if pair[3] or pair[4]]
+    lines += [f"note: {key}: {reason}" for key, reason in evaluation.notes.items()]
+    return "\n".join(lines)
+
+
+def _line(
+    name: str, better: str, digits: int, original: Metric | None, erased: Metric | None
+) -> str:
+    count = next(metric.n for metric in (erased, original) if metric)
+    values = f"{cell(original, digits):>28}{cell(erased, digits):>28}"
+    return f"{name:37}{f'{better} is better':18}{count:>5}{values}"
+
+
+def _retained(
+    settings: EvaluateQuality, concepts: tuple[str, ...], words: Vocabulary | None
+) -> Retained:
+    """The first prompts of the user's file, or of the concept's own, that do not name it."""
+    spec = combine([load_concept(concept, words) for concept in concepts]) if concepts else None
+    notes = {}
+    if settings.prompts:
+        given = read_prompts(settings.prompts, "--prompts")
+        source = settings.prompts.name
+    else:
+        assert spec is not None
+        given, source = spec.retain_prompts, "retain"
+    kept = spec.without_named(given) if spec else given
+    if spec and len(kept) < len(given):
+        notes["prompts"] = f"{len(given) - len(kept)} that name {spec.name} are left out"
+    rows = retain_rows(kept[: settings.images], settings.seed)
+    if len(rows) < settings.images:
+        notes["fewer"] = f"{settings.images} prompts were asked for, there are {len(rows)}"
+    return Retained(rows, source, settings.seed, concepts, notes)

@@ -1,0 +1,118 @@
+"""What every `expunge evaluate …` begins with: the models to compare, and where the result goes."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from erase import checkpoint, run
+from eval.generate import Drawing, native_size
+from eval.pair import Subject
+from prompts.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Place:
+    """What to compare, about which concepts, and where the result goes."""
+
+    target: str
+    baseline: str | None
+    baseline_revision: str | None
+    variant: str | None
+    concepts: tuple[str, ...]
+    out: Path
+    originals: Path
+
+
+def locate(
+    target: str,
+    kind: str,
+    *,
+    baseline: str | None,
+    out: Path | None,
+    originals: Path | None,
+    concepts: tuple[str, ...] = (),
+) -> Place:
+    """Fill in what a run folder tells of itself; UsageError for a folder that is then missing.
+
+    `kind` is the evaluation's folder below the run's `eval`.
+    """
+    folder = Path(target)
+    if run.is_run(folder):
+        record = run.read_run(folder)
+        base = record["base"]
+        return Place(
+            target=target,
+            baseline=baseline or base["id"],
+            baseline_revision=None if baseline else base["revision"],
+            variant=None if baseline else base.get("variant"),
+            concepts=concepts or tuple(record["concepts"]),
+            out=out or folder / "eval" / kind,
+            originals=originals or folder.resolve().parent / ".originals",
+        )
+    if out is None:
+        raise missing("--out", target)
+    return Place(
+        target=target,
+        baseline=baseline,
+        baseline_revision=None,
+        variant=None,
+        concepts=concepts,
+        out=out,
+        originals=originals or out.resolve().parent / ".originals",
+    )
+
+
+def missing(flag: str, target: str) -> UsageError:
+    """The error for a flag that only a run folder makes needless."""
+    return UsageError(f"{flag} is missing: {target} is no run folder, so give it")
+
+
+def find_models(place: Place) -> tuple[checkpoint.ModelSource | None, checkpoint.ModelSource]:
+    """The files of the original, if there is one, and of the erased model."""
+    erased = checkpoint.locate(place.target)
+    if place.baseline is None:
+        return None, erased
+    revision, variant = place.baseline_revision, place.variant
+    return checkpoint.locate(place.baseline, revision=revision, variant=variant), erased
+
+
+def subject(
+    name: str | None, source: checkpoint.ModelSource, *, sampler: str, device: str, dtype: str
+) -> Subject:
+    """A model under test, opened once and only when it has something to draw."""
+
+    @cache
+    def open_pipeline() -> Any:
+        return checkpoint.load_checkpoint(source, device=device, dtype=dtype).pipeline(sampler)
+
+    # A folder's own name: where it lies says nothing, and differs between machines.
+    path = Path(name or source.id)
+    shown = path.resolve().name if path.exists() else str(name)
+    return Subject(name=shown, sha256=source.digest, open=open_pipeline)
+
+
+def drawing(
+    source: checkpoint.ModelSource,
+    target: Subject,
+    *,
+    sampler: str,
+    steps: int | None,
+    guidance_scale: float | None,
+) -> Drawing:
+    """How images are drawn at the model's own size: as told, else as suits the model."""
+    miniature = source.folder == checkpoint.MINIATURE
+    usual = 5.0 if miniature else 7.5
+    return Drawing(
+        sampler=sampler,
+        steps=steps or (25 if miniature else 50),
+        guidance_scale=usual if guidance_scale is None else guidance_scale,
+        size=native_size(target.open()),
+    )
+
+
+def open_bar(total: int, done: int) -> tqdm:
+    """The progress bar of the drawing."""
+    return tqdm(total=total, initial=done, unit="image", desc="draw")

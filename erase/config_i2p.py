@@ -1,0 +1,73 @@
+"""The settings of `expunge evaluate i2p`; imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from erase.checks import at_least, percent_range, require
+from erase.options import Dtype, Sampler, shown
+
+SizeRule = Literal["native", "row"]
+Categories = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(metavar="CATEGORY", help_behavior_hint="(default: all)"),
+]
+
+
+@dataclass(frozen=True)
+class EvaluateI2P:
+    """Draw I2P's prompts and count with NudeNet how much nudity the images show.
+
+    The images are explicit; they are written to the folder and never shown.
+    """
+
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
+    """A run folder, whose run.json tells original and place; or any model."""
+    prompts: Annotated[Path | None, shown("FILE", "none; required")] = None
+    """I2P as a CSV file; without it, the error says where to fetch it."""
+    category: Categories = ()
+    """Only prompts of this category, such as `sexual`; give it again for another."""
+    hard: bool = False
+    """Only prompts of which at least half of the images were once found inappropriate."""
+    nudity: Annotated[str | None, shown("MIN[:MAX]", "0:100")] = None
+    """Only prompts with this percentage of nude images, in I2P's own column."""
+    subset: Annotated[Path | None, shown("FILE", "none")] = None
+    """Only the prompts that a file lists: a CSV by its column `prompt`, or a case number a line."""
+    first: Annotated[int | None, shown("INT", "all")] = None
+    """Only so many of the prompts that are left."""
+    protocol: str = "expunge-1"
+    """Whose settings to follow: expunge-1 (ours), salun, esd, mace, unlearndiffatk and others."""
+    sampler: Annotated[Sampler | None, shown(Sampler, "the protocol's")] = None
+    """Sampler when drawing."""
+    steps: Annotated[int | None, shown("INT", "the protocol's")] = None
+    """Sampling steps."""
+    size: Annotated[SizeRule | None, shown(SizeRule, "the protocol's")] = None
+    """Size of the images: the model's native one, or each prompt's own unless far from it."""
+    baseline: Annotated[str | None, shown("MODEL", "the run's base")] = None
+    """The original model, if TARGET is no run folder; without it there is nothing to compare."""
+    out: Annotated[Path | None, shown("FOLDER", "RUN/eval/i2p")] = None
+    """Folder to write."""
+    originals: Annotated[Path | None, shown("FOLDER", ".originals beside RUN")] = None
+    """Folder where the original's images are kept and reused by later evaluations."""
+    batch_size: int = 16
+    """Images drawn at once."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`, `mps`; `auto` takes the fastest there is."""
+    dtype: Dtype = "auto"
+    """Precision of the arithmetic; `auto` is float32 on a CPU and bfloat16 on a GPU."""
+    overwrite: bool = False
+    """Start again in a folder that was used with other settings."""
+    json: bool = False
+    """Print one JSON object for machines instead of a table."""
+
+    def __post_init__(self) -> None:
+        """Refuse a blank target and values out of range."""
+        require(bool(self.target.strip()), "TARGET is empty; give a run folder or a model")
+        if self.nudity is not None:
+            percent_range("--nudity", self.nudity)
+        at_least("--first", self.first, 1)
+        at_least("--batch-size", self.batch_size, 1)
+        at_least("--steps", self.steps, 1)

@@ -1,0 +1,166 @@
+"""How much nudity do a model's images of I2P show? Rows to images to detections to counts."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from eval.detector import Detector
+from eval.folder import clear, prove_writable, refuse_other
+from eval.generate import image_path, read_generations
+from eval.i2p_plan import Plan
+from eval.i2p_results import NudityEvaluation, NudityProtocol, NudityScores, read_nudity
+from eval.nudity import (
+    THRESHOLDS,
+    ImageDetections,
+    count_curve,
+    detection_lines,
+    read_detections,
+)
+from eval.pair import OpenBar, Subject, draw_pair
+from eval.results import replace_file, write_evaluation
+from prompts.errors import UsageError
+from prompts.i2p import I2PPrompt
+
+EVALUATION, DETECTIONS = "evaluation.json", "detections.jsonl"
+MODELS: tuple[Literal["original", "erased"], ...] = ("original", "erased")
+
+
+def evaluate_i2p(
+    rows: Sequence[I2PPrompt],
+    plan: Plan,
+    *,
+    original: Subject | None,
+    erased: Subject,
+    detector: Detector,
+    prompts: Mapping[str, Any],
+    batch_size: int,
+    out: Path,
+    originals: Path,
+    open_bars: tuple[OpenBar, OpenBar],
+    overwrite: bool = False,
+) -> NudityEvaluation:
+    """Draw, detect, count; `out` gets evaluation.json, detections.jsonl and the images.
+
+    `prompts` says where the rows come from. `originals` caches the original's images for other
+    evaluations; the two bars are for drawing and detecting. An evaluation that is already in
+    `out` is returned if it asks the same, and is a UsageError otherwise, unless `overwrite`.
+    """
+    question = _question(rows, plan, original, erased, detector, prompts)
+    if (out / EVALUATION).exists() and not overwrite:
+        previous = read_nudity(out / EVALUATION)
+        refuse_other(out, previous.differences(question))
+        return previous
+    prove_writable("--out", out)
+    prove_writable("--originals", originals)
+    if overwrite:
+        clear(out, (EVALUATION, DETECTIONS))
+    draw_pair(
+        rows,
+        original,
+        erased,
+        plan.drawings,
+        batch_size=batch_size,
+        out=out,
+        originals=originals,
+        open_bar=open_bars[0],
+    )
+    models = MODELS if original else MODELS[1:]
+    detections = _detect([(r.id, m) for m in models for r in rows], detector, out, open_bars[1])
+    result = replace(
+        question,
+        original=_score(detections, "original", plan) if original else None,
+        erased=_score(detections, "erased", plan),
+    )
+    write_evaluation(out / EVALUATION, result)
+    return result
+
+
+def _question(
+    rows: Sequence[I2PPrompt],
+    plan: Plan,
+    original: Subject | None,
+    erased: Subject,
+    detector: Detector,
+    prompts: Mapping[str, Any],
+) -> NudityEvaluation:
+    """The evaluation before its answers."""
+    drawn = [plan.drawings[row.id] for row in rows]
+    lines = [[r.id, r.prompt, r.seed, asdict(d)] for r, d in zip(rows, drawn, strict=True)]
+    subjects = {"original": original, "erased": erased}
+    return NudityEvaluation(
+        protocol=NudityProtocol(
+            name=plan.preset.name,
+            source=plan.preset.source,
+            sampler=plan.sampler,
+            steps=plan.steps,
+            guidance_scale=plan.guidance_scale,
+            size=plan.size,
+            sizes=dict(sorted(Counter(f"{d.size[0]}x{d.size[1]}" for d in drawn).items())),
+            images=len(rows),
+            rows_sha256=hashlib.sha256(json.dumps(lines, sort_keys=True).encode()).hexdigest(),
+            labels=plan.preset.labels,
+            thresholds=plan.thresholds,
+        ),
+        models={k: {"name": s.name, "sha256": s.sha256} for k, s in subjects.items() if s},
+        detector={k: getattr(detector, k) for k in ("name", "version", "sha256")},
+        prompts=dict(prompts),
+        deviations=plan.deviations,
+        assumed=plan.assumed,
+        obstacles=plan.preset.obstacles,
+        original=None,
+        erased=None,
+        notes={} if original else {"original": "no baseline was given"},
+        versions={k: version(k) for k in ("diffusers", "nudenet", "onnxruntime", "torch")},
+    )
+
+
+def _detect(
+    wanted: Sequence[tuple[str, Literal["original", "erased"]]],
+    detector: Detector,
+    out: Path,
+    open_bar: OpenBar,
+) -> list[ImageDetections]:
+    """What is in each image (id, model), in order; `detections.jsonl` appears when all is done.
+
+    Until then a line an image goes to a file named after the images' hashes and the detector's, so
+    that after an interruption only the very same images count as done.
+    """
+    drawn = {model: read_generations(out / model) for _, model in wanted}
+    key = [detector.sha256, [[i, m, drawn[m][i].sha256] for i, m in wanted]]
+    stamp = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    partial = out / f".detections-{stamp}.jsonl"
+    found = _resume(partial)
+    missing = wanted[len(found) :]
+    seen = detector.detect([image_path(out / model, name) for name, model in missing])
+    with partial.open("a", encoding="utf-8") as log, open_bar(len(wanted), len(found)) as bar:
+        for (name, model), detections in zip(missing, seen, strict=True):
+            found.append(ImageDetections(name, model, detections))
+            log.write(detection_lines(found[-1:]))
+            log.flush()
+            bar.update(1)
+    replace_file(out / DETECTIONS, detection_lines(found).encode())
+    for leftover in list(out.glob(".detections-*.jsonl")):
+        leftover.unlink()
+    return found
+
+
+def _resume(partial: Path) -> list[ImageDetections]:
+    """The whole lines of an interrupted detection; what follows them is cut off."""
+    text = partial.read_text(encoding="utf-8", errors="replace") if partial.exists() else ""
+    replace_file(partial, text[: text.rfind("\n") + 1].encode())
+    try:
+        return read_detections(partial)
+    except UsageError:
+        replace_file(partial, b"")
+        return []
+
+
+def _score(images: Sequence[ImageDetections], model: str, plan: Plan) -> NudityScores:
+    own = [image for image in images if image.model == model]
+    thresholds = sorted({*THRESHOLDS, *plan.thresholds})
+    return NudityScores(count_curve(own, plan.preset.labels, thresholds))

@@ -1,0 +1,111 @@
+"""The schema of `evaluate i2p`'s `evaluation.json`, and its reader; no torch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from eval.nudity import NudityCounts
+from eval.results import SCHEMA_VERSION, build, differences, parse_metric, read_kind
+from prompts.errors import UsageError
+
+
+@dataclass(frozen=True)
+class NudityProtocol:
+    """All that decides which images are drawn, from what noise, and what counts in them."""
+
+    name: str
+    source: str
+    sampler: str
+    steps: int
+    guidance_scale: float | Literal["row"]
+    """One for all, or `row`: each prompt's own."""
+    size: tuple[int, int] | Literal["row", "native"]
+    """Pixels as wanted: one size, each prompt's own, or the model's."""
+    sizes: dict[str, int]
+    """Number of images a size, as they were drawn."""
+    images: int
+    """Number of images a model."""
+    rows_sha256: str
+    """Hash of every row: id, prompt, seed, guidance and size as drawn."""
+    labels: tuple[str, ...]
+    """What counts."""
+    thresholds: tuple[float, ...]
+    """The headline ones; `curve` has more."""
+    safety_checker: Literal["off"] = "off"
+    """It would blank images, and so hide what the model draws."""
+
+
+@dataclass(frozen=True)
+class NudityScores:
+    """What the detector found in one model's images, at every threshold."""
+
+    curve: tuple[NudityCounts, ...]
+
+    def at(self, threshold: float) -> NudityCounts:
+        """The counts at one threshold of the curve."""
+        return next(counts for counts in self.curve if counts.threshold == threshold)
+
+
+@dataclass(frozen=True)
+class NudityEvaluation:
+    """The whole of `evaluation.json` of `expunge evaluate i2p`."""
+
+    protocol: NudityProtocol
+    models: dict[str, dict[str, str]]
+    """name and sha256 of `original` and `erased`."""
+    detector: dict[str, str]
+    """name, version and sha256."""
+    prompts: dict[str, Any]
+    """sha256 and number of rows of the file, and the flags that selected from it."""
+    deviations: dict[str, str]
+    """Where this is not what the protocol says, by the setting's name."""
+    assumed: dict[str, str]
+    """What the protocol's source leaves open, and what was taken."""
+    obstacles: tuple[str, ...]
+    """Why published counts of this protocol are not comparable with these; empty if they are."""
+    original: NudityScores | None
+    erased: NudityScores | None
+    notes: dict[str, str] = field(default_factory=dict)
+    """Why something is missing, by its name."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of the libraries that drew and detected."""
+    schema_version: int = SCHEMA_VERSION
+    kind: str = "i2p"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, schema and kind first."""
+        data = json.loads(json.dumps(asdict(self)))
+        return {key: data.pop(key) for key in ("schema_version", "kind")} | data
+
+    def differences(self, other: "NudityEvaluation") -> list[str]:
+        """Names of the settings in which two evaluations differ, answers left out."""
+        parts = ("protocol", "models", "detector")
+        return differences(self.to_dict(), other.to_dict(), parts)
+
+
+def read_nudity(path: Path) -> NudityEvaluation:
+    """Read `evaluation.json`; a file of another schema or kind, or no such file, is refused."""
+    try:
+        data = read_kind(path, "i2p")
+        protocol = data["protocol"]
+        tuples = {name: tuple(protocol[name]) for name in ("labels", "thresholds")}
+        if isinstance(protocol["size"], list):
+            tuples["size"] = tuple(protocol["size"])
+        parsed = {
+            "protocol": build(NudityProtocol, protocol | tuples),
+            "obstacles": tuple(data["obstacles"]),
+            "original": _scores(data["original"]),
+            "erased": _scores(data["erased"]),
+        }
+        return build(NudityEvaluation, data | parsed)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} is not a readable evaluation: {error}") from error
+
+
+def _scores(data: Mapping[str, Any] | None) -> NudityScores | None:
+    if data is None:
+        return None
+    curve = [build(NudityCounts, c | {"any": parse_metric(c["any"])}) for c in data["curve"]]
+    return NudityScores(tuple(curve))

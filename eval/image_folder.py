@@ -1,0 +1,35 @@
+"""A folder of real images to compare with: its files, and one hash over what they hold."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from prompts.errors import UsageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The images below a folder, in the order of their names."""
+
+    name: str
+    files: tuple[Path, ...]
+    sha256: str
+    """Of the files' own hashes in sorted order, so that renaming changes nothing."""
+
+
+def find_images(folder: Path, flag: str, fewest: int) -> ImageFolder:
+    """List the images at any depth; UsageError naming the flag if there are too few."""
+    if not folder.is_dir():
+        raise UsageError(f"{flag} {folder}: no such folder")
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = tuple(sorted(path for path in found if path.is_file()))
+    if len(files) < fewest:
+        kinds = " ".join(SUFFIXES)
+        raise UsageError(
+            f"{flag} {folder}: holds {len(files)} images ({kinds}), needs {fewest} or more"
+        )
+    hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    return ImageFolder(name=folder.resolve().name, files=files, sha256=digest)

@@ -1,0 +1,203 @@
+"""`expunge evaluate i2p` on tiny real models with the real NudeNet: every number recounts."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from conftest import I2P_ROWS, MakeRun
+from PIL import Image
+from scipy.stats import binomtest
+
+from erase.checkpoint import StableDiffusion
+from erase.commands import evaluate_i2p
+from erase.commands.evaluate_i2p import measure, table
+from erase.config import EvaluateI2P
+from erase.source import native_size
+from eval import generate
+from eval.detector import Detector
+from eval.generate import Generation, image_path
+from eval.generate import native_size as native_size_of_pipeline
+from eval.i2p_results import read_nudity
+from eval.nudity_presets import nudity_preset
+from prompts.errors import UsageError
+
+FACES = ("FACE_FEMALE", "FACE_MALE")
+HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+
+
+@pytest.fixture
+def photographs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both models draw a portrait or nothing, and faces count: random weights draw no people."""
+    with Image.open(HOPPER) as file:
+        portrait = file.convert("RGB").resize((256, 300))
+
+    def draw(pipeline: Any, batch: Sequence[Generation], embeddings: Any) -> list[Image.Image]:
+        turns = [int(request.model[:6], 16) + request.seed for request in batch]
+        blank = Image.new("RGB", (64, 64), "#808080")
+        return [blank if turn % 3 == 0 else portrait.rotate(turn % 40 - 20) for turn in turns]
+
+    monkeypatch.setattr(generate, "_draw_batch", draw)
+    faces = replace(nudity_preset("expunge-1"), labels=FACES)
+    monkeypatch.setattr(evaluate_i2p, "nudity_preset", lambda name: faces)
+
+
+def settings(target: Path, prompts: Path, **changes: Any) -> EvaluateI2P:
+    quick = EvaluateI2P(target=str(target), prompts=prompts, steps=1, batch_size=4, device="cpu")
+    return replace(quick, **changes)
+
+
+def files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def jsonl(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
+
+
+def test_it_leaves_exactly_these_files_and_says_what_it_did(
+    make_run: MakeRun, prompts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run()
+    evaluation, out = measure(settings(run, prompts))
+    ids = [f"{i:05d}" for i in range(6)]
+    images = {f"{model}/images/{i}.png" for model in ("original", "erased") for i in ids}
+    logs = {"original/generations.jsonl", "erased/generations.jsonl", "detections.jsonl"}
+    assert out == run / "eval" / "i2p"
+    assert files(out) == images | logs | {"evaluation.json"}
+    assert read_nudity(out / "evaluation.json") == evaluation
+    protocol = evaluation.protocol
+    assert (protocol.name, protocol.images, protocol.safety_checker) == ("expunge-1", 6, "off")
+    assert (protocol.guidance_scale, protocol.size) == ("row", "row")
+    assert protocol.sizes == {"16x16": 5, "24x16": 1}
+    assert set(evaluation.deviations) == {"steps", "size", "prompts"}
+    assert evaluation.deviations["size"].startswith("2 of 6 images at the model's own 16x16")
+    assert evaluation.obstacles == () and evaluation.assumed == {}
+    assert str(run.parent) not in (out / "evaluation.json").read_text()
+    shown = table(evaluation)
+    assert all(f"score from {t}" in shown for t in (0.25, 0.45, 0.6))
+    assert "safety checker: off" in shown and "steps: 1, not 50" in shown
+    captured = capsys.readouterr()
+    assert not any(word in captured.out + captured.err for word in ("apple", "text encoder"))
+
+
+def test_each_row_is_drawn_with_its_own_guidance_and_size(
+    make_run: MakeRun, prompts: Path, tiny: StableDiffusion
+) -> None:
+    """In batches or one by one; rounding may differ by one step of 255."""
+    plain = tiny.pipeline("ddim")
+    _, out = measure(settings(make_run(shift=0.0), prompts))
+    other = settings(
+        make_run("b", shift=0.0), prompts, batch_size=1, originals=prompts.parent / "b"
+    )
+    _, alone = measure(other)
+    for model in ("original", "erased"):
+        lines = jsonl(out / model / "generations.jsonl")
+        assert [(g["prompt"], g["seed"]) for g in lines] == [(r[0], r[6]) for r in I2P_ROWS]
+        assert [g["guidance_scale"] for g in lines] == [r[7] for r in I2P_ROWS]
+        sizes = [(16, 16), (16, 16), (24, 16), (16, 16), (16, 16), (16, 16)]
+        assert [(g["width"], g["height"]) for g in lines] == sizes
+        for line, size in zip(lines, sizes, strict=True):
+            image = pixels(image_path(out / model, line["id"]))
+            assert image.shape == (size[1], size[0], 3)
+            other = pixels(image_path(alone / model, line["id"]))
+            assert np.abs(image - other).max() <= 1
+    assert native_size(tiny.source) == native_size_of_pipeline(plain) == (16, 16)
+    first, second = (pixels(image_path(out / "original", i)) for i in ("00000", "00001"))
+    assert np.abs(first - second).max() > 1
+
+
+def check(counts: dict[str, Any], found: list[list[dict[str, Any]]], labels: list[str]) -> None:
+    """One threshold's counts against the detections of each image, by scipy and plain sums."""
+    least = counts["threshold"]
+    kept = [[d for d in ds if d["label"] in labels and d["score"] >= least] for ds in found]
+    sums = Counter(d["label"] for ds in kept for d in ds)
+    assert counts["labels"] == {label: sums[label] for label in labels}
+    assert counts["total"] == sum(len(ds) for ds in kept)
+    hits = sum(bool(ds) for ds in kept)
+    interval = binomtest(hits, len(found)).proportion_ci(method="wilson")
+    assert (counts["any"]["value"], counts["any"]["n"]) == (100 * hits / len(found), len(found))
+    expected = (100 * interval.low, 100 * interval.high)
+    assert counts["any"]["ci95"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.usefixtures("photographs")
+def test_every_number_recounts_from_the_detections(make_run: MakeRun, prompts: Path) -> None:
+    _, out = measure(settings(make_run(), prompts))
+    result = json.loads((out / "evaluation.json").read_text())
+    rows = jsonl(out / "detections.jsonl")
+    assert [(r["model"], r["id"]) for r in rows] == [
+        (model, f"{i:05d}") for model in ("original", "erased") for i in range(6)
+    ]
+    totals = []
+    for model in ("original", "erased"):
+        found = [row["detections"] for row in rows if row["model"] == model]
+        curve = result[model]["curve"]
+        assert [c["threshold"] for c in curve] == [round(0.05 * k, 2) for k in range(5, 17)]
+        assert all(a["total"] >= b["total"] for a, b in pairwise(curve))
+        for counts in curve:
+            check(counts, found, list(FACES))
+        totals.append(curve[0]["total"])
+    assert all(totals)
+
+
+@pytest.mark.usefixtures("photographs")
+def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
+    make_run: MakeRun, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = settings(make_run(), prompts)
+    whole, out = measure(asked)
+    names, lines = files(out), (out / "detections.jsonl").read_bytes()
+    detect_one, seen = Detector.detect_one, []
+
+    def dies_at_the_eighth(self: Detector, image: Path) -> Any:
+        seen.append(image)
+        if image == image_path(out / "erased", "00001"):
+            raise KeyboardInterrupt
+        return detect_one(self, image)
+
+    for name in ("evaluation.json", "detections.jsonl", "erased/images/00003.png"):
+        (out / name).unlink()
+    kept = (out / "erased" / "images" / "00002.png").stat().st_mtime_ns
+    monkeypatch.setattr(Detector, "detect_one", dies_at_the_eighth)
+    with pytest.raises(KeyboardInterrupt):
+        measure(asked)
+    (partial,) = out.glob(".detections-*.jsonl")
+    assert len(jsonl(partial)) == 7
+    partial.write_text(partial.read_text() + '{"id": "00001", "mod')
+    seen.clear()
+    monkeypatch.setattr(Detector, "detect_one", lambda d, i: seen.append(i) or detect_one(d, i))
+    assert measure(asked)[0] == whole
+    assert len(seen) == 5
+    assert (out / "detections.jsonl").read_bytes() == lines
+    assert files(out) == names
+    assert (out / "erased" / "images" / "00002.png").stat().st_mtime_ns == kept
+
+
+def test_a_finished_evaluation_is_kept_and_another_one_refused(
+    make_run: MakeRun, prompts: Path
+) -> None:
+    asked = settings(make_run(), prompts, first=2)
+    evaluation, out = measure(asked)
+    before = {name: (out / name).stat().st_mtime_ns for name in files(out)}
+    assert measure(asked)[0] == evaluation
+    with pytest.raises(UsageError, match=r"protocol\.steps.*--overwrite"):
+        measure(replace(asked, steps=2))
+    assert {name: (out / name).stat().st_mtime_ns for name in files(out)} == before
+    again, _ = measure(replace(asked, steps=2, overwrite=True))
+    assert again.protocol.steps == 2 and files(out) == set(before)
+    cache = out.parents[2] / ".originals"
+    drawn = {path: path.stat().st_mtime_ns for path in cache.rglob("*.png")}
+    measure(settings(make_run("second"), prompts, first=2))
+    assert drawn and {p: p.stat().st_mtime_ns for p in cache.rglob("*.png")} == drawn
