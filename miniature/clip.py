@@ -103,8 +103,7 @@ def contrastive_loss(logits: Tensor, fit: Tensor) -> Tensor:
 class NamingHeads(nn.Module):
     """A CLIP in training: both towers' embeddings are also told apart by object and by style.
 
-    The heads are shared by the towers and discarded afterwards. Without them a thousand steps left
-    the text tower unable to tell cherries from roses.
+    The heads are shared by the towers and discarded afterwards (docs/decisions.md).
     """
 
     def __init__(self, clip: CLIPModel) -> None:
