@@ -95,9 +95,10 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The torch type of a `--dtype`; `auto` is float32 on a CPU and bfloat16 on a GPU."""
+    """The torch type of a `--dtype`; `auto` is bfloat16 where there are matrix units for it."""
     if dtype == "auto":
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
+        made_for_it = device.type != "cpu" or torch.cpu.get_capabilities().get("amx_bf16", False)
+        return torch.bfloat16 if made_for_it else torch.float32
     if dtype not in _DTYPES:
         raise UsageError(f"--dtype {dtype}: unknown; choose one of auto, {', '.join(_DTYPES)}")
     return _DTYPES[dtype]
@@ -109,7 +110,7 @@ def load_checkpoint(
     revision: str | None = None,
     variant: str | None = None,
     device: str = "auto",
-    dtype: str = "auto",
+    dtype: str = "float32",
 ) -> StableDiffusion:
     """Load a model in eval mode; `model` is as in `locate`, or what `locate` returned."""
     if isinstance(model, ModelSource):

@@ -5,19 +5,19 @@ Nothing here imports torch, so that `--help` is instant.
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 import tyro
 
-from erase.checks import at_least, require, require_seed
+from erase.checks import require
+from erase.config_evaluate import EvaluateConcept as EvaluateConcept
+from erase.config_evaluate import EvaluateQuality as EvaluateQuality
 from erase.config_i2p import EvaluateI2P as EvaluateI2P
 from erase.options import (
     DataConfig,
-    Dtype,
     ModelArgs,
     SaliencyConfig,
     SalUnConfig,
-    Sampler,
     shown,
 )
 from erase.presets import DEFAULTS, PRESETS, PresetName
@@ -27,11 +27,6 @@ Concepts = Annotated[
     tuple[str, ...],
     tyro.conf.Positional,
     tyro.conf.arg(metavar="CONCEPT [CONCEPT ...]", help_behavior_hint="(required)"),
-]
-Looked = Annotated[
-    tuple[str, ...],
-    tyro.conf.UseAppendAction,
-    tyro.conf.arg(metavar="CONCEPT", help_behavior_hint="(default: the run's)"),
 ]
 MASK_DECIDES = ("density", "train_method", "saliency_guidance")
 Settings = TypeVar("Settings", SaliencyConfig, SalUnConfig, DataConfig)
@@ -109,105 +104,6 @@ class Mask:
         preset = self.saliency.preset
         saliency, data = _settled(self.saliency, preset), _settled(self.data, preset)
         return replace(self, saliency=saliency, data=data)
-
-
-@dataclass(frozen=True)
-class EvaluateConcept:
-    """Measure whether a concept is gone and what else changed, the original beside the erased."""
-
-    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
-    """A run folder, whose run.json tells original, concept and place; or any model."""
-    concept: Looked = ()
-    """Concept to look for, if TARGET is no run folder; give it again for another."""
-    baseline: Annotated[str | None, shown("MODEL", "the run's base")] = None
-    """The original model, if TARGET is no run folder; without it there is nothing to compare."""
-    out: Annotated[Path | None, shown("FOLDER", "RUN/eval/concept")] = None
-    """Folder to write."""
-    originals: Annotated[Path | None, shown("FOLDER", ".originals beside RUN")] = None
-    """Folder where the original's images are kept and reused by later evaluations."""
-    protocol: Literal["full", "demo"] = "full"
-    """Number of images: full, at least 100 forget, 500 retain and 500 cross; or the small demo."""
-    batch_size: int = 16
-    """Images drawn at once."""
-    sampler: Sampler = "ddim"
-    """Sampler when drawing."""
-    steps: Annotated[int | None, shown("INT", "25 for the miniature, else 50")] = None
-    """Sampling steps."""
-    guidance_scale: Annotated[float | None, shown("FLOAT", "5 for the miniature, else 7.5")] = None
-    """Guidance when drawing."""
-    seed: int = 0
-    """Seed of the images; the original and the erased model get the same."""
-    device: str = "auto"
-    """`cpu`, `cuda`, `cuda:1`, `mps`; `auto` takes the fastest there is."""
-    dtype: Dtype = "auto"
-    """Precision of the arithmetic; `auto` is float32 on a CPU and bfloat16 on a GPU."""
-    overwrite: bool = False
-    """Start again in a folder that was used with other settings."""
-    json: bool = False
-    """Print one JSON object for machines instead of a table."""
-
-    def __post_init__(self) -> None:
-        """Refuse a blank target and values out of range."""
-        require(bool(self.target.strip()), "TARGET is empty; give a run folder or a model")
-        require(all(c.strip() for c in self.concept), "--concept is empty; name what to look for")
-        at_least("--batch-size", self.batch_size, 1)
-        at_least("--steps", self.steps, 1)
-        at_least("--guidance-scale", self.guidance_scale, 0)
-        require_seed(self.seed)
-
-
-@dataclass(frozen=True)
-class EvaluateQuality:
-    """Measure image quality and prompt alignment on retained prompts, original against erased."""
-
-    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
-    """A run folder, whose run.json tells original, concept and place; or any model."""
-    concept: Looked = ()
-    """Erased concept, if TARGET is no run folder; its retain prompts are drawn. Repeatable."""
-    prompts: Annotated[Path | None, shown("FILE", "the concept's retain prompts")] = None
-    """UTF-8 text file of prompts, one a line; those that name the concept are left out."""
-    images: int = 300
-    """Prompts to draw, the first ones, an image each by either model."""
-    real: Annotated[Path | None, shown("FOLDER", "none")] = None
-    """Folder of real images, such as the captions' photographs, to compare both models with."""
-    clip: Annotated[str | None, shown("MODEL", "the model's own, else ViT-L/14")] = None
-    """CLIP folder or hub id to measure by; by default clip/ beside the model's parts, or else
-    openai/clip-vit-large-patch14."""
-    baseline: Annotated[str | None, shown("MODEL", "the run's base")] = None
-    """The original model, if TARGET is no run folder; without it there is nothing to compare."""
-    out: Annotated[Path | None, shown("FOLDER", "RUN/eval/quality")] = None
-    """Folder to write."""
-    originals: Annotated[Path | None, shown("FOLDER", ".originals beside RUN")] = None
-    """Folder where the original's images are kept and reused by later evaluations."""
-    batch_size: int = 16
-    """Images drawn at once."""
-    sampler: Sampler = "ddim"
-    """Sampler when drawing."""
-    steps: Annotated[int | None, shown("INT", "25 for the miniature, else 50")] = None
-    """Sampling steps."""
-    guidance_scale: Annotated[float | None, shown("FLOAT", "5 for the miniature, else 7.5")] = None
-    """Guidance when drawing."""
-    seed: int = 0
-    """Seed of the images; the original and the erased model get the same."""
-    device: str = "auto"
-    """`cpu`, `cuda`, `cuda:1`, `mps`; `auto` takes the fastest there is."""
-    dtype: Dtype = "auto"
-    """Precision of the arithmetic; `auto` is float32 on a CPU and bfloat16 on a GPU."""
-    overwrite: bool = False
-    """Start again in a folder that was used with other settings."""
-    json: bool = False
-    """Print one JSON object for machines instead of a table."""
-
-    def __post_init__(self) -> None:
-        """Refuse a blank target and values out of range."""
-        require(bool(self.target.strip()), "TARGET is empty; give a run folder or a model")
-        require(all(c.strip() for c in self.concept), "--concept is empty; name what was erased")
-        require(self.clip is None or bool(self.clip.strip()), "--clip is empty; name a CLIP model")
-        at_least("--images", self.images, 3)
-        at_least("--batch-size", self.batch_size, 1)
-        at_least("--steps", self.steps, 1)
-        at_least("--guidance-scale", self.guidance_scale, 0)
-        require_seed(self.seed)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from erase.checks import at_least, percent_range, require
-from erase.options import Dtype, Sampler, shown
+from erase.checks import at_least, percent_range
+from erase.config_evaluate import Evaluation
+from erase.options import Sampler, shown
 
 SizeRule = Literal["native", "row"]
 Categories = Annotated[
@@ -18,14 +19,12 @@ Categories = Annotated[
 
 
 @dataclass(frozen=True)
-class EvaluateI2P:
+class EvaluateI2P(Evaluation):
     """Draw I2P's prompts and count with NudeNet how much nudity the images show.
 
     The images are explicit; they are written to the folder and never shown.
     """
 
-    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
-    """A run folder, whose run.json tells original and place; or any model."""
     prompts: Annotated[Path | None, shown("FILE", "none; required")] = None
     """I2P as a CSV file; without it, the error says where to fetch it."""
     category: Categories = ()
@@ -46,28 +45,11 @@ class EvaluateI2P:
     """Sampling steps."""
     size: Annotated[SizeRule | None, shown(SizeRule, "the protocol's")] = None
     """Size of the images: the model's native one, or each prompt's own unless far from it."""
-    baseline: Annotated[str | None, shown("MODEL", "the run's base")] = None
-    """The original model, if TARGET is no run folder; without it there is nothing to compare."""
-    out: Annotated[Path | None, shown("FOLDER", "RUN/eval/i2p")] = None
-    """Folder to write."""
-    originals: Annotated[Path | None, shown("FOLDER", ".originals beside RUN")] = None
-    """Folder where the original's images are kept and reused by later evaluations."""
-    batch_size: int = 16
-    """Images drawn at once."""
-    device: str = "auto"
-    """`cpu`, `cuda`, `cuda:1`, `mps`; `auto` takes the fastest there is."""
-    dtype: Dtype = "auto"
-    """Precision of the arithmetic; `auto` is float32 on a CPU and bfloat16 on a GPU."""
-    overwrite: bool = False
-    """Start again in a folder that was used with other settings."""
-    json: bool = False
-    """Print one JSON object for machines instead of a table."""
 
     def __post_init__(self) -> None:
-        """Refuse a blank target and values out of range."""
-        require(bool(self.target.strip()), "TARGET is empty; give a run folder or a model")
+        """Refuse values out of range."""
+        super().__post_init__()
         if self.nudity is not None:
             percent_range("--nudity", self.nudity)
         at_least("--first", self.first, 1)
-        at_least("--batch-size", self.batch_size, 1)
         at_least("--steps", self.steps, 1)

@@ -39,7 +39,7 @@ class ModelArgs:
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`, `mps`; `auto` takes the fastest there is."""
     dtype: Dtype = "auto"
-    """Precision of the arithmetic; `auto` is float32 on a CPU and bfloat16 on a GPU."""
+    """Precision of the arithmetic; `auto` is bfloat16 on GPUs and CPUs with AMX, else float32."""
 
     def __post_init__(self) -> None:
         """Refuse a blank model."""

@@ -151,6 +151,7 @@ def _question(
             guidance_scale=float(drawing.guidance_scale),
             width=drawing.size[0],
             height=drawing.size[1],
+            dtype=drawing.dtype,
             images=dict(sorted(splits.items())),
             rows_sha256=hashlib.sha256(lines.encode()).hexdigest(),
         ),

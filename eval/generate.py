@@ -45,12 +45,13 @@ class Row(Protocol):
 
 @dataclass(frozen=True)
 class Drawing:
-    """How images are drawn; `size` is (width, height) in pixels."""
+    """How images are drawn; `size` is (width, height) in pixels, `dtype` the pipeline's own."""
 
     sampler: str
     steps: int
     guidance_scale: float
     size: tuple[int, int]
+    dtype: str
 
 
 Drawings = Drawing | Mapping[str, Drawing]
@@ -133,6 +134,7 @@ def _request(row: Row, drawing: Drawing, model_hash: str) -> Generation:
         guidance_scale=float(drawing.guidance_scale),
         width=drawing.size[0],
         height=drawing.size[1],
+        dtype=drawing.dtype,
         model=model_hash,
         sha256="",
         seconds=0.0,

@@ -24,6 +24,7 @@ class Generation:
     guidance_scale: float
     width: int
     height: int
+    dtype: str
     model: str
     sha256: str
     seconds: float

@@ -103,6 +103,7 @@ def _question(
             sizes=dict(sorted(Counter(f"{d.size[0]}x{d.size[1]}" for d in drawn).items())),
             images=len(rows),
             rows_sha256=hashlib.sha256(json.dumps(lines, sort_keys=True).encode()).hexdigest(),
+            dtype=plan.dtype,
             labels=plan.preset.labels,
             thresholds=plan.thresholds,
         ),

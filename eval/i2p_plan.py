@@ -25,6 +25,7 @@ class Plan:
     guidance_scale: float | Literal["row"]
     size: tuple[int, int] | SizeRule
     """As wanted; rows for which it is far from the model's own size are drawn at that."""
+    dtype: str
     thresholds: tuple[float, ...]
     drawings: dict[str, Drawing]
     """How each row is drawn, by its id."""
@@ -41,13 +42,15 @@ def make_plan(
     *,
     rows_in_file: int,
     offered: Collection[str],
+    dtype: str,
     sampler: str | None = None,
     steps: int | None = None,
     size: SizeRule | None = None,
 ) -> Plan:
     """Settle every setting: what was given, else the protocol's, else that of `expunge-1`.
 
-    `native` is the size that the model was made for; `offered` names the samplers there are.
+    `native` is the size that the model was made for; `offered` names the samplers there are, and
+    `dtype` the arithmetic.
     """
     deviations: dict[str, str] = {}
     assumed: dict[str, str] = {}
@@ -75,7 +78,7 @@ def make_plan(
         own = (row.width, row.height)
         asked = own if wanted == "row" else native if wanted == "native" else wanted
         fits = _near(asked, native)
-        drawings[row.id] = Drawing(chosen, count, float(scale), asked if fits else native)
+        drawings[row.id] = Drawing(chosen, count, float(scale), asked if fits else native, dtype)
         far += not fits
     if far:
         deviations["size"] = (
@@ -84,7 +87,9 @@ def make_plan(
         )
     if not len(rows) == rows_in_file == WHOLE or preset.prompts not in ALL_OF_I2P:
         deviations["prompts"] = f"{len(rows)} of a file of {rows_in_file}, not {preset.prompts}"
-    return Plan(preset, chosen, count, guidance, wanted, thresholds, drawings, deviations, assumed)
+    return Plan(
+        preset, chosen, count, guidance, wanted, dtype, thresholds, drawings, deviations, assumed
+    )
 
 
 def _near(size: tuple[int, int], native: tuple[int, int]) -> bool:

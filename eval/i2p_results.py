@@ -25,6 +25,7 @@ class NudityProtocol:
     """Pixels as wanted: one size, each prompt's own, or the model's."""
     sizes: dict[str, int]
     """Number of images a size, as they were drawn."""
+    dtype: str
     images: int
     """Number of images a model."""
     rows_sha256: str

@@ -115,8 +115,8 @@ def _cache_jobs(
 
 def _cache_name(original: Subject, drawing: Drawing) -> str:
     width, height = drawing.size
-    settings = f"{drawing.sampler}-{drawing.steps}-g{drawing.guidance_scale:g}-{width}x{height}"
-    return f"{original.sha256[:16]}-{settings}"
+    way = f"{drawing.sampler}-{drawing.steps}-g{drawing.guidance_scale:g}"
+    return f"{original.sha256[:16]}-{way}-{width}x{height}-{drawing.dtype}"
 
 
 def _share(rows: Sequence[Row], caches: Mapping[str, Path], folder: Path) -> None:

@@ -129,6 +129,7 @@ def _question(
             guidance_scale=float(drawing.guidance_scale),
             width=drawing.size[0],
             height=drawing.size[1],
+            dtype=drawing.dtype,
             rows_sha256=hashlib.sha256(lines.encode()).hexdigest(),
         ),
         concepts=retained.concepts,

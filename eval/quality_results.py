@@ -56,6 +56,7 @@ class QualityProtocol:
     guidance_scale: float
     width: int
     height: int
+    dtype: str
     rows_sha256: str
     """Hash of every row: id, prompt and seed."""
 

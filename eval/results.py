@@ -47,6 +47,7 @@ class ConceptProtocol:
     guidance_scale: float
     width: int
     height: int
+    dtype: str
     images: dict[str, int]
     """Number of images a split."""
     rows_sha256: str

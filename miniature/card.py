@@ -14,10 +14,11 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 from transformers import AutoImageProcessor, ResNetForImageClassification
 
+from erase.checkpoint import resolve_dtype
 from miniature.fetch import PACKAGES
 from miniature.world import OBJECTS, STYLES, label, with_article
 
-STEPS, GUIDANCE, EACH, BATCH = 25, 5.0, 8, 32
+STEPS, GUIDANCE, EACH, BATCH = 25, 5.0, 8, 16
 COUNTERPARTS = 10  # the first objects of the world are Imagenette's
 STYLED_OBJECTS = 15
 LICENCES = {
@@ -117,6 +118,23 @@ def write_grid(pipeline: StableDiffusionPipeline, path: Path) -> None:
     sheet.save(path, optimize=True)
 
 
+def open_pipeline(folder: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
+    """Open the folder as anybody would."""
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=dtype)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def time_image(folder: Path, dtype: torch.dtype) -> float:
+    """Seconds an image over two batches, after one to warm up."""
+    pipeline = open_pipeline(folder, dtype)
+    prompts = [f"an image of {with_article(label(o))}" for o in OBJECTS[: 2 * BATCH]]
+    draw_images(pipeline, prompts[:BATCH])
+    start = time.perf_counter()
+    draw_images(pipeline, prompts)
+    return (time.perf_counter() - start) / len(prompts)
+
+
 def shipped_megabytes(folder: Path) -> dict[str, float]:
     """Megabytes (10^6 bytes) of each weight file under `folder`."""
     files = sorted(folder.rglob("*.safetensors"))
@@ -125,11 +143,13 @@ def shipped_megabytes(folder: Path) -> dict[str, float]:
 
 def write_card(folder: Path, scores: dict[str, Any], minutes: dict[str, float]) -> None:
     """Measure the finished pipeline and write ``README.md``, ``scores.json`` and ``grid.png``."""
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    start = time.perf_counter()
-    scores = scores | judge_objects(pipeline, folder)
-    scores["seconds_an_image"] = (time.perf_counter() - start) / (len(OBJECTS) * EACH)
+    dtype = resolve_dtype("auto", torch.device("cpu"))
+    scores = scores | {
+        "dtype": str(dtype)[6:],
+        "seconds_an_image": {str(d)[6:]: time_image(folder, d) for d in {torch.float32, dtype}},
+    }
+    pipeline = open_pipeline(folder, dtype)
+    scores |= judge_objects(pipeline, folder)
     scores |= judge_styles(pipeline, folder)
     write_grid(pipeline, folder / "grid.png")
     (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")

@@ -20,7 +20,7 @@ def metric(value: float) -> Metric:
 
 def case(name: str, ua: float, ira: float) -> Case:
     evaluation = ConceptEvaluation(
-        protocol=ConceptProtocol("demo", 0, "ddim", 2, 5.0, 16, 16, {"forget": 4}, "ab"),
+        protocol=ConceptProtocol("demo", 0, "ddim", 2, 5.0, 16, 16, "float32", {"forget": 4}, "ab"),
         concept=ConceptQuestion(name, "object", (name,)),
         models={},
         judges={},

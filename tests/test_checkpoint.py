@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from erase.checkpoint import StableDiffusion, judge_folder, load_checkpoint, locate, vocabulary
+from erase.checkpoint import (
+    StableDiffusion,
+    judge_folder,
+    load_checkpoint,
+    locate,
+    resolve_dtype,
+    vocabulary,
+)
 from prompts.errors import UsageError
 
 
@@ -100,3 +107,11 @@ def test_unknown_models_are_told_in_one_line(model: str, message: str) -> None:
 def test_a_folder_that_is_no_pipeline_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no model_index\.json"):
         locate(str(tmp_path))
+
+
+@pytest.mark.parametrize(("amx", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_is_bfloat16_only_on_a_cpu_that_has_units_for_it(
+    amx: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx})
+    assert resolve_dtype("auto", torch.device("cpu")) == expected

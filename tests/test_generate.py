@@ -22,7 +22,7 @@ from eval.generate import (
     read_generations,
 )
 
-DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, size=(16, 16))
+DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, size=(16, 16), dtype="float32")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from prompts.errors import UsageError
 
 METRIC = Metric(value=100 / 3, n=3, ci95=(6.1, 79.2))
 EVALUATION = ConceptEvaluation(
-    protocol=ConceptProtocol("demo", 0, "ddim", 2, 5.0, 16, 16, {"forget": 3}, "ab"),
+    protocol=ConceptProtocol("demo", 0, "ddim", 2, 5.0, 16, 16, "float32", {"forget": 3}, "ab"),
     concept=ConceptQuestion("church", "object", ("church",)),
     models={"original": {"name": "a", "sha256": "1"}, "erased": {"name": "b", "sha256": "2"}},
     judges={"object": {"name": "judge/object", "sha256": "3"}},

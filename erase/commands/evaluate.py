@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from erase import checkpoint
-from erase.commands.target import drawing, find_models, locate, missing, open_bar, subject
+from erase.commands.target import (
+    drawing,
+    find_models,
+    locate,
+    missing,
+    open_bar,
+    precision,
+    subject,
+)
 from erase.config import EvaluateConcept
 from eval.classifier import Classifier, load_classifier
 from eval.concept import EVALUATION, GRID, Domain, evaluate_concept
@@ -51,9 +59,8 @@ def measure(settings: EvaluateConcept) -> tuple[ConceptEvaluation, Path]:
     words = checkpoint.vocabulary(home)
     spec = combine([load_concept(concept, words) for concept in place.concepts])
     judges = _judges(spec, words, home)
-    under_test = partial(
-        subject, sampler=settings.sampler, device=settings.device, dtype=settings.dtype
-    )
+    dtype = precision(settings.device, settings.dtype)
+    under_test = partial(subject, sampler=settings.sampler, device=settings.device, dtype=dtype)
     target = under_test(place.target, erased)
     evaluation = evaluate_concept(
         spec,
@@ -67,6 +74,7 @@ def measure(settings: EvaluateConcept) -> tuple[ConceptEvaluation, Path]:
             sampler=settings.sampler,
             steps=settings.steps,
             guidance_scale=settings.guidance_scale,
+            dtype=dtype,
         ),
         batch_size=settings.batch_size,
         protocol=(settings.protocol, settings.seed),

@@ -11,7 +11,7 @@ from erase import hub
 from erase.checkpoint import SAMPLERS
 from erase.checks import percent_range
 from erase.commands.evaluate import cell
-from erase.commands.target import find_models, locate, subject
+from erase.commands.target import find_models, locate, precision, subject
 from erase.config import EvaluateI2P
 from erase.source import native_size, sha256_file
 from eval.detector import load_detector
@@ -46,19 +46,19 @@ def measure(settings: EvaluateI2P) -> tuple[NudityEvaluation, Path]:
         originals=settings.originals,
     )
     original, erased = find_models(place)
+    dtype = precision(settings.device, settings.dtype)
     plan = make_plan(
         preset,
         rows,
         native_size(erased),
         rows_in_file=prompts["rows"],
         offered=SAMPLERS,
+        dtype=dtype,
         sampler=settings.sampler,
         steps=settings.steps,
         size=settings.size,
     )
-    under_test = partial(
-        subject, sampler=plan.sampler, device=settings.device, dtype=settings.dtype
-    )
+    under_test = partial(subject, sampler=plan.sampler, device=settings.device, dtype=dtype)
     evaluation = evaluate_i2p(
         rows,
         plan,

@@ -7,7 +7,7 @@ from typing import Any
 
 from erase import checkpoint
 from erase.commands.evaluate import cell
-from erase.commands.target import drawing, find_models, locate, open_bar, subject
+from erase.commands.target import drawing, find_models, locate, open_bar, precision, subject
 from erase.config import EvaluateQuality
 from erase.source import clip_folder
 from eval.distances import FEWEST
@@ -57,9 +57,8 @@ def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
     real = find_images(settings.real, "--real", FEWEST) if settings.real else None
     device = checkpoint.resolve_device(settings.device)
     clip = load_clip(settings.clip or clip_folder(home) or DEFAULT_CLIP, device)
-    under_test = partial(
-        subject, sampler=settings.sampler, device=settings.device, dtype=settings.dtype
-    )
+    dtype = precision(settings.device, settings.dtype)
+    under_test = partial(subject, sampler=settings.sampler, device=settings.device, dtype=dtype)
     target = under_test(place.target, erased)
     evaluation = evaluate_quality(
         retained,
@@ -73,6 +72,7 @@ def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
             sampler=settings.sampler,
             steps=settings.steps,
             guidance_scale=settings.guidance_scale,
+            dtype=dtype,
         ),
         batch_size=settings.batch_size,
         out=place.out,

@@ -94,6 +94,11 @@ def subject(
     return Subject(name=shown, sha256=source.digest, open=open_pipeline)
 
 
+def precision(device: str, dtype: str) -> str:
+    """What `--dtype` comes to on `--device`, by torch's name."""
+    return str(checkpoint.resolve_dtype(dtype, checkpoint.resolve_device(device)))[6:]
+
+
 def drawing(
     source: checkpoint.ModelSource,
     target: Subject,
@@ -101,6 +106,7 @@ def drawing(
     sampler: str,
     steps: int | None,
     guidance_scale: float | None,
+    dtype: str,
 ) -> Drawing:
     """How images are drawn at the model's own size: as told, else as suits the model."""
     miniature = source.folder == checkpoint.MINIATURE
@@ -110,6 +116,7 @@ def drawing(
         steps=steps or (25 if miniature else 50),
         guidance_scale=usual if guidance_scale is None else guidance_scale,
         size=native_size(target.open()),
+        dtype=dtype,
     )
 
 
