@@ -6,6 +6,7 @@ import erase.pil_processors  # noqa: F401
 
 # isort: split
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ def resolve_device(device: str) -> torch.device:
         except (RuntimeError, AssertionError) as error:
             raise UsageError(f"--device {device}: not usable here; try --device cpu") from error
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        # The own one of each process of `accelerate launch`.
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 

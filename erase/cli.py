@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import io
 import logging
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -58,8 +59,11 @@ HELP = ("-h", "--help")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Of the processes of `accelerate launch` the first alone reports.
+    first = os.environ.get("RANK", "0") == "0"
     try:
-        _dispatch(words)
+        with contextlib.nullcontext() if first else contextlib.redirect_stdout(None):
+            _dispatch(words)
     except UsageError as error:
         print(f"expunge: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -110,6 +114,11 @@ def _dispatch(words: Sequence[str]) -> None:
     except SystemExit:
         return
     _set_up_logging()
+    if os.environ.get("WORLD_SIZE", "1") != "1" and name[0] != "evaluate":
+        raise UsageError(
+            f"expunge {name[0]} runs in one process: start it without `accelerate launch`, "
+            "which shares out the drawing of `expunge evaluate` alone"
+        )
     module, function = COMMANDS[name].run.split(":")
     getattr(import_module(module), function)(settings)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from eval.classifier import Classifier
-from eval.folder import clear, prove_writable, refuse_other
+from eval.folder import refuse_other, start_folder
 from eval.generate import Drawing, image_path
 from eval.grid import Section, draw_grid, spread
 from eval.metrics import Judgement, score
@@ -75,10 +75,7 @@ def evaluate_concept(
     question = _question(spec, judged, original, erased, judges, drawing, protocol)
     if (out / EVALUATION).exists() and not overwrite:
         return _previous(out, question)
-    prove_writable("--out", out)
-    prove_writable("--originals", originals)
-    if overwrite:
-        clear(out, (EVALUATION, JUDGEMENTS, GRID))
+    start_folder(out, originals, (EVALUATION, JUDGEMENTS, GRID), overwrite=overwrite)
     draw_pair(
         judged,
         original,

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from eval.shard import current_shard
 from prompts.errors import UsageError
 
 
@@ -13,11 +14,24 @@ def prove_writable(flag: str, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".expunge-probe"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
             f"{flag} {folder}: cannot be written ({error.strerror}); choose another folder"
         ) from error
+
+
+def start_folder(out: Path, originals: Path, files: Iterable[str], *, overwrite: bool) -> None:
+    """Prove that both folders can be written; with `overwrite` clear what `out` held before.
+
+    `files` are what an evaluation leaves in `out` beside images.
+    """
+    prove_writable("--out", out)
+    prove_writable("--originals", originals)
+    shard = current_shard()
+    if overwrite and shard.leads:
+        clear(out, files)
+    shard.wait()
 
 
 def clear(out: Path, files: Iterable[str]) -> None:

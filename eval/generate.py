@@ -14,14 +14,15 @@ import torch
 from PIL import Image
 
 from eval.generation import (
-    GENERATIONS,
     IMAGES,
     Generation,
     image_path,
+    part_path,
     read_generations,
     write_generations,
 )
 from eval.results import replace_file
+from eval.shard import ALONE, Shard
 
 
 class Row(Protocol):
@@ -79,28 +80,38 @@ def generate(
     model_hash: str,
     batch_size: int = 16,
     progress: Callable[[int], object] = lambda count: None,
+    shard: Shard = ALONE,
 ) -> list[Generation]:
     """Draw every row that is not yet finished under `out`; the records of all rows, in their order.
 
     `pipeline` is a diffusers text-to-image pipeline that already carries the sampler that `drawing`
     names; a batch holds rows of one size and guidance. `progress` is told how many images each
     batch added. Other images under `out` are left alone, so that a folder can serve as a cache.
+    Of several processes each draws the share that its `shard` names, and all return when all are
+    drawn.
     """
     if getattr(pipeline, "safety_checker", None) is not None:
         raise ValueError("the pipeline's safety checker would blank images: load it without one")
     requests = _requests(rows, drawing, model_hash)
     done = read_generations(out)
     missing = [r for r in requests.values() if not _answered(r, done)]
+    # Between two waits either all read or one writes: every process sees the same as missing.
+    shard.wait()
     if missing:
         stale = {request.id for request in missing}
-        done = {key: value for key, value in done.items() if key not in stale}
-        write_generations(out, list(done.values()))
-        for finished in _draw(pipeline, missing, out, batch_size):
-            done.update({generation.id: generation for generation in finished})
-            progress(len(finished))
+        if shard.leads:
+            write_generations(out, [g for key, g in done.items() if key not in stale])
+        shard.wait()
+        for count in _draw(pipeline, shard.part(missing), out, batch_size, shard.rank):
+            progress(count)
+        shard.wait()
+        done = read_generations(out)
+        shard.wait()
     others = [generation for key, generation in done.items() if key not in requests]
     result = [done[key] for key in requests]
-    write_generations(out, result + others)
+    if shard.leads:
+        write_generations(out, result + others)
+    shard.wait()
     return result
 
 
@@ -151,13 +162,16 @@ def _batches(wanted: Sequence[Generation], size: int) -> Iterator[list[Generatio
 
 
 def _draw(
-    pipeline: Any, wanted: Sequence[Generation], out: Path, batch_size: int
-) -> Iterator[list[Generation]]:
-    """Draw in batches; each image is on disk before its line is, and its line before the next."""
+    pipeline: Any, wanted: Sequence[Generation], out: Path, batch_size: int, rank: int
+) -> Iterator[int]:
+    """Draw in batches; each image is on disk before its line is, and its line before the next.
+
+    Yields how many images each batch had.
+    """
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
     pipeline.set_progress_bar_config(disable=True)
     embeddings = _encode(pipeline, {w.prompt for w in wanted})
-    with (out / GENERATIONS).open("a", encoding="utf-8") as log:
+    with part_path(out, rank).open("a", encoding="utf-8") as log:
         for batch in _batches(wanted, batch_size):
             began = time.perf_counter()
             images = _draw_batch(pipeline, batch, embeddings)
@@ -171,7 +185,7 @@ def _draw(
                 finished.append(Generation(**record))
             log.writelines(generation.line() for generation in finished)
             log.flush()
-            yield finished
+            yield len(finished)
 
 
 @contextmanager

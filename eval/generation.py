@@ -10,6 +10,7 @@ from eval.results import replace_file
 
 IMAGES = "images"
 GENERATIONS = "generations.jsonl"
+PARTS = "generations.*.jsonl"
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ def image_path(out: Path, row_id: str) -> Path:
 def read_generations(out: Path) -> dict[str, Generation]:
     """Finished images under `out` by id: whole lines whose hash is the file's; the rest is skipped.
 
-    A line cut short by a kill, or a file that is missing or changed, counts as not drawn.
+    A line cut short by a kill, or a file that is missing or changed, counts as not drawn. Lines
+    that processes have written apart (`part_path`) count like the others.
     """
-    try:
-        lines = (out / GENERATIONS).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
+    logs = [out / GENERATIONS, *sorted(out.glob(PARTS))]
+    texts = [path.read_text(encoding="utf-8") for path in logs if path.is_file()]
+    lines = [line for text in texts for line in text.splitlines()]
     found = {}
     for line in lines:
         try:
@@ -65,7 +66,14 @@ def read_generations(out: Path) -> dict[str, Generation]:
     return found
 
 
+def part_path(out: Path, rank: int) -> Path:
+    """Where one process of several writes a line an image, until `write_generations` has all."""
+    return out / PARTS.replace("*", str(rank))
+
+
 def write_generations(out: Path, generations: Sequence[Generation]) -> None:
-    """Write `generations.jsonl` whole and at once."""
+    """Write `generations.jsonl` whole and at once, in place of what processes wrote apart."""
     text = "".join(generation.line() for generation in generations)
     replace_file(out / GENERATIONS, text.encode())
+    for part in out.glob(PARTS):
+        part.unlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.detector import Detector
-from eval.folder import clear, prove_writable, refuse_other
+from eval.folder import refuse_other, start_folder
 from eval.generate import image_path, read_generations
 from eval.i2p_plan import Plan
 from eval.i2p_results import NudityEvaluation, NudityProtocol, NudityScores, read_nudity
@@ -55,10 +55,7 @@ def evaluate_i2p(
         previous = read_nudity(out / EVALUATION)
         refuse_other(out, previous.differences(question))
         return previous
-    prove_writable("--out", out)
-    prove_writable("--originals", originals)
-    if overwrite:
-        clear(out, (EVALUATION, DETECTIONS))
+    start_folder(out, originals, (EVALUATION, DETECTIONS), overwrite=overwrite)
     draw_pair(
         rows,
         original,

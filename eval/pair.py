@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from eval.generate import (
     read_generations,
     write_generations,
 )
+from eval.shard import current_shard
 
 
 class Bar(Protocol):
@@ -33,6 +34,16 @@ class Bar(Protocol):
 
 OpenBar = Callable[[int, int], AbstractContextManager[Bar]]
 """Opens a bar from the total and from what is finished already."""
+
+
+class _NoBar:
+    """What other processes than the first show."""
+
+    def update(self, n: int) -> None:
+        """Count `n` more images, silently."""
+
+
+_NO_BAR = nullcontext(_NoBar())
 
 
 @dataclass(frozen=True)
@@ -73,14 +84,19 @@ def draw_pair(
     """Fill `out/original` and `out/erased`, each with images/ and generations.jsonl.
 
     Only what is missing is drawn, under one bar. The original's images are drawn in the cache
-    `originals` and linked (copied where links are not possible) into `out`.
+    `originals` and linked (copied where links are not possible) into `out`. Of the processes of
+    `accelerate launch` each draws its share, then all but the first end here.
     """
+    shard = current_shard()
     jobs: list[tuple[Subject, Sequence[Row], Path, Drawings]] = []
     if original:
         jobs += _cache_jobs(rows, original, drawing, originals)
     jobs.append((erased, rows, out / "erased", drawing))
     finished = [count_finished(rs, folder, how, s.sha256) for s, rs, folder, how in jobs]
-    with open_bar(sum(len(rs) for _, rs, _, _ in jobs), sum(finished)) as bar:
+    shard.wait()
+    missing = [len(wanted) - done for (_, wanted, _, _), done in zip(jobs, finished, strict=True)]
+    own = sum(len(shard.part(range(count))) for count in missing)
+    with open_bar(sum(finished) + own, sum(finished)) if shard.leads else _NO_BAR as bar:
         for (subject, wanted, folder, how), done in zip(jobs, finished, strict=True):
             if done < len(wanted):
                 generate(
@@ -91,7 +107,10 @@ def draw_pair(
                     model_hash=subject.sha256,
                     batch_size=batch_size,
                     progress=bar.update,
+                    shard=shard,
                 )
+    if not shard.leads:
+        raise SystemExit(0)
     if original:
         caches = {how: folder for _, _, folder, how in jobs[:-1] if isinstance(how, Drawing)}
         _share(rows, {row.id: caches[drawing_of(row, drawing)] for row in rows}, out / "original")

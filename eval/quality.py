@@ -9,7 +9,7 @@ from pathlib import Path
 
 from eval.distances import FEWEST
 from eval.features import Clip
-from eval.folder import clear, prove_writable, refuse_other
+from eval.folder import refuse_other, start_folder
 from eval.generate import Drawing
 from eval.generation import image_path
 from eval.grid import Section, draw_grid
@@ -81,10 +81,7 @@ def evaluate_quality(
         return previous
     # Before the hours of drawing: one of them may be broken.
     real_features = clip.image_features(real.files) if real else None
-    prove_writable("--out", out)
-    prove_writable("--originals", originals)
-    if overwrite:
-        clear(out, (EVALUATION, SIMILARITIES, WORST))
+    start_folder(out, originals, (EVALUATION, SIMILARITIES, WORST), overwrite=overwrite)
     draw_pair(
         rows,
         original,

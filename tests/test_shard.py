@@ -1,0 +1,95 @@
+"""Several processes draw what one would have drawn, each row once."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import MakeRun
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+from test_generate import DRAWING, ROWS
+
+from erase.checkpoint import StableDiffusion
+from erase.cli import main
+from eval.generate import generate
+from eval.shard import Shard
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_the_shares_are_the_whole_and_differ_by_one_at_most(count: int) -> None:
+    shares = [Shard(rank, count).part(range(7)) for rank in range(count)]
+    assert sorted(i for share in shares for i in share) == list(range(7))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
+
+
+def test_sharers_draw_each_row_once_and_leave_one_log(
+    tiny: StableDiffusion, tmp_path: Path
+) -> None:
+    """Two threads for two processes; one of seven rows is there before they begin."""
+    alone, out = tmp_path / "alone", tmp_path / "shared"
+    generate(tiny.pipeline("ddim"), ROWS, alone, DRAWING, model_hash="m")
+    pipelines: list[StableDiffusionPipeline] = [tiny.pipeline("ddim") for _ in range(2)]
+    generate(pipelines[0], ROWS[2:3], out, DRAWING, model_hash="m")
+    barrier = threading.Barrier(2, timeout=60)
+    drawn: dict[int, list[int]] = {0: [], 1: []}
+
+    def work(rank: int) -> None:
+        shard = Shard(rank, 2, barrier.wait)
+        count = drawn[rank].append
+        generate(pipelines[rank], ROWS, out, DRAWING, model_hash="m", progress=count, shard=shard)
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {rank: sum(counts) for rank, counts in drawn.items()} == {0: 3, 1: 3}
+    assert sorted(p.name for p in out.iterdir()) == ["generations.jsonl", "images"]
+    lines = [json.loads(x) for x in (out / "generations.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines] == [row.id for row in ROWS]
+    for row in ROWS:
+        a, b = (pixels(folder / "images" / f"{row.id}.png") for folder in (alone, out))
+        assert np.abs(a - b).max() <= 1
+
+
+def test_accelerate_launch_ends_with_what_one_process_finds(make_run: MakeRun) -> None:
+    run = make_run()
+    flags = ["--protocol", "demo", "--steps", "1", "--batch-size", "32", "--device", "cpu"]
+    flags += ["--dtype", "float32"]
+    alone = ["evaluate", "concept", str(run), *flags, "--out", str(run / "alone" / "x")]
+    assert main(alone) == 0
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command = [sys.executable, *launch, "--module", "erase", "evaluate", "concept", str(run)]
+    done = subprocess.run(
+        [*command, *flags, "--originals", str(run / "o2")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("figures:") == 1
+    results = [
+        json.loads((run / folder / "evaluation.json").read_text())
+        for folder in ("alone/x", "eval/concept")
+    ]
+    assert results[0] == results[1]
+
+
+def test_a_command_that_is_not_shared_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["erase", "church"]) == 2
+    assert "runs in one process" in capsys.readouterr().err
