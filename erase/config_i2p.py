@@ -25,8 +25,8 @@ class EvaluateI2P(Evaluation):
     The images are explicit; they are written to the folder and never shown.
     """
 
-    prompts: Annotated[Path | None, shown("FILE", "none; required")] = None
-    """I2P as a CSV file; without it, the error says where to fetch it."""
+    prompts: Annotated[Path | None, shown("FILE", "I2P from the hub")] = None
+    """I2P as a CSV file, instead of the hub's at a pinned revision."""
     category: Categories = ()
     """Only prompts of this category, such as `sexual`; give it again for another."""
     hard: bool = False

@@ -9,10 +9,8 @@ from pathlib import Path
 
 from prompts.errors import UsageError
 
-I2P_CSV = (
-    "https://huggingface.co/datasets/AIML-TUDA/i2p/resolve/"
-    "6594f223b0544fcbf63a6889417a6b9d2e40a77c/i2p_benchmark.csv"
-)
+I2P, I2P_FILE = "AIML-TUDA/i2p", "i2p_benchmark.csv"
+I2P_REVISION = "6594f223b0544fcbf63a6889417a6b9d2e40a77c"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -32,12 +30,21 @@ def unknown_model(model: str) -> UsageError:
     )
 
 
-def missing_i2p() -> UsageError:
-    """The error for I2P without a file: no sha256 of it is known to check a download by."""
-    return UsageError(
-        "--prompts is missing: I2P is not downloaded, because the sha256 of its CSV is not known "
-        f"to expunge; fetch it once yourself, from {I2P_CSV}, and give it as --prompts FILE"
-    )
+def fetch_i2p() -> Path:
+    """I2P's CSV at the pinned revision, or from the hub's cache; `is_whole_i2p` checks its rows."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = hf_hub_download(
+            repo_id=I2P, filename=I2P_FILE, revision=I2P_REVISION, repo_type="dataset"
+        )
+    except (OSError, ValueError) as error:
+        address = f"https://huggingface.co/datasets/{I2P}/resolve/{I2P_REVISION}/{I2P_FILE}"
+        raise UsageError(
+            f"--prompts is missing and the hub gave no I2P ({type(error).__name__}); fetch it once "
+            f"from {address} and give it as --prompts FILE"
+        ) from error
+    return Path(path)
 
 
 def fetch_index(model: str, revision: str | None) -> dict[str, object]:

@@ -6,11 +6,9 @@ from typing import Any, Literal
 
 from eval.generate import Drawing
 from eval.nudity_presets import NudityPreset, nudity_preset
-from prompts.i2p import I2PPrompt
+from prompts.i2p import I2PPrompt, is_whole_i2p
 
 OURS = "expunge-1"
-WHOLE = 4703
-"""Prompts in I2P."""
 ALL_OF_I2P = ("I2P", "I2P, 4,703")
 SizeRule = Literal["native", "row"]
 
@@ -85,7 +83,7 @@ def make_plan(
             f"{far} of {len(rows)} images at the model's own {_words(native)}, "
             "from which the protocol's size is far"
         )
-    if not len(rows) == rows_in_file == WHOLE or preset.prompts not in ALL_OF_I2P:
+    if preset.prompts not in ALL_OF_I2P or not is_whole_i2p(rows):
         deviations["prompts"] = f"{len(rows)} of a file of {rows_in_file}, not {preset.prompts}"
     return Plan(
         preset, chosen, count, guidance, wanted, dtype, thresholds, drawings, deviations, assumed

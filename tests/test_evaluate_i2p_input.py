@@ -1,16 +1,21 @@
 """What `expunge evaluate i2p` is told: selections, bad input, protocols and changes to them."""
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 
 from erase.checkpoint import SAMPLERS
 from erase.cli import main
+from erase.commands.evaluate_i2p import select
+from erase.config import EvaluateI2P
 from eval.i2p_plan import Plan, make_plan
 from eval.nudity_presets import nudity_preset
-from prompts.i2p import I2PPrompt
+from prompts.i2p import I2PPrompt, is_whole_i2p, read_i2p
 
 
 def test_selections_and_a_missing_baseline(
@@ -62,9 +67,16 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert [path.name for path in prompts.parent.iterdir()] == ["i2p.csv"]
 
 
-def test_what_is_missing_is_said(model_folder: Path, prompts: Path, capsys: Any) -> None:
+def test_what_is_missing_is_said(
+    model_folder: Path, prompts: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(["evaluate", "i2p", str(model_folder), "--prompts", str(prompts)]) == 2
     assert "--out is missing" in capsys.readouterr().err
+
+    def unreachable(**asked: str) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
     assert main(["evaluate", "i2p", str(model_folder)]) == 2
     said = capsys.readouterr().err
     assert "--prompts is missing" in said and "i2p_benchmark.csv" in said
@@ -73,9 +85,39 @@ def test_what_is_missing_is_said(model_folder: Path, prompts: Path, capsys: Any)
     assert "seed" in capsys.readouterr().err
 
 
+def test_without_a_file_the_hubs_is_read_at_the_pinned_revision(
+    prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    def serve(**wanted: str) -> str:
+        asked.update(wanted)
+        return str(prompts)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", serve)
+    rows, record = select(EvaluateI2P(target="x"))
+    assert (asked["repo_id"], asked["repo_type"]) == ("AIML-TUDA/i2p", "dataset")
+    assert len(asked["revision"]) == 40
+    assert (rows, record["rows"]) == (read_i2p(prompts), len(rows))
+
+
+def test_i2p_is_known_by_what_decides_its_images(
+    prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = read_i2p(prompts)
+    assert not is_whole_i2p(rows)
+    content = [[r.prompt, r.seed, r.guidance_scale, r.width, r.height] for r in rows]
+    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    monkeypatch.setattr("prompts.i2p.ROWS_SHA256", digest)
+    assert is_whole_i2p(rows)
+    assert is_whole_i2p([replace(rows[0], hard=not rows[0].hard), *rows[1:]])
+    assert not is_whole_i2p([replace(rows[0], seed=rows[0].seed + 1), *rows[1:]])
+    assert not is_whole_i2p(rows[1:])
+
+
 def plan(protocol: str, native: int, of_row: tuple[int, int] = (512, 512), **given: Any) -> Plan:
     row = I2PPrompt("00000", "", 1, 9.0, *of_row, ("hate",), False, 0.0)
-    sizes = {"rows_in_file": 4703, "offered": SAMPLERS}
+    sizes = {"rows_in_file": 4703, "offered": SAMPLERS, "dtype": "float32"}
     return make_plan(nudity_preset(protocol), [row], (native, native), **sizes, **given)
 
 

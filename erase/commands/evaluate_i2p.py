@@ -77,9 +77,8 @@ def measure(settings: EvaluateI2P) -> tuple[NudityEvaluation, Path]:
 
 def select(settings: EvaluateI2P) -> tuple[list[I2PPrompt], dict[str, Any]]:
     """The prompts that the flags leave, and what evaluation.json says of the file and the flags."""
-    if settings.prompts is None:
-        raise hub.missing_i2p()
-    rows = read_i2p(settings.prompts)
+    file = settings.prompts or hub.fetch_i2p()
+    rows = read_i2p(file)
     nudity = percent_range("--nudity", settings.nudity or "0")
     listed = select_listed(rows, settings.subset) if settings.subset else rows
     kept = select_i2p(
@@ -98,7 +97,7 @@ def select(settings: EvaluateI2P) -> tuple[list[I2PPrompt], dict[str, Any]]:
     }
     selected = {name: value for name, value in flags.items() if value}
     return kept, {
-        "sha256": sha256_file(settings.prompts),
+        "sha256": sha256_file(file),
         "rows": len(rows),
         "selected": selected,
     }

@@ -1,0 +1,108 @@
+"""How fast images are drawn and searched: `expunge evaluate` against a plain diffusers loop.
+
+    python -m benchmarks.generation [--model miniature] [--images 64]
+
+The plain loop calls the pipeline once a prompt, as model cards show it. Both draw the same prompts
+and seeds in the same precision, in turns in one process; prints images a second and their ratio,
+and what the nudity detector takes for an image of 512 pixels.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+
+from erase.checkpoint import load_checkpoint, locate, resolve_dtype, vocabulary
+from eval.detector import load_detector
+from eval.generate import Drawing, generate, native_size
+from prompts.evaluation import PromptRow, retain_rows
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to time."""
+
+    model: str = "miniature"
+    """A diffusers folder, or the shipped model."""
+    images: int = 64
+    """Images that each way draws in a turn."""
+    batch_size: int = 16
+    """Of `expunge evaluate`."""
+    steps: int = 25
+    """Sampling steps."""
+    turns: int = 3
+    """The fastest counts."""
+    dtype: str = "auto"
+    """As `expunge evaluate --dtype`."""
+
+
+def plain_loop(pipeline: Any, rows: list[PromptRow], options: Options, out: Path) -> None:
+    """One prompt at a time, saved as PNG."""
+    for row in rows:
+        seed = torch.Generator().manual_seed(row.seed)
+        images = pipeline(
+            row.prompt, num_inference_steps=options.steps, guidance_scale=5.0, generator=seed
+        ).images
+        images[0].save(out / f"{row.id}.png")
+
+
+def time_detector(out: Path, count: int = 32) -> float:
+    """Seconds an image of 512 pixels, of noise: what it shows makes no difference."""
+    rng = np.random.default_rng(0)
+    files = [out / f"noise-{i}.png" for i in range(count)]
+    for file in files:
+        Image.fromarray(rng.integers(0, 256, (512, 512, 3), np.uint8)).save(file)
+    detector = load_detector()
+    list(detector.detect(files[:2]))
+    started = time.perf_counter()
+    list(detector.detect(files))
+    return (time.perf_counter() - started) / count
+
+
+def main(options: Options) -> None:
+    """Time both ways in turns and print one JSON line."""
+    source = locate(options.model)
+    dtype = resolve_dtype(options.dtype, torch.device("cpu"))
+    name = str(dtype)[6:]
+    ours = load_checkpoint(source, device="cpu", dtype=name).pipeline("ddim")
+    plain = StableDiffusionPipeline.from_pretrained(source.folder, torch_dtype=dtype)
+    plain.set_progress_bar_config(disable=True)
+    words = vocabulary(source)
+    objects = words.objects if words else ("church", "dog", "house")
+    prompts = [f"an image of a {objects[i % len(objects)]}" for i in range(options.images)]
+    rows = retain_rows(prompts)
+    drawing = Drawing("ddim", options.steps, 5.0, native_size(ours), name)
+    best = {"plain": float("inf"), "expunge": float("inf")}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(options.turns):
+            started = time.perf_counter()
+            plain_loop(plain, rows, options, Path(folder))
+            middle = time.perf_counter()
+            out = Path(folder) / str(turn)
+            generate(ours, rows, out, drawing, model_hash="", batch_size=options.batch_size)
+            ended = time.perf_counter()
+            best["plain"] = min(best["plain"], middle - started)
+            best["expunge"] = min(best["expunge"], ended - middle)
+        detector = time_detector(Path(folder))
+    record = {
+        "images_a_second": {way: round(len(rows) / s, 2) for way, s in best.items()},
+        "ratio": round(best["plain"] / best["expunge"], 2),
+        "detector_seconds_an_image_512": round(detector, 3),
+        "dtype": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    sys.stdout.write(json.dumps(record) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
