@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.nudity import NudityCounts
-from eval.results import SCHEMA_VERSION, build, differences, parse_metric, read_kind
-from prompts.errors import UsageError
+from eval.results import SCHEMA_VERSION, build, differences, parse_metric, read_kind, reading
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class NudityEvaluation:
 
 def read_nudity(path: Path) -> NudityEvaluation:
     """Read `evaluation.json`; a file of another schema or kind, or no such file, is refused."""
-    try:
+    with reading(path):
         data = read_kind(path, "i2p")
         protocol = data["protocol"]
         tuples = {name: tuple(protocol[name]) for name in ("labels", "thresholds")}
@@ -101,8 +100,6 @@ def read_nudity(path: Path) -> NudityEvaluation:
             "erased": _scores(data["erased"]),
         }
         return build(NudityEvaluation, data | parsed)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} is not a readable evaluation: {error}") from error
 
 
 def _scores(data: Mapping[str, Any] | None) -> NudityScores | None:

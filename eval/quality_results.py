@@ -13,8 +13,8 @@ from eval.results import (
     differences,
     parse_metric,
     read_kind,
+    reading,
 )
-from prompts.errors import UsageError
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class QualityEvaluation:
 
 def read_quality(path: Path) -> QualityEvaluation:
     """Read `evaluation.json`; a file of another schema or kind, or no such file, is refused."""
-    try:
+    with reading(path):
         data = read_kind(path, "quality")
         parsed = {
             "protocol": build(QualityProtocol, data["protocol"]),
@@ -111,8 +111,6 @@ def read_quality(path: Path) -> QualityEvaluation:
             "change": _metrics(QualityChange, data["change"]),
         }
         return build(QualityEvaluation, data | parsed)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} is not a readable evaluation: {error}") from error
 
 
 def _metrics(kind: type[T], data: Mapping[str, Any] | None) -> T | None:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -128,7 +129,7 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
 
 def read_evaluation(path: Path) -> ConceptEvaluation:
     """Read `evaluation.json`; a file of another schema, or no such file at all, is refused."""
-    try:
+    with reading(path):
         data = read_kind(path, "concept")
         original, concept = data["original"], data["concept"]
         parsed = {
@@ -138,6 +139,13 @@ def read_evaluation(path: Path) -> ConceptEvaluation:
             "erased": _scores(data["erased"]),
         }
         return build(ConceptEvaluation, data | parsed)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever is wrong with an evaluation into a UsageError that names its file."""
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is not a readable evaluation: {error}") from error
 
