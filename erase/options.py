@@ -16,6 +16,7 @@ TrainMethod = Literal["full", "xattn", "noxattn", "selfattn"]
 Sampler = Literal["ddim", "pndm", "euler", "dpm++"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Teacher = Literal["frozen", "current"]
+RetainTarget = Literal["noise", "teacher"]
 Schedule = Literal["constant", "linear"]
 
 
@@ -88,6 +89,10 @@ class SalUnConfig(SaliencyConfig):
     """Weight of the retain loss."""
     teacher: Annotated[Teacher | None, shown(Teacher, DEFAULTS["teacher"])] = None
     """Whose prediction is the target: the original model's, or that of the one being trained."""
+    retain_target: Annotated[
+        RetainTarget | None, shown(RetainTarget, DEFAULTS["retain_target"])
+    ] = None
+    """What the prediction on retained images is held to: the true noise, or the teacher's."""
     relabel: Annotated[str | None, shown("TEXT", DEFAULTS["relabel"])] = None
     """What a forget prompt is to look like: `random` (another thing, drawn for each sample),
     `fixed` (the concept's one relabel prompt), or a prompt in quotes."""
@@ -105,6 +110,11 @@ class SalUnConfig(SaliencyConfig):
         require(
             self.relabel is None or bool(self.relabel.strip()),
             "--relabel is empty; give `random`, `fixed` or a prompt",
+        )
+        require(
+            self.retain_target != "teacher" or self.teacher != "current",
+            "--teacher current: a model cannot be held to itself on the retain set; "
+            "add --retain-target noise",
         )
         for flag, value in (
             ("--density", self.density),

@@ -14,6 +14,7 @@ DEFAULTS: dict[str, Any] = {
     "lr_schedule": "constant",
     "alpha": 2.0,
     "teacher": "frozen",
+    "retain_target": "noise",
     "relabel": "random",
     "forget_images": 64,
     "retain_images": 256,
@@ -27,6 +28,7 @@ _PUBLISHED: dict[str, Any] = {
     "lr": 1e-5,
     "lr_schedule": "constant",
     "teacher": "current",
+    "retain_target": "noise",
     "relabel": "fixed",
 }
 

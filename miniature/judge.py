@@ -14,7 +14,7 @@ from miniature.training import as_pixels, draw, fit
 from miniature.world import OBJECTS, STYLES, label
 
 LABELS = {"object": [label(o) for o in OBJECTS], "style": list(STYLES)}
-STEPS = {"object": 2000, "style": 600}
+STEPS = {"object": 3000, "style": 600}
 BATCH, LR = 96, 2e-3
 
 

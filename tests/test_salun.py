@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": 3,
     "alpha": 2.0,
     "frozen_teacher": True,
+    "teach_retained": False,
     "seed": 0,
 }
 
@@ -85,6 +86,24 @@ def test_nothing_to_forget_if_the_relabel_prompt_is_the_forget_prompt(
     rows, _ = train(tiny, tmp_path, 0.5, "a church", steps=1, frozen_teacher=frozen)
     assert rows[0].forget_loss == pytest.approx(0, abs=1e-10)
     assert rows[0].retain_loss > 0
+
+
+def test_nothing_moves_where_the_original_agrees_with_both_targets(
+    tiny: StableDiffusion, tmp_path: Path
+) -> None:
+    """Relabelled to itself and held to its own predictions: both losses are 0, and stay so."""
+    changes: dict[str, Any] = {"teach_retained": True, "steps": 2}
+    for row in train(tiny, tmp_path, 0.5, "a church", **changes)[0]:
+        assert (row.forget_loss, row.retain_loss) == pytest.approx((0, 0), abs=1e-8)
+
+
+def test_a_taught_retain_loss_leaves_out_what_no_weights_can_lower(
+    tiny: StableDiffusion, tmp_path: Path
+) -> None:
+    """Both begin with the same images, noise and weights; against the noise an error is left."""
+    noise, _ = train(tiny, tmp_path, 0.5, steps=1)
+    taught, _ = train(tiny, tmp_path, 0.5, steps=1, teach_retained=True)
+    assert taught[0].retain_loss < noise[0].retain_loss
 
 
 @pytest.mark.parametrize("frozen", [True, False])

@@ -138,6 +138,7 @@ def _train(
             batch_size=settings.batch_size,
             alpha=settings.alpha,
             frozen_teacher=settings.teacher == "frozen",
+            teach_retained=settings.retain_target == "teacher",
             seed=settings.seed,
             dtype=plan.dtype,
             progress=show,

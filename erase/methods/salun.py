@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,15 @@ class NoisyBatch:
     embeddings: Tensor
     target: Tensor
 
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What a UNet is called with."""
+        return self.noisy_latents, self.timesteps, self.embeddings
+
+    def first(self, count: int) -> NoisyBatch:
+        """The first images alone."""
+        return NoisyBatch(*(tensor[:count] for tensor in vars(self).values()))
+
 
 def relabel_loss(model_pred: Tensor, relabel_pred: Tensor) -> Tensor:
     """MSE(eps_theta(x_t | c), sg[eps(x_t | c')]): c is to look like c'."""
@@ -53,7 +62,11 @@ def relabel_loss(model_pred: Tensor, relabel_pred: Tensor) -> Tensor:
 
 
 def retain_loss(model_pred: Tensor, target: Tensor) -> Tensor:
-    """MSE(target, eps_theta(x_t | c)) on the retain set: the usual diffusion loss."""
+    """MSE(target, eps_theta(x_t | c)) on the retain set.
+
+    The target is the true noise, which makes it the usual diffusion loss, as published; or the
+    teacher's prediction, which leaves out the part of that loss that no weights can lower.
+    """
     return mse_loss(model_pred, target)
 
 
@@ -103,6 +116,7 @@ def erase(
     batch_size: int,
     alpha: float,
     frozen_teacher: bool,
+    teach_retained: bool,
     seed: int,
     dtype: torch.dtype = torch.float32,
     progress: Callable[[StepRow], object] = lambda row: None,
@@ -110,7 +124,8 @@ def erase(
     """Train `sd.unet` in place on relabel_loss + alpha * retain_loss; a row a step.
 
     Only weights with a True in `mask` (bool tensors by parameter name) change. A step sees
-    `batch_size` images of each set. The teacher is the original UNet, or the one being trained.
+    `batch_size` images of each set. The teacher is the original UNet, or the one being trained;
+    with `teach_retained` its prediction is the target on the retain set too.
     """
     unet = sd.unet.eval().requires_grad_(False)
     teacher = copy.deepcopy(unet) if frozen_teacher else unet
@@ -128,21 +143,18 @@ def erase(
         to_retain = _noise(sd, schedule, retain, next(retain_rows), generator)
         step_lr = lr * (1 - step / steps) if linear_decay else lr
 
+        # One pass over both sets: on a CPU a batch of 32 is quicker than two of 16.
+        both = _join(to_forget, to_retain)
+        taught = _join(replace(to_forget, embeddings=relabels), to_retain)
+        taught = taught if teach_retained else taught.first(batch_size)
         with training_arithmetic(unet, dtype):
             with torch.no_grad():
-                relabel_pred = predict(
-                    teacher, to_forget.noisy_latents, to_forget.timesteps, relabels
-                )
-            # One pass over both sets: on a CPU a batch of 32 is quicker than two of 16.
-            model_pred = predict(
-                unet,
-                torch.cat([to_forget.noisy_latents, to_retain.noisy_latents]),
-                torch.cat([to_forget.timesteps, to_retain.timesteps]),
-                torch.cat([to_forget.embeddings, to_retain.embeddings]),
-            )
+                targets = predict(teacher, *taught.inputs)
+            model_pred = predict(unet, *both.inputs)
         forget_pred, retain_pred = model_pred.split(batch_size)
-        forgetting = relabel_loss(forget_pred, relabel_pred)
-        retaining = retain_loss(retain_pred, to_retain.target)
+        forgetting = relabel_loss(forget_pred, targets[:batch_size])
+        retain_target = targets[batch_size:] if teach_retained else to_retain.target
+        retaining = retain_loss(retain_pred, retain_target)
         if not torch.isfinite(forgetting + retaining):
             raise UsageError(f"--lr {lr}: the loss is not finite at step {step + 1}; lower it")
         (forgetting + alpha * retaining).backward()
@@ -177,6 +189,10 @@ def _noise(
     )
     device = sd.unet.device
     return NoisyBatch(*(tensor.to(device) for tensor in vars(batch).values()))
+
+
+def _join(a: NoisyBatch, b: NoisyBatch) -> NoisyBatch:
+    return NoisyBatch(*map(torch.cat, zip(vars(a).values(), vars(b).values(), strict=True)))
 
 
 def _draw_relabels(forget: ForgetSet, rows: Tensor, generator: torch.Generator) -> Tensor:
