@@ -11,6 +11,7 @@ import tyro
 
 from erase.checks import at_least, require, require_seed
 from erase.config_i2p import EvaluateI2P as EvaluateI2P
+from erase.config_report import Report as Report
 from erase.options import (
     DataConfig,
     Dtype,
