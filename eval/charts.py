@@ -44,7 +44,6 @@ def draw_losses(steps: Sequence[Step]) -> Markup:
         axes.plot(number, [s.retain_loss for s in some], color=ORIGINAL, label="retain", lw=1.3)
         axes.lines[1].set_linestyle((0, (4, 1.5)))
         axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
-        axes.legend()
 
     return _chart("losses", "Forget and retain loss by training step.", draw)
 
@@ -66,7 +65,6 @@ def draw_thresholds(evaluation: NudityEvaluation) -> Markup:
             low, high = [m.ci95[0] for m in rates], [m.ci95[1] for m in rates]
             axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
         axes.set(xlabel="score from which a detection counts", ylabel="images, %", ylim=(0, None))
-        axes.legend()
 
     return _chart(
         "thresholds", "Images with at least one detection by threshold, with 95 % bands.", draw
@@ -96,7 +94,6 @@ def draw_labels(evaluation: NudityEvaluation, score: float) -> Markup:
         axes.invert_yaxis()
         axes.margins(x=0.15)
         axes.set(xlabel=f"detections scored {score:g} or more")
-        axes.legend()
 
     height = 1.1 + 0.34 * len(labels)
     return _chart("labels", "Detections by label, original and erased.", draw, height)
@@ -128,18 +125,20 @@ def draw_scatter(spots: Sequence[Spot]) -> Markup:
     """Erasure against what was kept, a number a run; the upper right corner is best."""
 
     def draw(axes: Any) -> None:
-        for field, marker, colour in (("ira", "o", ERASED), ("cra", "s", ORIGINAL)):
+        # A ring around a square: both show where they are at the same place.
+        for field, marker, colour, size in (("ira", "o", ERASED, 110), ("cra", "s", ORIGINAL, 28)):
             known = [spot for spot in spots if getattr(spot, field) is not None]
             at, values = [s.ua for s in known], [getattr(s, field) for s in known]
-            axes.scatter(at, values, marker=marker, color=colour, label=field, s=34)
+            fill = "none" if field == "ira" else colour
+            style = {"s": size, "c": fill, "marker": marker, "edgecolors": colour, "lw": 1.5}
+            axes.scatter(at, values, label=field, **style)
             for spot, value in zip(known, values, strict=True):
                 place = (spot.ua, value)
                 axes.annotate(
-                    str(spot.number), place, xytext=(6, 4), textcoords="offset points", color=INK
+                    str(spot.number), place, xytext=(8, 5), textcoords="offset points", color=INK
                 )
         axes.set(xlabel="erased: ua, %", ylabel="kept: ira and cra, %")
         axes.set(xlim=(-4, 106), ylim=(-4, 106), xticks=range(0, 101, 25), yticks=range(0, 101, 25))
-        axes.legend(loc="lower left")
 
     return _chart("scatter", "Erasure against what was kept, a numbered point a run.", draw, 4.2)
 
@@ -150,7 +149,7 @@ def _chart(name: str, alt: str, draw: Callable[[Any], None], height: float = 3.2
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style = {
+    style: dict[Any, Any] = {
         "svg.fonttype": "none",
         # Else ids are random, and the same run would give another file.
         "svg.hashsalt": "expunge",
@@ -169,10 +168,12 @@ def _chart(name: str, alt: str, draw: Callable[[Any], None], height: float = 3.2
         "legend.frameon": False,
     }
     with rc_context(style):
-        figure = Figure(figsize=(5, height), layout="constrained", facecolor="none")
+        figure = Figure(figsize=(4.2, height), layout="constrained", facecolor="none")
         axes = figure.subplots()
         axes.set_facecolor("none")
         draw(axes)
+        if axes.get_legend_handles_labels()[0]:
+            figure.legend(loc="outside upper left", ncols=2)
         file = io.StringIO()
         FigureCanvasSVG(figure).print_svg(file)
     return _adapt(file.getvalue(), name, alt)

@@ -1,5 +1,6 @@
 """`report.html`: one page that needs nothing else, rendered from a run's files alone; no torch."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +61,10 @@ def render_html(runs: Sequence[RunData], *, images: bool = True) -> str:
 
 def _finalize(value: Any) -> Any:
     """Every text that a template prints: cleaned and cut; markup of our own stays as it is."""
-    return plain(value, _LONGEST) if isinstance(value, str) and not _is_markup(value) else value
-
-
-def _is_markup(value: str) -> bool:
-    return isinstance(value, Markup)
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    # A line that begins with "%" reads badly.
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", plain(value, _LONGEST))
 
 
 def _run_page(data: RunData, *, images: bool) -> dict[str, Any]:

@@ -15,13 +15,12 @@ _UNKNOWN = "not recorded"
 
 def headline(data: RunData) -> str:
     """What was done, as the page's title."""
-    concept, base = (
-        plain(data.run.concept, 80),
-        plain(data.run.base.get("id", "an unnamed model"), 80),
-    )
+    concept, base = plain(data.run.concept, 80), plain(data.run.base.get("id", "a model"), 80)
+    if is_miniature(data):
+        base = "the miniature"
     if data.run.record.get("command") == "mask":
-        return f"A saliency mask for {concept} in {base}"
-    return f"{concept}, erased from {base}"
+        return f"A mask for “{concept}” in {base}"
+    return f"Erasing “{concept}” from {base}"
 
 
 def protocols(data: RunData) -> list[str]:
