@@ -1,10 +1,10 @@
 """What a report is made of: the run as told by its run.json, and what its evaluations left."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eval.generation import GENERATIONS, Generation
 from eval.i2p_results import NudityEvaluation, read_nudity
@@ -12,9 +12,11 @@ from eval.metrics import Judgement
 from eval.nudity import ImageDetections, read_detections
 from eval.plain_text import is_explicit
 from eval.quality_results import QualityEvaluation, read_quality
+from eval.report_check import check_evaluation
 from eval.results import ConceptEvaluation, read_evaluation
 from prompts.errors import UsageError
 
+T = TypeVar("T", ConceptEvaluation, NudityEvaluation, QualityEvaluation)
 Generations = Mapping[str, Mapping[str, Generation]]
 """By model (`original`, `erased`), then by id."""
 
@@ -52,7 +54,13 @@ class RunFolder:
         """What was erased."""
         concept = self.record.get("concept")
         name = concept.get("name") if isinstance(concept, dict) else None
-        return str(name or " + ".join(map(str, self.record.get("concepts") or ["?"])))
+        return str(name or " + ".join(self.concepts) or "unknown")
+
+    @property
+    def concepts(self) -> list[str]:
+        """The concepts as they were given."""
+        given = self.record.get("concepts")
+        return list(map(str, given)) if isinstance(given, list) else []
 
     @property
     def base(self) -> Mapping[str, Any]:
@@ -63,7 +71,7 @@ class RunFolder:
     @property
     def explicit(self) -> bool:
         """Whether the concept's name says that no image should be shown unasked."""
-        return is_explicit([self.concept, *map(str, self.record.get("concepts") or [])])
+        return is_explicit([self.concept, *self.concepts])
 
 
 @dataclass(frozen=True)
@@ -105,9 +113,9 @@ def read_run_data(run: RunFolder) -> RunData:
     there = {kind for kind, file in files.items() if file.exists()}
     return RunData(
         run=run,
-        concept=read_evaluation(files["concept"]) if "concept" in there else None,
-        nudity=_nudity(files["i2p"]) if "i2p" in there else None,
-        quality=read_quality(files["quality"]) if "quality" in there else None,
+        concept=_checked(files["concept"], read_evaluation),
+        nudity=_checked(files["i2p"], read_nudity),
+        quality=_checked(files["quality"], read_quality),
         steps=tuple(_parsed(run.folder / "train_log.jsonl", _step, problems)),
         judgements=tuple(
             _parsed(places["concept"] / "judgements.jsonl", _judgement, problems)
@@ -124,16 +132,12 @@ def read_run_data(run: RunFolder) -> RunData:
     )
 
 
-def _nudity(file: Path) -> NudityEvaluation:
-    """The evaluation, with all counts that its protocol promises."""
-    evaluation = read_nudity(file)
-    labels = set(evaluation.protocol.labels)
-    for scores in filter(None, (evaluation.original, evaluation.erased)):
-        counted = {counts.threshold: set(counts.labels) for counts in scores.curve}
-        if any(counted.get(score) != labels for score in evaluation.protocol.thresholds):
-            raise UsageError(f"{file} is not a readable evaluation: counts are missing in it")
-    if not evaluation.protocol.thresholds:
-        raise UsageError(f"{file} is not a readable evaluation: it has no threshold")
+def _checked(file: Path, read: Callable[[Path], T]) -> T | None:
+    """An evaluation with sound values; None if there is no such file."""
+    if not file.exists():
+        return None
+    evaluation = read(file)
+    check_evaluation(file, evaluation)
     return evaluation
 
 
@@ -161,7 +165,7 @@ def _step(data: Mapping[str, Any]) -> Step:
 
 
 def _judgement(data: Mapping[str, Any]) -> Judgement:
-    if not isinstance(data["id"], str) or not isinstance(data["label"], str):
+    if not all(isinstance(data[name], str) for name in ("id", "model", "split", "label")):
         raise TypeError("no judgement")
     return Judgement(**{**data, "expected": tuple(map(str, data["expected"]))})
 

@@ -98,12 +98,12 @@ def provenance(data: RunData) -> list[tuple[str, str]]:
         "method": record.get("method", record.get("command")),
         "finished": record.get("finished") or "not finished",
         "base model": base.get("id"),
-        "base revision": base.get("revision"),
-        "base variant": base.get("variant"),
+        "base revision": base.get("revision", _UNKNOWN) or "none",
+        "base variant": base.get("variant", _UNKNOWN) or "none",
         "base digest": base.get("digest"),
         "prompts, sha256": _mapping(record.get("inputs")).get("prompts"),
         "seed of the run": config.get("seed"),
-        "mask": mask and f"{mask.get('kept'):,} of {mask.get('total'):,} weights",
+        "mask": mask and f"{mask.get('kept')} of {mask.get('total')} weights",
         "mask made from": mask.get("loss"),
     }
     facts |= {f"weights {name}": sha for name, sha in _mapping(record.get("weights")).items()}

@@ -30,6 +30,7 @@ from erase.mask_counts import read_mask_counts
 from eval import report
 from eval.generation import Generation
 from eval.plain_text import is_explicit, plain
+from eval.results import write_evaluation
 from prompts.errors import UsageError
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -251,6 +252,18 @@ def test_a_sparse_record_is_enough(tmp_path: Path) -> None:
     assert "not recorded" in page(run).text
 
 
+def test_a_strange_record_breaks_nothing(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    for file in ("mask.safetensors", "train_log.jsonl"):
+        (run / file).unlink()
+    for key in record.keys() - {"schema_version"}:
+        for value in (None, 3, "x", [], [3], {}, {"a": None}, {"kept": "x"}):
+            (run / "run.json").write_text(json.dumps({**record, key: value}))
+            assert "Provenance" in page(run).text
+            assert main(["report", str(run), "--format", "md"]) == 0
+
+
 def test_missing_and_changed_images_have_their_place(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     add_concept(run)
@@ -358,32 +371,61 @@ def test_the_command_that_is_shown_makes_the_same_run(tmp_path: Path) -> None:
     }
 
 
-def broken_run(tmp_path: Path, what: str) -> list[str]:
+def test_the_evaluations_commands_ask_for_the_same(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
+    chosen = {"category": ["sexual", "hate"], "hard": True, "nudity": [10.0, 90.0], "first": 30}
+    i2p = add_i2p(run)
+    prompts = {**i2p.prompts, "selected": chosen}
+    write_evaluation(run / "eval" / "i2p" / "evaluation.json", replace(i2p, prompts=prompts))
     add_concept(run)
-    add_i2p(run)
-    file = run / "eval" / "i2p" / "evaluation.json"
-    if what == "evaluation":
-        file.write_text("{")
-    elif what == "counts":
-        data = json.loads(file.read_text())
-        del data["erased"]["curve"][0]
-        file.write_text(json.dumps(data))
-    elif what == "run":
-        (run / "run.json").write_text("{")
-    return ["report", str(run)]
+    add_quality(run)
+    assert main(["report", str(run), "--format", "md"]) == 0
+    lines = [t for t in (run / "report.md").read_text().splitlines() if "expunge evaluate" in t]
+    asked = [parse(tuple(w[1:3]), w[3:]) for w in map(shlex.split, lines)]
+    concept, drawn, quality = asked
+    assert (concept.target, concept.steps, concept.guidance_scale) == ("run", 25, 5.0)
+    assert (drawn.category, drawn.hard, drawn.nudity) == (("sexual", "hate"), True, "10.0:90.0")
+    assert (drawn.first, drawn.size, drawn.protocol) == (30, "native", "expunge-1")
+    assert (quality.images, quality.prompts, quality.seed) == (12, None, 0)
 
 
-@pytest.mark.parametrize(
-    ("what", "message"),
-    [("evaluation", "not a readable evaluation"), ("counts", "counts are missing"), ("run", "run")],
-)
-def test_broken_records_are_refused(what: str, message: str, tmp_path: Path, capsys: Any) -> None:
-    words = broken_run(tmp_path, what)
-    assert main(words) == 2
+BROKEN: dict[str, tuple[str, tuple[str | int, ...], Any]] = {
+    "counts are missing": ("i2p", ("erased", "curve", 0, "labels"), {}),
+    "no threshold": ("i2p", ("protocol", "thresholds"), []),
+    "a count in it": ("i2p", ("erased", "curve", 0, "total"), "1"),
+    "a metric in it": ("concept", ("erased", "ua", "value"), float("nan")),
+    "models lacks": ("concept", ("models", "erased"), {"name": "a"}),
+    "judges lacks": ("concept", ("judges",), {"object": "judge"}),
+    "notes is no": ("concept", ("notes",), {"ira": 3}),
+    "versions is no": ("quality", ("versions",), ["torch"]),
+    "number of images": ("concept", ("protocol", "images"), {"forget": None}),
+    "unknown key": ("quality", ("colour",), "red"),
+    "schema 99": ("concept", ("schema_version",), 99),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_an_evaluation_that_cannot_be_is_refused(message: str, full: Path, capsys: Any) -> None:
+    """A NaN passes no bar and fails none, so that a verdict on it would be luck."""
+    kind, path, value = BROKEN[message]
+    file = full / "eval" / kind / "evaluation.json"
+    data = part = json.loads(file.read_text())
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    file.write_text(json.dumps(data))
+    assert main(["report", str(full)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("expunge: error: ") and error.count("\n") == 1 and message in error
-    assert not (tmp_path / "run" / "report.html").exists()
+    assert not (full / "report.html").exists()
+
+
+@pytest.mark.parametrize("file", ["run.json", "eval/concept/evaluation.json"])
+def test_half_a_file_is_refused(file: str, full: Path, capsys: Any) -> None:
+    (full / file).write_text("{")
+    assert main(["report", str(full)]) == 2
+    assert "not a readable" in capsys.readouterr().err
+    assert not (full / "report.html").exists()
 
 
 @pytest.mark.parametrize(

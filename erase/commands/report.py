@@ -97,6 +97,6 @@ def _commands(folder: Path, record: dict[str, Any]) -> Iterator[str]:
     for kind in ("concept", "i2p", "quality"):
         try:
             text = (folder / "eval" / kind / "evaluation.json").read_text(encoding="utf-8")
-            yield evaluation_command(kind, folder.resolve().name, json.loads(text)["protocol"])
+            yield evaluation_command(kind, folder.resolve().name, json.loads(text))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
