@@ -15,6 +15,7 @@ _HOMES = {
     "EvaluateQuality": "erase.config",
     "Mask": "erase.config",
     "ModelArgs": "erase.config",
+    "Report": "erase.config",
     "SalUnConfig": "erase.config",
     "SaliencyConfig": "erase.config",
     "SaliencyMask": "erase.saliency",

@@ -49,6 +49,11 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "EvaluateQuality",
         "erase.commands.evaluate_quality:run",
     ),
+    ("report",): Command(
+        "one page on a run: verdict, images, figures, origin",
+        "Report",
+        "erase.commands.report:run",
+    ),
     ("demo",): Command(
         "erase church from the shipped miniature, in minutes", "Demo", "erase.commands.demo:run"
     ),

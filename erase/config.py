@@ -13,6 +13,7 @@ from erase.checks import require
 from erase.config_evaluate import EvaluateConcept as EvaluateConcept
 from erase.config_evaluate import EvaluateQuality as EvaluateQuality
 from erase.config_i2p import EvaluateI2P as EvaluateI2P
+from erase.config_report import Report as Report
 from erase.options import (
     DataConfig,
     ModelArgs,
@@ -20,7 +21,7 @@ from erase.options import (
     SalUnConfig,
     shown,
 )
-from erase.presets import DEFAULTS, PRESETS, PresetName
+from erase.presets import DEFAULTS, MINIATURE_LR, PRESETS, PresetName
 
 Flat = tyro.conf.OmitArgPrefixes
 Concepts = Annotated[
@@ -32,9 +33,10 @@ MASK_DECIDES = ("density", "train_method", "saliency_guidance")
 Settings = TypeVar("Settings", SaliencyConfig, SalUnConfig, DataConfig)
 
 
-def _settled(config: Settings, preset: PresetName | None) -> Settings:
+def _settled(config: Settings, preset: PresetName | None, model: ModelArgs) -> Settings:
     """Return a copy whose unsettled fields are filled from the preset, else from the defaults."""
-    values = DEFAULTS | (PRESETS[preset] if preset else {})
+    own = {"lr": MINIATURE_LR} if model.model == "miniature" else {}
+    values = DEFAULTS | (PRESETS[preset] if preset else own)
     if isinstance(config, SalUnConfig):
         # A mask decides what a default would contradict.
         if config.mask is not None:
@@ -75,7 +77,8 @@ class Erase:
     def resolve(self) -> "Erase":
         """Return the same command with every preset-dependent field settled."""
         preset = self.salun.preset
-        salun, data = _settled(self.salun, preset), _settled(self.data, preset)
+        salun = _settled(self.salun, preset, self.model)
+        data = _settled(self.data, preset, self.model)
         return replace(self, salun=salun, data=data)
 
 
@@ -102,7 +105,8 @@ class Mask:
     def resolve(self) -> "Mask":
         """Return the same command with every preset-dependent field settled."""
         preset = self.saliency.preset
-        saliency, data = _settled(self.saliency, preset), _settled(self.data, preset)
+        saliency = _settled(self.saliency, preset, self.model)
+        data = _settled(self.data, preset, self.model)
         return replace(self, saliency=saliency, data=data)
 
 

@@ -55,6 +55,16 @@ class NoiseSchedule:
         signal, noise_level = self._levels(timesteps, latents)
         return signal * noise - noise_level * latents
 
+    def noise_weight(self, timesteps: Tensor, limit: float) -> Tensor:
+        """1 / SNR between 1 and `limit`, [B, 1, 1, 1].
+
+        A squared error of eps is one of x_0, times SNR.
+        So what decides early in sampling, a style above all, hardly shows in the error of eps;
+        weighted, it counts as it does in x_0. `limit` 1 leaves the error as it is.
+        """
+        signal, noise_level = self._levels(timesteps, timesteps)
+        return (noise_level / signal).square().clamp(1, limit)
+
     def _levels(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         alpha_bar = self.alphas_cumprod[timesteps.cpu()].to(like.device).view(-1, 1, 1, 1)
         return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()

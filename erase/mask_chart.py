@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from erase.saliency import SaliencyMask
+from typing import Protocol
 
 _KINDS = {"attn1": "self-attention", "attn2": "cross-attention", "conv": "convolution"}
+
+
+class Counted(Protocol):
+    """What is known of a mask without its bits, so that reading it needs no torch."""
+
+    @property
+    def kept(self) -> int:
+        """How many weights are selected."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """How many weights the mask is about."""
+        ...
+
+    def counts(self) -> Mapping[str, tuple[int, int]]:
+        """Selected and total weights by parameter name."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +55,7 @@ def kind_of(name: str) -> str:
     return _KINDS[found[0]] if found else "other"
 
 
-def summarise(mask: SaliencyMask) -> tuple[list[Share], list[Share]]:
+def summarise(mask: Counted) -> tuple[list[Share], list[Share]]:
     """Shares by block in the order of the UNet's data flow, and by kind of layer, largest first."""
     counts = mask.counts()
     blocks, kinds = {}, {}
@@ -54,7 +72,7 @@ def _place(part: str, flow: tuple[str, ...]) -> int:
     return next((i for i, prefix in enumerate(flow) if part.startswith(prefix)), len(flow))
 
 
-def draw_mask(mask: SaliencyMask, path: Path) -> None:
+def draw_mask(mask: Counted, path: Path) -> None:
     """A PNG of two bar charts: the share selected by block, and by kind of layer."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

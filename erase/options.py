@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 from erase.checks import apart, at_least, positive, require, require_seed
-from erase.presets import DEFAULTS, PresetName
+from erase.presets import DEFAULTS, MINIATURE_LR, PresetName
 
 TrainMethod = Literal["full", "xattn", "noxattn", "selfattn"]
 Sampler = Literal["ddim", "pndm", "euler", "dpm++"]
@@ -81,7 +81,9 @@ class SalUnConfig(SaliencyConfig):
 
     steps: Annotated[int | None, shown("INT", DEFAULTS["steps"])] = None
     """Training steps."""
-    lr: Annotated[float | None, shown("FLOAT", DEFAULTS["lr"])] = None
+    lr: Annotated[
+        float | None, shown("FLOAT", f"{MINIATURE_LR} for the miniature, else {DEFAULTS['lr']}")
+    ] = None
     """Learning rate of Adam."""
     lr_schedule: Annotated[Schedule | None, shown(Schedule, DEFAULTS["lr_schedule"])] = None
     """Keep the learning rate, or let it fall to 0 in a straight line."""
@@ -93,6 +95,8 @@ class SalUnConfig(SaliencyConfig):
         RetainTarget | None, shown(RetainTarget, DEFAULTS["retain_target"])
     ] = None
     """What the prediction on retained images is held to: the true noise, or the teacher's."""
+    noise_weight: Annotated[float | None, shown("FLOAT", DEFAULTS["noise_weight"])] = None
+    """An error at a noisy timestep counts 1/SNR times, up to this often; 1: all count alike."""
     relabel: Annotated[str | None, shown("TEXT", DEFAULTS["relabel"])] = None
     """What a forget prompt is to look like: `random` (another thing, drawn for each sample),
     `fixed` (the concept's one relabel prompt), or a prompt in quotes."""
@@ -107,6 +111,7 @@ class SalUnConfig(SaliencyConfig):
         at_least("--steps", self.steps, 1)
         positive("--lr", self.lr)
         at_least("--alpha", self.alpha, 0)
+        at_least("--noise-weight", self.noise_weight, 1)
         require(
             self.relabel is None or bool(self.relabel.strip()),
             "--relabel is empty; give `random`, `fixed` or a prompt",

@@ -6,19 +6,23 @@ PresetName = Literal["salun-imagenette", "salun-nudity"]
 
 DEFAULTS: dict[str, Any] = {
     "density": 0.5,
-    "train_method": "full",
+    "train_method": "xattn",
     "saliency_guidance": 7.5,
     "batch_size": 16,
-    "steps": 60,
-    "lr": 5e-5,
+    "steps": 100,
+    "lr": 1e-5,
     "lr_schedule": "constant",
-    "alpha": 2.0,
+    "alpha": 3.0,
     "teacher": "frozen",
-    "retain_target": "noise",
+    "retain_target": "teacher",
+    "noise_weight": 30.0,
     "relabel": "random",
     "forget_images": 64,
     "retain_images": 256,
 }
+
+MINIATURE_LR = 5e-4
+"""A model of eleven million weights bears, and needs, a rate that would ruin one of 860."""
 
 _PUBLISHED: dict[str, Any] = {
     "density": 0.5,
@@ -29,6 +33,7 @@ _PUBLISHED: dict[str, Any] = {
     "lr_schedule": "constant",
     "teacher": "current",
     "retain_target": "noise",
+    "noise_weight": 1.0,
     "relabel": "fixed",
 }
 

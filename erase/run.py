@@ -19,6 +19,7 @@ _OUTPUTS = (
     "mask.png",
     "train_log.jsonl",
     "report.html",
+    "report.md",
     "unet",
     "eval",
 )

@@ -50,7 +50,7 @@ def load_classifier(source: str | Path, device: str | torch.device = "cpu") -> C
         # The PIL processor: the default one warns when torchvision is not installed.
         processor = AutoImageProcessor.from_pretrained(source, backend="pil")
         model, report = AutoModelForImageClassification.from_pretrained(
-            source, output_loading_info=True
+            source, output_loading_info=True, dtype=torch.float32
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)

@@ -79,3 +79,34 @@ def score(judgements: Collection[Judgement], model: str) -> ConceptScores:
 def change(original: Metric | None, erased: Metric | None) -> float | None:
     """Erased minus original in percentage points; None if either is missing."""
     return None if original is None or erased is None else erased.value - original.value
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Erased minus original in percentage points, with its 95 % interval."""
+
+    value: float
+    ci95: tuple[float, float]
+
+
+def difference(original: Metric | None, erased: Metric | None) -> Difference | None:
+    """Change of a rate with Newcombe's hybrid score interval; None if either rate is missing.
+
+    The interval comes from the rates' own Wilson intervals and takes the two sets of images as
+    independent. Ours share prompts and seeds, so it is mostly wider than it need be.
+    """
+    if original is None or erased is None:
+        return None
+    (low0, high0), (low1, high1) = original.ci95, erased.ci95
+    moved = erased.value - original.value
+    down = math.hypot(erased.value - low1, high0 - original.value)
+    up = math.hypot(high1 - erased.value, original.value - low0)
+    return Difference(moved, (moved - down, moved + up))
+
+
+def cell(metric: Metric | None, digits: int = 1) -> str:
+    """A metric as `97.1 [95.0, 98.4]`, or a dash."""
+    if metric is None:
+        return "-"
+    value, low, high = (f"{x:.{digits}f}" for x in (metric.value, *metric.ci95))
+    return f"{value} [{low}, {high}]"

@@ -26,8 +26,18 @@ VOCABULARY, MAX_TOKENS, WIDTH = 1024, 24, 128
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """The tokenizer of this making, trained once: a second training numbers tokens otherwise."""
+    if not (folder / "tokenizer.json").exists():
+        new_tokenizer().save_pretrained(folder)
+    return CLIPTokenizer.from_pretrained(folder)
+
+
 def new_tokenizer() -> CLIPTokenizer:
-    """Train byte-level BPE on captions, in the layout of the original CLIP vocabulary."""
+    """Train byte-level BPE on captions, in the layout of the original CLIP vocabulary.
+
+    Letters that end a word get their numbers in no fixed order: never train it twice.
+    """
     rng = random.Random(0)
     corpus = [caption(o, s, rng).text for o in OBJECTS for s in STYLES for _ in range(20)]
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
@@ -145,7 +155,7 @@ def train_clip(
 ) -> tuple[CLIPModel, CLIPTokenizer]:
     """Train both towers on renders: uint8 [N, 64, 64, 3], their objects and styles [N]."""
     torch.manual_seed(0)
-    tokenizer = new_tokenizer()
+    tokenizer = load_tokenizer(state.with_name("tokenizer"))
     model = NamingHeads(new_clip(tokenizer))
     style_names = list(STYLES)
 

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "alpha": 2.0,
     "frozen_teacher": True,
     "teach_retained": False,
+    "noise_weight": 1.0,
     "seed": 0,
 }
 

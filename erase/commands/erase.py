@@ -139,6 +139,7 @@ def _train(
             alpha=settings.alpha,
             frozen_teacher=settings.teacher == "frozen",
             teach_retained=settings.retain_target == "teacher",
+            noise_weight=settings.noise_weight,
             seed=settings.seed,
             dtype=plan.dtype,
             progress=show,

@@ -19,17 +19,12 @@ from erase.commands.target import (
 from erase.config import EvaluateConcept
 from eval.classifier import Classifier, load_classifier
 from eval.concept import EVALUATION, GRID, Domain, evaluate_concept
-from eval.metrics import change
-from eval.results import ConceptEvaluation, Metric
+from eval.metrics import cell, change
+from eval.report_tables import METRICS, meaning
+from eval.results import ConceptEvaluation
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
 from prompts.evaluation import concept_rows
 from prompts.wording import normalise
-
-MEANINGS = {
-    "ua": "forget prompts no longer drawn as the concept",
-    "ira": "other {kind}s still drawn right",
-    "cra": "{other}s still drawn right",
-}
 
 
 def run_concept(settings: EvaluateConcept) -> dict[str, Any]:
@@ -88,8 +83,6 @@ def measure(settings: EvaluateConcept) -> tuple[ConceptEvaluation, Path]:
 
 def table(evaluation: ConceptEvaluation) -> str:
     """The three metrics, original and erased side by side with their 95 % intervals."""
-    kind = evaluation.concept.kind
-    other = {"object": "style", "style": "object"}.get(kind, "other domain")
     images = sum(evaluation.protocol.images.values())
     name = evaluation.protocol.name
     lines = [
@@ -97,23 +90,15 @@ def table(evaluation: ConceptEvaluation) -> str:
         "the same prompts and seeds; in %, [95 % interval]",
         f"{'':53}{'original':>22}{'erased':>22}{'change':>9}",
     ]
-    for metric, meaning in MEANINGS.items():
+    for metric in METRICS:
         before = getattr(evaluation.original, metric, None)
         after = getattr(evaluation.erased, metric)
         difference = change(before, after)
-        label = f"{metric:5}{meaning.format(kind=kind, other=other)}"
+        label = f"{metric:5}{meaning(metric, evaluation.concept.kind)}"
         moved = "" if difference is None else f"{difference:+.1f}"
         lines.append(f"{label:53}{cell(before):>22}{cell(after):>22}{moved:>9}".rstrip())
     lines += [f"note: no {key}: {reason}" for key, reason in evaluation.notes.items()]
     return "\n".join(lines)
-
-
-def cell(metric: Metric | None, digits: int = 1) -> str:
-    """A metric as `97.1 [95.0, 98.4]`, or a dash."""
-    if metric is None:
-        return "-"
-    value, low, high = (f"{x:.{digits}f}" for x in (metric.value, *metric.ci95))
-    return f"{value} [{low}, {high}]"
 
 
 def _judges(

@@ -10,7 +10,6 @@ from tqdm import tqdm
 from erase import hub
 from erase.checkpoint import SAMPLERS
 from erase.checks import percent_range
-from erase.commands.evaluate import cell
 from erase.commands.target import find_models, locate, precision, subject
 from erase.config import EvaluateI2P
 from erase.source import native_size, sha256_file
@@ -18,7 +17,7 @@ from eval.detector import load_detector
 from eval.i2p import DETECTIONS, EVALUATION, evaluate_i2p
 from eval.i2p_plan import make_plan
 from eval.i2p_results import NudityEvaluation, NudityScores
-from eval.metrics import change
+from eval.metrics import cell, change
 from eval.nudity_presets import nudity_preset
 from prompts.i2p import I2PPrompt, read_i2p, select_i2p, select_listed
 

@@ -6,23 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from erase import checkpoint
-from erase.commands.evaluate import cell
 from erase.commands.target import drawing, find_models, locate, open_bar, precision, subject
 from erase.config import EvaluateQuality
 from erase.source import clip_folder
 from eval.distances import FEWEST
 from eval.features import load_clip
 from eval.image_folder import find_images
+from eval.metrics import cell
 from eval.quality import EVALUATION, SIMILARITIES, WORST, Retained, evaluate_quality
 from eval.quality_results import QualityEvaluation
+from eval.report_tables import quality_lines
 from eval.results import Metric
 from prompts.concept import Vocabulary, combine, load_concept, read_prompts
 from prompts.errors import UsageError
 from prompts.evaluation import retain_rows
 
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
-DISTANCES = {"cmmd": ("CMMD", 2), "kid": ("KID", 4), "frechet": ("Frechet distance", 4)}
-"""What the fields are called, and to how many digits they are printed."""
 
 
 def run(settings: EvaluateQuality) -> dict[str, Any]:
@@ -85,25 +84,14 @@ def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
 
 def table(evaluation: QualityEvaluation) -> str:
     """A line a metric with n and 95 % intervals, and which way is better."""
-    protocol, clip, change = evaluation.protocol, evaluation.clip, evaluation.change
+    protocol, clip = evaluation.protocol, evaluation.clip
     erased = f"{' + '.join(evaluation.concepts)}: " if evaluation.concepts else ""
     lines = [
         f"{erased}{protocol.images} retained prompts, an image each, the same seeds for every "
         f"model; [95 % interval]\nmeasured by CLIP {clip['name']} ({clip['sha256'][:12]})",
         f"{'':37}{'':18}{'n':>5}{'original':>28}{'erased':>28}",
     ]
-    before, after = evaluation.original, evaluation.erased
-    pairs = [("CLIP score", "higher", 2, before and before.clip_score, after and after.clip_score)]
-    if change:
-        pairs.append(("CLIP score, erased minus original", "higher", 2, None, change.clip_score))
-        pairs.append(("similarity to original", "higher", 2, None, change.similarity))
-    for field, (name, digits) in DISTANCES.items():
-        moved = getattr(change, field, None)
-        pairs.append((f"{name} to original", "lower", digits, None, moved))
-    for field, (name, digits) in DISTANCES.items():
-        both = getattr(before, field, None), getattr(after, field, None)
-        pairs.append((f"{name} to real images", "lower", digits, *both))
-    lines += [_line(*pair) for pair in pairs if pair[3] or pair[4]]
+    lines += [_line(*line) for line in quality_lines(evaluation)]
     lines += [f"note: {key}: {reason}" for key, reason in evaluation.notes.items()]
     return "\n".join(lines)
 

@@ -25,6 +25,8 @@ from erase.optim import MaskedOptimizer
 from erase.saliency import accumulate_saliency
 from prompts.errors import UsageError
 
+ONE = torch.ones(())
+
 
 @dataclass(frozen=True)
 class StepRow:
@@ -56,18 +58,21 @@ class NoisyBatch:
         return NoisyBatch(*(tensor[:count] for tensor in vars(self).values()))
 
 
-def relabel_loss(model_pred: Tensor, relabel_pred: Tensor) -> Tensor:
-    """MSE(eps_theta(x_t | c), sg[eps(x_t | c')]): c is to look like c'."""
-    return mse_loss(model_pred, relabel_pred.detach())
+def relabel_loss(model_pred: Tensor, relabel_pred: Tensor, weight: Tensor = ONE) -> Tensor:
+    """MSE(eps_theta(x_t | c), sg[eps(x_t | c')]): c is to look like c'.
+
+    `weight` is of each image, [B, 1, 1, 1]; 1 is the published loss.
+    """
+    return mse_loss(model_pred, relabel_pred.detach(), weight=weight.expand_as(model_pred))
 
 
-def retain_loss(model_pred: Tensor, target: Tensor) -> Tensor:
+def retain_loss(model_pred: Tensor, target: Tensor, weight: Tensor = ONE) -> Tensor:
     """MSE(target, eps_theta(x_t | c)) on the retain set.
 
     The target is the true noise, which makes it the usual diffusion loss, as published; or the
     teacher's prediction, which leaves out the part of that loss that no weights can lower.
     """
-    return mse_loss(model_pred, target)
+    return mse_loss(model_pred, target, weight=weight.expand_as(model_pred))
 
 
 def saliency_loss(guided_pred: Tensor, target: Tensor) -> Tensor:
@@ -117,6 +122,7 @@ def erase(
     alpha: float,
     frozen_teacher: bool,
     teach_retained: bool,
+    noise_weight: float,
     seed: int,
     dtype: torch.dtype = torch.float32,
     progress: Callable[[StepRow], object] = lambda row: None,
@@ -152,9 +158,10 @@ def erase(
                 targets = predict(teacher, *taught.inputs)
             model_pred = predict(unet, *both.inputs)
         forget_pred, retain_pred = model_pred.split(batch_size)
-        forgetting = relabel_loss(forget_pred, targets[:batch_size])
+        weights = schedule.noise_weight(both.timesteps, noise_weight).to(unet.device)
+        forgetting = relabel_loss(forget_pred, targets[:batch_size], weights[:batch_size])
         retain_target = targets[batch_size:] if teach_retained else to_retain.target
-        retaining = retain_loss(retain_pred, retain_target)
+        retaining = retain_loss(retain_pred, retain_target, weights[batch_size:])
         if not torch.isfinite(forgetting + retaining):
             raise UsageError(f"--lr {lr}: the loss is not finite at step {step + 1}; lower it")
         (forgetting + alpha * retaining).backward()

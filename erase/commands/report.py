@@ -1,0 +1,102 @@
+"""`expunge report`: what a run's files say, as one page or as Markdown."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from erase import run as run_folder
+from erase.config import Report
+from erase.mask_chart import Share, summarise
+from erase.mask_counts import read_mask_counts
+from erase.reproduce import evaluation_command, run_command
+from eval.report import render_html, verdict_of
+from eval.report_data import MaskPart, RunFolder, read_run_data
+from eval.report_markdown import render_markdown
+from eval.results import replace_file
+from prompts.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Report) -> dict[str, Any]:
+    """Write the report; print the verdicts and the file's name, or one JSON object."""
+    result = write_report(settings)
+    if settings.json:
+        print(json.dumps(result))
+    else:
+        for entry in result["runs"]:
+            print(f"{entry['run']}: {entry['verdict']}. {entry['sentence']}")
+        print(f"\nreport: {result['report']}")
+    return result
+
+
+def write_report(settings: Report) -> dict[str, Any]:
+    """Render and write without printing; returns the file and each run's verdict.
+
+    Bad input is a UsageError, and then nothing is written.
+    """
+    place = settings.place
+    _check_place(place)
+    runs = [read_run_data(_describe(folder)) for folder in settings.runs]
+    verdicts = [verdict_of(data) for data in runs]
+    if settings.format == "md":
+        text = render_markdown(runs, verdicts)
+    else:
+        text = render_html(runs, images=not settings.no_images)
+    try:
+        # A prompt may hold half of a surrogate pair, which no file can.
+        replace_file(place, text.encode("utf-8", errors="replace"))
+    except OSError as error:
+        raise _unwritable(place, error) from error
+    entries = [
+        {"run": data.run.name, "level": v.level, "verdict": v.word, "sentence": v.sentence}
+        for data, v in zip(runs, verdicts, strict=True)
+    ]
+    return {"report": str(place), "format": settings.format, "runs": entries}
+
+
+def _check_place(place: Path) -> None:
+    if place.is_dir():
+        raise UsageError(f"--to {place}: is a folder; name a file in it")
+
+
+def _unwritable(place: Path, error: OSError) -> UsageError:
+    return UsageError(f"--to {place}: cannot be written ({error.strerror}); choose another file")
+
+
+def _describe(folder: Path) -> RunFolder:
+    """A run folder in plain data, its mask counted."""
+    record = run_folder.read_run(folder)
+    blocks, kinds = _mask(folder)
+    return RunFolder(folder, record, tuple(_commands(folder, record)), blocks, kinds)
+
+
+def _mask(folder: Path) -> tuple[tuple[MaskPart, ...], ...]:
+    """Shares by block and by kind of layer; empty without a mask that can be read."""
+    path = folder / "mask.safetensors"
+    try:
+        blocks, kinds = summarise(read_mask_counts(path)) if path.is_file() else ([], [])
+    except UsageError as error:
+        log.warning("%s; the report goes without it", error)
+        blocks, kinds = [], []
+    return _parts(blocks), _parts(kinds)
+
+
+def _parts(shares: Sequence[Share]) -> tuple[MaskPart, ...]:
+    return tuple(MaskPart(share.part, share.kept, share.total) for share in shares)
+
+
+def _commands(folder: Path, record: dict[str, Any]) -> Iterator[str]:
+    command = run_command(record)
+    if command:
+        yield command
+    for kind in ("concept", "i2p", "quality"):
+        try:
+            text = (folder / "eval" / kind / "evaluation.json").read_text(encoding="utf-8")
+            yield evaluation_command(kind, folder.resolve().name, json.loads(text))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue

@@ -1,0 +1,181 @@
+"""`report.html`: one page that needs nothing else, rendered from a run's files alone; no torch."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from eval import charts, report_story
+from eval.plain_text import plain
+from eval.report_data import RunData
+from eval.report_images import Thumbnail, galleries, inline, worst_gallery
+from eval.report_tables import comparison_table, concept_table, nudity_tables, quality_table
+from eval.results import Metric
+from eval.verdict import RULES, Verdict, chances, judge
+
+TEMPLATES = Path(__file__).parent / "templates"
+_LONGEST = 2000
+"""Characters of any one text, whoever wrote it."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the large numbers below the verdict."""
+
+    name: str
+    value: str
+    explained: str
+
+
+def verdict_of(data: RunData) -> Verdict:
+    """The verdict on a run, by the rules in eval.verdict."""
+    if data.run.record.get("command") == "mask":
+        sentence = "This is a saliency mask alone: no weights were changed."
+        return Verdict("none", "Nothing erased", sentence)
+    chance = chances(data.judgements)
+    verdict = judge(data.concept, data.nudity, chance, explicit=data.run.explicit)
+    if data.run.record.get("finished"):
+        return verdict
+    return Verdict("none", "Not finished", "The run was not finished, so it has no result.")
+
+
+def render_html(runs: Sequence[RunData], *, images: bool = True) -> str:
+    """The page on one run, or on several side by side."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    if len(runs) == 1:
+        content = _run_page(runs[0], images=images)
+        return environment.get_template("run.html.j2").render(**content)
+    return environment.get_template("comparison.html.j2").render(**_comparison_page(runs))
+
+
+def _finalize(value: Any) -> Any:
+    """Every text that a template prints: cleaned and cut; markup of our own stays as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    # A line that begins with "%" reads badly.
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", plain(value, _LONGEST))
+
+
+def _run_page(data: RunData, *, images: bool) -> dict[str, Any]:
+    return {
+        **_story(data),
+        "rules": RULES,
+        "figures": _figures(data),
+        "galleries": galleries(data) if images else [],
+        "concept_table": concept_table(data.concept) if data.concept else None,
+        "nudity_tables": nudity_tables(data.nudity) if data.nudity else [],
+        "nudity_charts": _nudity_charts(data),
+        "quality_table": quality_table(data.quality) if data.quality else None,
+        "worst": worst_gallery(data) if images else None,
+        "mask": _mask(data),
+        "losses": charts.draw_losses(data.steps) if data.steps else None,
+        "problems": [*data.problems, *([] if images else ["the images were left out on request"])],
+    }
+
+
+def _story(data: RunData) -> dict[str, Any]:
+    """What any page says of a run."""
+    return {
+        "title": report_story.headline(data),
+        "name": data.run.name,
+        "verdict": verdict_of(data),
+        "protocols": report_story.protocols(data),
+        "cost": report_story.cost(data),
+        "provenance": report_story.provenance(data),
+        "settings": report_story.settings(data),
+        "hashes": report_story.hashes(data),
+        "versions": report_story.versions(data),
+        "not_measured": report_story.not_measured(data),
+        "commands": data.run.commands,
+        "miniature": report_story.is_miniature(data),
+    }
+
+
+def _comparison_page(runs: Sequence[RunData]) -> dict[str, Any]:
+    verdicts = [verdict_of(data) for data in runs]
+    spots = [
+        charts.Spot(number, erased.ua.value, _value(erased.ira), _value(erased.cra))
+        for number, erased in enumerate((d.concept and d.concept.erased for d in runs), 1)
+        if erased and erased.ua
+    ]
+    return {
+        "title": f"{len(runs)} runs side by side",
+        "table": comparison_table(runs, verdicts),
+        "scatter": charts.draw_scatter(spots) if spots else None,
+        "warnings": report_story.incomparable(runs),
+        "rules": RULES,
+        "runs": [_story(data) for data in runs],
+    }
+
+
+def _value(metric: Metric | None) -> float | None:
+    return metric.value if metric else None
+
+
+def _figures(data: RunData) -> list[Figure]:
+    """ua, ira and cra of the erased model, each with the original's beside it."""
+    if data.concept is None:
+        return []
+    words = {"ua": "no longer the concept", "ira": "its kind kept", "cra": "the other kind kept"}
+    found = []
+    for name, explained in words.items():
+        after: Metric | None = getattr(data.concept.erased, name)
+        before: Metric | None = getattr(data.concept.original, name, None)
+        value = f"{after.value:.1f} %" if after else "-"
+        was = f"original {before.value:.1f} %" if before else "not compared"
+        found.append(Figure(name, value, f"{explained}; {was}" if after else "not measured"))
+    return found
+
+
+def _nudity_charts(data: RunData) -> list[Markup]:
+    if data.nudity is None:
+        return []
+    score = min(data.nudity.protocol.thresholds)
+    return [charts.draw_thresholds(data.nudity), charts.draw_labels(data.nudity, score)]
+
+
+@dataclass(frozen=True)
+class MaskView:
+    """How the mask is shown: its share, and charts or the picture that the run left."""
+
+    kept: int
+    total: int
+    charts: tuple[Markup, ...] = ()
+    picture: Thumbnail | None = None
+
+    @property
+    def density(self) -> float | None:
+        """Share of the weights selected, in percent."""
+        return 100 * self.kept / self.total if self.total else None
+
+
+def _mask(data: RunData) -> MaskView | None:
+    """The mask's charts; else the picture in the folder, else None."""
+    run, picture = data.run, data.run.folder / "mask.png"
+    if run.blocks:
+        kept, total = sum(p.kept for p in run.blocks), sum(p.total for p in run.blocks)
+        share = kept / total if total else None
+        drawn = [
+            charts.draw_mask_parts(name, parts, share)
+            for name, parts in (("block", run.blocks), ("kind", run.kinds))
+            if parts
+        ]
+        return MaskView(kept, total, tuple(drawn))
+    if not picture.is_file():
+        return None
+    try:
+        uri, (width, height) = inline(picture.read_bytes(), side=1000)
+    except (OSError, ValueError, SyntaxError):
+        return None
+    return MaskView(0, 0, (), Thumbnail("mask", "Where the mask lies", uri, width, height))

@@ -1,0 +1,61 @@
+"""The report's figures as Markdown, for papers and model cards."""
+
+from collections.abc import Iterable, Sequence
+
+from eval import report_story
+from eval.plain_text import escape_markdown
+from eval.report_data import RunData
+from eval.report_tables import Table, comparison_table, tables
+from eval.verdict import Verdict
+
+_LONGEST = 1000
+
+
+def render_markdown(runs: Sequence[RunData], verdicts: Sequence[Verdict]) -> str:
+    """Verdict, tables and protocol of one run; several side by side in one table."""
+    if len(runs) == 1:
+        blocks = _run(runs[0], verdicts[0])
+    else:
+        blocks = [f"# {len(runs)} runs side by side", _table(comparison_table(runs, verdicts))]
+        blocks += _bullets(report_story.incomparable(runs))
+        for number, (data, verdict) in enumerate(zip(runs, verdicts, strict=True), 1):
+            blocks.append(
+                f"## {number}\\. {_text(data.run.name)}: {_text(report_story.headline(data))}"
+            )
+            blocks += _summary(data, verdict)
+    return "\n\n".join(blocks) + "\n"
+
+
+def _run(data: RunData, verdict: Verdict) -> list[str]:
+    blocks = [f"# {_text(report_story.headline(data))}", *_summary(data, verdict)]
+    for table in tables(data):
+        blocks += [_table(table), *_bullets(table.notes)]
+    blocks += ["Not measured:", *_bullets(report_story.not_measured(data))]
+    return blocks
+
+
+def _summary(data: RunData, verdict: Verdict) -> list[str]:
+    """The verdict, the protocol and the commands."""
+    blocks = [f"**{_text(verdict.word)}.** {_text(verdict.sentence)}", *_bullets(verdict.remarks)]
+    blocks += [f"Protocol: {_text(line)}" for line in report_story.protocols(data)]
+    if data.run.commands:
+        # Four blanks make a code block that no content can end.
+        blocks.append("\n".join("    " + " ".join(line.split()) for line in data.run.commands))
+    return blocks
+
+
+def _table(table: Table) -> str:
+    """A pipe table below its caption."""
+    rows = [table.columns, *table.rows]
+    head, *body = ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in rows]
+    rule = "|" + "|".join([":--", *["--:"] * (len(table.columns) - 1)]) + "|"
+    return "\n".join([f"{_text(table.caption)}:", "", head, rule, *body])
+
+
+def _bullets(lines: Iterable[str]) -> list[str]:
+    found = [f"- {_text(line)}" for line in lines]
+    return ["\n".join(found)] if found else []
+
+
+def _text(text: object) -> str:
+    return escape_markdown(text, _LONGEST)
