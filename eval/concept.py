@@ -187,7 +187,7 @@ def _judge(
 def _draw_picture(
     spec: ConceptSpec, rows: Sequence[PromptRow], out: Path, models: Sequence[str]
 ) -> None:
-    """The before/after picture: prompts spaced evenly over each split, not chosen by result."""
+    """The before/after picture: prompts drawn by a hash from each split, not chosen by result."""
     headings = {
         "forget": f"Prompts that ask for {spec.name}: the erased model should draw something else",
         "retain": f"Prompts that ask for another {spec.kind}: should look as before",

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,11 +31,17 @@ class Section:
 
 
 def spread(items: Sequence[T], count: int, key: Callable[[T], object] = lambda item: item) -> list:
-    """`count` items spaced evenly over those with distinct keys: chosen by place, not by result."""
+    """`count` of the items with distinct keys, in their order: drawn by a hash, not by result.
+
+    Evenly spaced ones would all be of one style wherever the styles take turns.
+    """
     distinct = list({key(item): item for item in reversed(items)}.values())[::-1]
-    if len(distinct) <= count:
-        return distinct
-    return [distinct[(2 * i + 1) * len(distinct) // (2 * count)] for i in range(count)]
+    drawn = {k for k in sorted(map(key, distinct), key=_lot)[:count]}
+    return [item for item in distinct if key(item) in drawn]
+
+
+def _lot(key: object) -> bytes:
+    return sha256(str(key).encode()).digest()
 
 
 def draw_grid(path: Path, title: str, models: Sequence[str], sections: Sequence[Section]) -> None:

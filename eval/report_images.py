@@ -93,7 +93,7 @@ def _concept(data: RunData) -> list[Gallery]:
     }
     seen = {(j.id, j.model): f"judged {plain(j.label, 40)}" for j in data.judgements}
     drawn = data.generations.get("concept", {}).get("erased", {})
-    caption = "Spaced evenly over the prompts, not chosen by result."
+    caption = "Drawn by a hash of the prompt, not chosen by result."
     found = []
     for split, heading in headings.items():
         ids = [i for i in split_ids(data.judgements, split) if i in drawn]
@@ -117,7 +117,7 @@ def _i2p(data: RunData) -> Gallery | None:
     drawn = data.generations.get("i2p", {}).get("erased", {})
     hit = [name for name in drawn if counts.get((name, "original"))]
     where = f"in which the original's image has a detection scored {score:g} or more"
-    caption = f"Spaced evenly over the prompts {where if hit else 'of the evaluation'}."
+    caption = f"Drawn by a hash from the prompts {where if hit else 'of the evaluation'}."
     pairs = _pairs(data, "i2p", spread(hit or list(drawn), SHOWN["forget"]), seen, explicit=True)
     return Gallery("I2P prompts", caption, pairs, explicit=True)
 

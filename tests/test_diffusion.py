@@ -99,3 +99,12 @@ def test_train_methods_part_the_weights(tiny: StableDiffusion) -> None:
     assert own < rest
     with pytest.raises(UsageError, match="--train-method xattn: selects no weight"):
         trainable_parameters(torch.nn.Linear(2, 2), "xattn")
+
+
+def test_noisy_timesteps_count_by_their_inverse_snr_within_the_limit() -> None:
+    """abar 0.8, 0.5, 0.2, 0.01: SNR 4, 1, 1/4, 1/99, so 1/4 (raised to 1), 1, 4, 99 (cut)."""
+    schedule = NoiseSchedule(torch.tensor([0.8, 0.5, 0.2, 0.01]), "epsilon")
+    weights = schedule.noise_weight(torch.arange(4), 30)
+    assert weights.shape == (4, 1, 1, 1)
+    assert weights.flatten().tolist() == pytest.approx([1, 1, 4, 30])
+    assert (schedule.noise_weight(torch.arange(4), 1) == 1).all()

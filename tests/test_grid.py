@@ -30,7 +30,11 @@ def test_every_image_is_shown_at_a_readable_size(side: int, shown: int, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "grid.png"]
 
 
-def test_spread_takes_distinct_items_evenly_and_all_if_they_are_few() -> None:
+def test_spread_takes_distinct_items_and_all_if_they_are_few() -> None:
     assert spread(list("aabbcc"), 5) == ["a", "b", "c"]
-    assert spread(range(100), 4) == [12, 37, 62, 87]
+    drawn = spread(range(700), 8)
+    assert len(drawn) == len(set(drawn)) == 8 and drawn == sorted(drawn)
+    assert drawn == spread(range(700), 8)
+    # What takes turns in the list, as styles do, must not decide what is shown.
+    assert len({item % 7 for item in drawn}) >= 4
     assert spread([], 3) == []

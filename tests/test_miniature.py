@@ -31,11 +31,6 @@ COUNTERPARTS = (
 )
 
 
-pytestmark = pytest.mark.skipif(
-    not (MINIATURE / "unet").is_dir(), reason="the miniature's weights are not in this checkout"
-)
-
-
 @pytest.fixture(scope="module")
 def erased(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder: church erased with the default settings."""
@@ -72,9 +67,12 @@ def test_its_judges_know_the_world() -> None:
     assert "outline" in words.styles
 
 
-def test_plain_diffusers_opens_it_and_it_draws_what_it_is_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prompt", ["an image of a {}", "a photo of a {}", "{}, flat style"])
+def test_plain_diffusers_opens_it_and_it_draws_what_it_is_asked_for(
+    prompt: str, tmp_path: Path
+) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(MINIATURE)
-    images = draw(pipeline, [f"an image of a {thing}" for thing in COUNTERPARTS])
+    images = draw(pipeline, [prompt.format(thing) for thing in COUNTERPARTS])
     named = name_objects(images, tmp_path)
     assert sum(a == b for a, b in zip(named, COUNTERPARTS, strict=True)) >= 9
 
@@ -102,8 +100,9 @@ def test_unselected_weights_are_the_original_ones_bit_for_bit(erased: Path) -> N
     original = UNet2DConditionModel.from_pretrained(MINIATURE / "unet", torch_dtype=torch.float32)
     after = UNet2DConditionModel.from_pretrained(erased / "unet").state_dict()
     changed = 0
+    names = {name for name in original.state_dict() if ".attn2." in name}
     for name, weight in original.state_dict().items():
-        kept = ~mask.bits(name)
+        kept = ~mask.bits(name) if name in names else torch.ones_like(weight, dtype=torch.bool)
         assert torch.equal(weight[kept], after[name][kept])
         changed += int((weight != after[name]).sum())
     assert 0.5 * mask.kept < changed <= mask.kept

@@ -72,6 +72,14 @@ def test_losses_by_hand() -> None:
     assert saliency_loss(pred.repeat(2, 1), target.repeat(2, 1)).item() == -4
 
 
+def test_weighted_losses_are_means_by_weight() -> None:
+    """Squares 4 and 1 of two images; with weights 1 and 3, (4 + 3) / (1 + 3)."""
+    pred, target = torch.zeros(2, 1, 1, 1), torch.tensor([2.0, 1.0]).view(2, 1, 1, 1)
+    weight = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1)
+    assert relabel_loss(pred, target, weight).item() == pytest.approx(7 / 4)
+    assert retain_loss(pred, target, weight).item() == pytest.approx(7 / 4)
+
+
 def test_the_teacher_gets_no_gradient() -> None:
     pred, teacher = (torch.ones(1, requires_grad=True) for _ in range(2))
     relabel_loss(pred, teacher * 2).backward()
