@@ -27,6 +27,11 @@ def shown(metavar: Any, default: Any) -> Any:
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
 
 
+LR_SHOWN = f"{MINIATURE_LR} for the miniature, else {DEFAULTS['lr']}"
+Rate = Annotated[float | None, shown("FLOAT", LR_SHOWN)]
+Held = Annotated[RetainTarget | None, shown(RetainTarget, DEFAULTS["retain_target"])]
+
+
 @dataclass(frozen=True)
 class ModelArgs:
     """The model to start from, and where to run it."""
@@ -81,9 +86,7 @@ class SalUnConfig(SaliencyConfig):
 
     steps: Annotated[int | None, shown("INT", DEFAULTS["steps"])] = None
     """Training steps."""
-    lr: Annotated[
-        float | None, shown("FLOAT", f"{MINIATURE_LR} for the miniature, else {DEFAULTS['lr']}")
-    ] = None
+    lr: Rate = None
     """Learning rate of Adam."""
     lr_schedule: Annotated[Schedule | None, shown(Schedule, DEFAULTS["lr_schedule"])] = None
     """Keep the learning rate, or let it fall to 0 in a straight line."""
@@ -91,9 +94,7 @@ class SalUnConfig(SaliencyConfig):
     """Weight of the retain loss."""
     teacher: Annotated[Teacher | None, shown(Teacher, DEFAULTS["teacher"])] = None
     """Whose prediction is the target: the original model's, or that of the one being trained."""
-    retain_target: Annotated[
-        RetainTarget | None, shown(RetainTarget, DEFAULTS["retain_target"])
-    ] = None
+    retain_target: Held = None
     """What the prediction on retained images is held to: the true noise, or the teacher's."""
     noise_weight: Annotated[float | None, shown("FLOAT", DEFAULTS["noise_weight"])] = None
     """An error at a noisy timestep counts 1/SNR times, up to this often; 1: all count alike."""

@@ -41,7 +41,7 @@ def spread(items: Sequence[T], count: int, key: Callable[[T], object] = lambda i
 
 
 def _lot(key: object) -> bytes:
-    return sha256(str(key).encode()).digest()
+    return sha256(repr(key).encode("ascii", "backslashreplace")).digest()
 
 
 def draw_grid(path: Path, title: str, models: Sequence[str], sections: Sequence[Section]) -> None:

@@ -106,8 +106,19 @@ def make(work: Path, out: Path) -> None:
         scores[name] = zero_shot_accuracy(clip, tokenizer, held_out[0], targets, prompts)
     save_pipeline(vae, clip, tokenizer, unet, out)
     scores |= make_judges(renders, held_out, state, out)
+    for config in out.rglob("config.json"):
+        open_in_single(config)
     minutes = {f.stem: torch.load(f, mmap=True)["seconds"] / 60 for f in trained(state)}
     write_card(out, scores, minutes)
+
+
+def open_in_single(config: Path) -> None:
+    """Let half-precision weights open in float32: transformers would follow what was saved.
+
+    A pipeline of a half text encoder and a single UNet does not run.
+    """
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace('"dtype": "float16"', '"dtype": "float32"'), encoding="utf-8")
 
 
 def trained(state: Path) -> list[Path]:

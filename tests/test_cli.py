@@ -12,7 +12,7 @@ import pytest
 import erase
 from erase import config
 from erase.cli import COMMANDS, main, parse
-from erase.presets import DEFAULTS, PRESETS
+from erase.presets import DEFAULTS, MINIATURE_LR, PRESETS
 from prompts.errors import UsageError
 
 NAMES = sorted(COMMANDS)
@@ -162,7 +162,8 @@ def test_presets_fill_what_is_not_given() -> None:
     assert (settled.salun.lr, settled.salun.alpha, settled.salun.teacher) == (1e-5, 3, "current")
     assert settled.data.forget_images == 800
     assert settled.resolve() == settled
-    plain = parse(("erase",), ["church"]).resolve()
+    assert parse(("erase",), ["church"]).resolve().salun.lr == MINIATURE_LR
+    plain = parse(("erase",), ["church", "--model", "a/b"]).resolve()
     for field in fields(plain.salun):
         if field.name in DEFAULTS:
             assert getattr(plain.salun, field.name) == DEFAULTS[field.name]
