@@ -120,6 +120,7 @@ def _train(
     assert settings.lr
     assert settings.batch_size
     assert settings.alpha is not None
+    assert settings.noise_weight is not None
     with tqdm(total=settings.steps, desc="erasing", unit="step") as bar:
 
         def show(row: salun.StepRow) -> None:

@@ -63,7 +63,7 @@ def relabel_loss(model_pred: Tensor, relabel_pred: Tensor, weight: Tensor = ONE)
 
     `weight` is of each image, [B, 1, 1, 1]; 1 is the published loss.
     """
-    return mse_loss(model_pred, relabel_pred.detach(), weight=weight.expand_as(model_pred))
+    return _weighted_mse(model_pred, relabel_pred.detach(), weight)
 
 
 def retain_loss(model_pred: Tensor, target: Tensor, weight: Tensor = ONE) -> Tensor:
@@ -72,7 +72,7 @@ def retain_loss(model_pred: Tensor, target: Tensor, weight: Tensor = ONE) -> Ten
     The target is the true noise, which makes it the usual diffusion loss, as published; or the
     teacher's prediction, which leaves out the part of that loss that no weights can lower.
     """
-    return mse_loss(model_pred, target, weight=weight.expand_as(model_pred))
+    return _weighted_mse(model_pred, target, weight)
 
 
 def saliency_loss(guided_pred: Tensor, target: Tensor) -> Tensor:
@@ -196,6 +196,11 @@ def _noise(
     )
     device = sd.unet.device
     return NoisyBatch(*(tensor.to(device) for tensor in vars(batch).values()))
+
+
+def _weighted_mse(model_pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    error = mse_loss(model_pred, target, reduction="none")
+    return (weight * error).sum() / weight.expand_as(error).sum()
 
 
 def _join(a: NoisyBatch, b: NoisyBatch) -> NoisyBatch:
