@@ -15,8 +15,8 @@ import torch
 import tyro
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from erase.checkpoint import load_checkpoint
-from erase.diffusion import encode_prompts, predict
+from erase.checkpoint import load_checkpoint, resolve_dtype
+from erase.diffusion import autocast, encode_prompts, predict
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,14 @@ class Options:
     """Images in a pass."""
     turns: int = 5
     """Passes of each kernel; the fastest counts."""
+    dtype: str = "auto"
+    """As `expunge erase --dtype`."""
 
 
 def main(options: Options) -> None:
     """Print milliseconds of forward and backward with each kernel, and their ratio."""
     sd = load_checkpoint(options.model, device="cpu", dtype="float32")
+    dtype = resolve_dtype(options.dtype, torch.device("cpu"))
     size = sd.unet.config["sample_size"]
     latents = torch.randn(options.batch_size, sd.unet.config["in_channels"], size, size)
     timesteps = torch.randint(1000, (options.batch_size,))
@@ -42,7 +45,7 @@ def main(options: Options) -> None:
 
     def run(kernel: AbstractContextManager[object]) -> tuple[float, float]:
         started = time.perf_counter()
-        with kernel:
+        with autocast(sd.unet.device, dtype), kernel:
             loss = predict(sd.unet, latents, timesteps, states).square().mean()
         middle = time.perf_counter()
         loss.backward()
@@ -59,7 +62,8 @@ def main(options: Options) -> None:
     }
     ratio = sum(best["fused"]) / sum(best["plain"])
     record = result | {"fused_to_plain": round(ratio, 2), "threads": torch.get_num_threads()}
-    sys.stdout.write(json.dumps(record | {"torch": torch.__version__}) + "\n")
+    record |= {"dtype": str(dtype)[6:], "torch": torch.__version__}
+    sys.stdout.write(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":

@@ -147,10 +147,11 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 def training_arithmetic(unet: Any, dtype: torch.dtype) -> Iterator[None]:
     """Arithmetic in `dtype` for passes that will be differentiated.
 
-    On a CPU the backward of torch's fused attention takes many times its forward (torch 2.13:
+    In bfloat16 on a CPU the backward of torch's fused attention is slow (torch 2.13:
     benchmarks/attention.py), so there attention is written out, unless its matrices, which are then
     stored, are large.
     """
-    plain = unet.device.type == "cpu" and unet.config["sample_size"] <= 32
+    on_cpu = unet.device.type == "cpu" and dtype == torch.bfloat16
+    plain = on_cpu and unet.config["sample_size"] <= 32
     with autocast(unet.device, dtype), sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
         yield
