@@ -97,9 +97,10 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The torch type of a `--dtype`; `auto` is bfloat16 where there are matrix units for it."""
+    """The torch type of a `--dtype`; `auto` is bfloat16 where there are instructions for it."""
     if dtype == "auto":
-        made_for_it = device.type != "cpu" or torch.cpu.get_capabilities().get("amx_bf16", False)
+        cpu = torch.cpu.get_capabilities()
+        made_for_it = device.type != "cpu" or cpu.get("amx_bf16") or cpu.get("avx512_bf16")
         return torch.bfloat16 if made_for_it else torch.float32
     if dtype not in _DTYPES:
         raise UsageError(f"--dtype {dtype}: unknown; choose one of auto, {', '.join(_DTYPES)}")

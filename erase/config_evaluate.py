@@ -36,7 +36,8 @@ class Evaluation:
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`, `mps`; `auto` takes the fastest there is."""
     dtype: Dtype = "auto"
-    """Precision of the arithmetic; `auto` is bfloat16 on GPUs and CPUs with AMX, else float32."""
+    """Precision of the arithmetic; `auto` is bfloat16 on GPUs and on CPUs made for it (AMX,
+    AVX512-BF16), else float32."""
     overwrite: bool = False
     """Start again in a folder that was used with other settings."""
     json: bool = False

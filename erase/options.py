@@ -45,7 +45,8 @@ class ModelArgs:
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`, `mps`; `auto` takes the fastest there is."""
     dtype: Dtype = "auto"
-    """Precision of the arithmetic; `auto` is bfloat16 on GPUs and CPUs with AMX, else float32."""
+    """Precision of the arithmetic; `auto` is bfloat16 on GPUs and on CPUs made for it (AMX,
+    AVX512-BF16), else float32."""
 
     def __post_init__(self) -> None:
         """Refuse a blank model."""
