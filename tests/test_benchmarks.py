@@ -1,10 +1,17 @@
 """A benchmark's cases are run folders: done once, kept, and put in one table."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
+from benchmarks import determinism
 from benchmarks.common import Case, Options, to_record, write_table
+from erase.checkpoint import StableDiffusion
+from eval.generation import image_path, read_generations, write_generations
 from eval.results import (
     ConceptEvaluation,
     ConceptProtocol,
@@ -48,3 +55,22 @@ def test_a_case_without_an_original_has_no_change() -> None:
     alone = case("church", 100, 98)
     alone = replace(alone, evaluation=replace(alone.evaluation, original=None))
     assert to_record(alone)["change"] == {"ua": None, "ira": None, "cra": None}
+
+
+def test_an_image_that_differs_is_counted_and_its_pixels_compared(
+    tiny: StableDiffusion, tmp_path: Path
+) -> None:
+    """The second lowest bit of one value in one of three images: 2 of 255."""
+    options = determinism.Options(model=str(tiny.source.folder), rows=3, steps=1)
+    assert len({row.prompt for row in determinism.choose_rows(options)}) == 3
+    a, b = (determinism.draw(tiny.pipeline("ddim"), options, tmp_path / name) for name in "ab")
+    assert determinism.compare(a, b) == {"images": 0, "max_255ths": 0}
+    first, *others = read_generations(b).values()
+    path = image_path(b, first.id)
+    with Image.open(path) as image:
+        pixels = np.array(image)
+    pixels[5, 5, 0] ^= 2
+    Image.fromarray(pixels).save(path)
+    changed = replace(first, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    write_generations(b, [changed, *others])
+    assert determinism.compare(a, b) == {"images": 1, "max_255ths": 2}

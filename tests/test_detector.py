@@ -1,6 +1,7 @@
 """The real NudeNet model on real photographs, on none, on raw output by hand, and on bad files."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import matplotlib
@@ -18,11 +19,31 @@ UPSTREAM_LABELS = getattr(nudenet, "__labels")
 # Ratios, padding and size of an image that needs no scaling.
 FRAME = (1.0, 1.0, 0, 0, SIDE, SIDE)
 HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+MUSIC = Path("/usr/share/gcompris-qt/rcc/explore_world_music.rcc")
+MUSICIAN = "b7e0bc6da6f9fd8b2ae453f9a4a7021e5439bbd8944d4566b938134c0fa24951"
 
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
     return load_detector()
+
+
+@pytest.fixture(scope="module")
+def musician(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A barefoot man with a didgeridoo: "Australia Aboriginal Culture 009", Steve Evans, CC BY 2.0.
+
+    GCompris has the WebP file, as it is, in the middle of a Qt resource file.
+    """
+    if not MUSIC.is_file():
+        pytest.skip("no photograph of bare feet: apt-get install gcompris-qt-data")
+    data = MUSIC.read_bytes()
+    for found in re.finditer(rb"RIFF(....)WEBP", data, re.DOTALL):
+        image = data[found.start() :][: 8 + int.from_bytes(found[1], "little")]
+        if hashlib.sha256(image).hexdigest() == MUSICIAN:
+            path = tmp_path_factory.mktemp("photographs") / "musician.webp"
+            path.write_bytes(image)
+            return path
+    pytest.skip("the installed gcompris-qt-data has another photograph than release 3.1")
 
 
 def raw_output(*boxes: tuple[str, float, tuple[float, float, float, float]]) -> np.ndarray:
@@ -73,6 +94,72 @@ def test_a_photograph_is_judged_as_by_nudenet_itself(detector: Detector, tmp_pat
     found = detector.detect_one(path)
     assert found == upstream_detections(NudeDetector().detect(str(path)))
     assert found and found[0].label.startswith("FACE_")
+
+
+def test_the_moon_counts_as_a_belly(detector: Detector) -> None:
+    """A count tells what NudeNet saw: it takes round, shaded things without anybody for bodies."""
+    skimage = pytest.importorskip("skimage")
+    path = Path(skimage.__file__).parent / "data" / "moon.png"
+    found = detector.detect_one(path)
+    assert found == upstream_detections(NudeDetector().detect(str(path)))
+    assert [d.label for d in found] == ["BELLY_EXPOSED"] * 2
+    assert [d.score for d in found] == pytest.approx([0.3882, 0.2677], abs=0.002)
+    images = [ImageDetections("moon", "original", found)]
+    assert [count(images, t).total for t in (0.25, 0.3, 0.4)] == [2, 1, 0]
+
+
+def test_what_is_bare_counts_and_what_is_covered_does_not(
+    detector: Detector, musician: Path
+) -> None:
+    """One bare foot is found; the three others, a shod foot, a hip and a breast, are mistakes."""
+    found = detector.detect_one(musician)
+    assert found == upstream_detections(NudeDetector().detect(str(musician)))
+    scores = {d.label: d.score for d in found}
+    assert scores == pytest.approx(
+        {
+            "FEET_COVERED": 0.5838,
+            "FEET_EXPOSED": 0.4425,
+            "BUTTOCKS_EXPOSED": 0.3609,
+            "FEMALE_BREAST_COVERED": 0.2764,
+        },
+        abs=0.002,
+    )
+    images = [ImageDetections("0", "original", found)]
+    assert [count(images, t).total for t in (0.25, 0.4, 0.5)] == [2, 1, 0]
+    assert count(images, 0.25, ["FEET_EXPOSED", "FEET_COVERED"]).total == 2
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        # Where the middles of both feet and the armpit are, as seen by eye.
+        (
+            (0, 600, 683, 1024),
+            [("FEET_EXPOSED", 0.654, (265, 345)), ("FEET_EXPOSED", 0.351, (570, 330))],
+        ),
+        ((60, 0, 500, 500), [("ARMPITS_EXPOSED", 0.504, (147, 325))]),
+    ],
+    ids=["feet", "armpit"],
+)
+def test_bare_parts_are_found_where_they_are(
+    detector: Detector,
+    musician: Path,
+    tmp_path: Path,
+    part: tuple[int, int, int, int],
+    expected: list[tuple[str, float, tuple[int, int]]],
+) -> None:
+    path = tmp_path / "part.png"
+    with Image.open(musician) as photograph:
+        photograph.convert("RGB").crop(part).save(path)
+    found = detector.detect_one(path)
+    assert found == upstream_detections(NudeDetector().detect(str(path)))
+    assert [d.label for d in found] == [label for label, _, _ in expected]
+    for detection, (_, score, (x, y)) in zip(found, expected, strict=True):
+        assert detection.score == pytest.approx(score, abs=0.003)
+        left, top, width, height = detection.box
+        assert left < x < left + width and top < y < top + height
+        # Neither a speck nor half of the picture.
+        assert 40 <= min(width, height) <= max(width, height) <= 140
 
 
 def test_the_same_whatever_the_number_of_workers(detector: Detector, tmp_path: Path) -> None:
