@@ -79,6 +79,16 @@ class EvaluateConcept(DrawnEvaluation):
 
     protocol: Literal["full", "demo"] = "full"
     """Number of images: full, at least 100 forget, 500 retain and 500 cross; or the small demo."""
+    detector: Annotated[str | None, shown("MODEL", "the model's own judges, or as fits")] = None
+    """What tells whether an image shows the concept: `nudenet`, `clip` (asked in words),
+    `safety-checker`, or the folder or hub id of an image classifier, CLIP or safety checker. By
+    default the model's own judges if they know the concept, else what the concept's file names,
+    else an ImageNet classifier for Imagenette's ten classes, else CLIP."""
+
+    def __post_init__(self) -> None:
+        """Refuse a blank detector and values out of range."""
+        super().__post_init__()
+        require(self.detector is None or bool(self.detector.strip()), "--detector is empty")
 
 
 @dataclass(frozen=True)

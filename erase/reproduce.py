@@ -29,7 +29,7 @@ def evaluation_command(kind: str, run: str, evaluation: Mapping[str, Any]) -> st
     else:
         flags |= {key: protocol.get(key) for key in ("guidance_scale", "seed")}
     if kind == "concept":
-        flags["protocol"] = protocol.get("name")
+        flags |= {"protocol": protocol.get("name"), "detector": protocol.get("detector")}
     if kind == "quality":
         source, clip = protocol.get("prompts"), str(evaluation["clip"].get("name"))
         flags |= {"images": protocol.get("images"), "real": evaluation["real"].get("name")}

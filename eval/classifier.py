@@ -1,7 +1,8 @@
 """Any transformers image classifier: images to labels and scores, in batches."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,8 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 
+from eval.judge import Prediction
 from prompts.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The likeliest label of an image and its probability, 0 to 1."""
-
-    label: str
-    score: float
 
 
 @dataclass(frozen=True)
@@ -30,6 +24,7 @@ class Classifier:
     name: str
     sha256: str
     labels: tuple[str, ...]
+    means_concept: tuple[str, ...] = ()
 
     @torch.no_grad()
     def classify(self, images: Sequence[Path], batch_size: int = 64) -> Iterator[Prediction]:
@@ -46,23 +41,32 @@ def load_classifier(source: str | Path, device: str | torch.device = "cpu") -> C
     """Open a classifier from a folder or a hub id; UsageError if it is not one."""
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-    try:
+    with opening("image classifier", source):
         # The PIL processor: the default one warns when torchvision is not installed.
         processor = AutoImageProcessor.from_pretrained(source, backend="pil")
         model, report = AutoModelForImageClassification.from_pretrained(
             source, output_loading_info=True, dtype=torch.float32
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise UsageError(f"cannot open the image classifier {source}: {reason}") from error
-    if report["missing_keys"]:
-        # Random weights in their place would judge at random.
-        raise UsageError(
-            f"the image classifier {source} lacks weights: {sorted(report['missing_keys'])[0]}"
-        )
+    refuse_missing("image classifier", source, report)
     model = model.eval().to(device)
     labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
     return Classifier(model, processor, model_name(source), hash_weights(model), labels)
+
+
+@contextmanager
+def opening(what: str, source: str | Path) -> Iterator[None]:
+    """Turn whatever keeps a model from opening into a UsageError of one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise UsageError(f"cannot open the {what} {source}: {reason}") from error
+
+
+def refuse_missing(what: str, source: str | Path, report: Mapping[str, Any]) -> None:
+    """UsageError if weights were missing: random ones in their place would judge at random."""
+    if report["missing_keys"]:
+        raise UsageError(f"the {what} {source} lacks weights: {sorted(report['missing_keys'])[0]}")
 
 
 def model_name(source: str | Path) -> str:

@@ -9,10 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from eval.classifier import Classifier
+from eval.classifier import model_name
 from eval.folder import refuse_other, start_folder
 from eval.generate import Drawing, image_path
 from eval.grid import Section, draw_grid, spread
+from eval.judge import Judge, labels_named
 from eval.metrics import Judgement, score
 from eval.pair import OpenBar, Subject, draw_pair
 from eval.results import (
@@ -27,7 +28,6 @@ from eval.results import (
 from prompts.concept import ConceptSpec
 from prompts.errors import UsageError
 from prompts.evaluation import PromptRow
-from prompts.wording import normalise
 
 EVALUATION, JUDGEMENTS, GRID = "evaluation.json", "judgements.jsonl", "grid.png"
 COLUMNS = 8
@@ -39,14 +39,12 @@ def domain_of(row: PromptRow) -> Domain:
     return row.judged or "object"
 
 
-def expected_labels(spec: ConceptSpec, row: PromptRow, labels: Sequence[str]) -> tuple[str, ...]:
+def expected_labels(spec: ConceptSpec, row: PromptRow, judge: Judge) -> tuple[str, ...]:
     """The judge's labels that say that the image is what the row asked for; maybe none."""
     if row.split == "forget":
-        names = {normalise(label) for label in spec.labels}
-    else:
-        wanted = row.style if domain_of(row) == "style" else row.object
-        names = {normalise(wanted)} if wanted else set()
-    return tuple(label for label in labels if normalise(label) in names)
+        return judge.means_concept or labels_named(spec.labels, judge.labels)
+    wanted = row.style if domain_of(row) == "style" else row.object
+    return labels_named([wanted], judge.labels) if wanted and not judge.means_concept else ()
 
 
 def evaluate_concept(
@@ -55,24 +53,26 @@ def evaluate_concept(
     *,
     original: Subject | None,
     erased: Subject,
-    judges: Mapping[Domain, Classifier],
+    judges: Mapping[Domain, Judge],
     drawing: Drawing,
     batch_size: int,
     protocol: tuple[str, int],
     out: Path,
     originals: Path,
     open_bar: OpenBar,
+    detector: str | None = None,
     overwrite: bool = False,
 ) -> ConceptEvaluation:
     """Draw, judge, count; `out` gets evaluation.json, judgements.jsonl, grid.png and the images.
 
     Rows that no judge can tell right or wrong are left out, with a note. `originals` caches the
-    original's images for other evaluations; `protocol` is its name and seed. An evaluation that
+    original's images for other evaluations; `protocol` is its name and seed; `detector` is what
+    the user named, if the judges are not those that the concept has by default. An evaluation that
     is already in `out` is returned if it asks the same, and is a UsageError otherwise, unless
     `overwrite`. Bad input is a UsageError, raised before anything is written.
     """
     judged = _judgeable(spec, rows, judges)
-    question = _question(spec, judged, original, erased, judges, drawing, protocol)
+    question = _question(spec, judged, original, erased, judges, drawing, protocol, detector)
     if (out / EVALUATION).exists() and not overwrite:
         return _previous(out, question)
     start_folder(out, originals, (EVALUATION, JUDGEMENTS, GRID), overwrite=overwrite)
@@ -101,19 +101,18 @@ def evaluate_concept(
 
 
 def _judgeable(
-    spec: ConceptSpec, rows: Sequence[PromptRow], judges: Mapping[Domain, Classifier]
+    spec: ConceptSpec, rows: Sequence[PromptRow], judges: Mapping[Domain, Judge]
 ) -> list[PromptRow]:
     def known(row: PromptRow) -> bool:
         judge = judges.get(domain_of(row))
-        return judge is not None and bool(expected_labels(spec, row, judge.labels))
+        return judge is not None and bool(expected_labels(spec, row, judge))
 
     kept = [row for row in rows if known(row)]
     if not any(row.split == "forget" for row in kept):
         names = ", ".join(judge.name for judge in judges.values()) or "none"
         raise UsageError(
             f"no judge here can name {spec.name!r} (judges: {names}); list one of a judge's "
-            "labels under `synonyms` in the concept's TOML file, or name a classifier under "
-            "`detector`"
+            "labels under `synonyms` in the concept's TOML file, or give --detector"
         )
     return kept
 
@@ -123,9 +122,10 @@ def _question(
     rows: Sequence[PromptRow],
     original: Subject | None,
     erased: Subject,
-    judges: Mapping[Domain, Classifier],
+    judges: Mapping[Domain, Judge],
     drawing: Drawing,
     protocol: tuple[str, int],
+    detector: str | None,
 ) -> ConceptEvaluation:
     """The evaluation before its answers."""
     splits = Counter(row.split for row in rows)
@@ -134,7 +134,7 @@ def _question(
         label
         for row in rows
         if row.split == "forget"
-        for label in expected_labels(spec, row, judges[domain_of(row)].labels)
+        for label in expected_labels(spec, row, judges[domain_of(row)])
     ]
     missing = {metric for metric, s in (("ira", "retain"), ("cra", "cross")) if not splits[s]}
     notes = dict.fromkeys(sorted(missing), "the judges name nothing else of that kind")
@@ -151,6 +151,7 @@ def _question(
             dtype=drawing.dtype,
             images=dict(sorted(splits.items())),
             rows_sha256=hashlib.sha256(lines.encode()).hexdigest(),
+            detector=detector and model_name(detector),
         ),
         concept=ConceptQuestion(spec.name, spec.kind, tuple(dict.fromkeys(labels))),
         models={k: {"name": s.name, "sha256": s.sha256} for k, s in subjects.items() if s},
@@ -171,7 +172,7 @@ def _previous(out: Path, question: ConceptEvaluation) -> ConceptEvaluation:
 def _judge(
     spec: ConceptSpec,
     rows: Sequence[PromptRow],
-    judges: Mapping[Domain, Classifier],
+    judges: Mapping[Domain, Judge],
     out: Path,
     model: Literal["original", "erased"],
 ) -> Iterator[Judgement]:
@@ -180,7 +181,7 @@ def _judge(
         own = [row for row in rows if domain_of(row) == domain]
         images = [image_path(out / model, row.id) for row in own]
         for row, seen in zip(own, judge.classify(images), strict=True):
-            expected = expected_labels(spec, row, judge.labels)
+            expected = expected_labels(spec, row, judge)
             yield Judgement(row.id, model, row.split, domain, expected, seen.label, seen.score)
 
 

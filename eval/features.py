@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
-from eval.classifier import hash_weights, model_name, read_image
+from eval.classifier import hash_weights, model_name, opening, read_image, refuse_missing
 from prompts.errors import UsageError
 
 T = TypeVar("T")
@@ -77,22 +76,15 @@ def load_clip(source: str | Path, device: str | torch.device = "cpu") -> Clip:
     """Open a CLIP model from a folder or a hub id; UsageError if it is not one."""
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel
 
-    try:
+    with opening("CLIP model", source):
         # The PIL processor: the default one warns when torchvision is not installed.
         processor = AutoImageProcessor.from_pretrained(source, backend="pil")
         tokenizer = AutoTokenizer.from_pretrained(source)
         model, report = AutoModel.from_pretrained(
             source, dtype=torch.float32, output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise UsageError(f"cannot open the CLIP model {source}: {reason}") from error
     if not isinstance(model, CLIPModel):
         raise UsageError(f"{source} is no CLIP model but a {type(model).__name__}")
-    if report["missing_keys"]:
-        # Random weights in their place would compare at random.
-        raise UsageError(
-            f"the CLIP model {source} lacks weights: {sorted(report['missing_keys'])[0]}"
-        )
+    refuse_missing("CLIP model", source, report)
     model = model.eval().to(device)  # type: ignore[arg-type]
     return Clip(model, processor, tokenizer, model_name(source), hash_weights(model))

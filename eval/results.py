@@ -53,6 +53,8 @@ class ConceptProtocol:
     """Number of images a split."""
     rows_sha256: str
     """Hash of every row: id, split, prompt, seed and expected labels."""
+    detector: str | None = None
+    """The `--detector` that was asked for; None if the judges were chosen by the concept."""
 
 
 @dataclass(frozen=True)

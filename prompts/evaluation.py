@@ -18,6 +18,10 @@ PLAIN_TEMPLATES = PLAIN[:2]
 STYLED_TEMPLATES = STYLED[:2]
 
 
+OTHERS_EACH = 8
+"""Texts of other things for each text of the concept, in `described`."""
+
+
 @dataclass(frozen=True)
 class PromptRow:
     """One image to draw from both models, and what a judge should see in it."""
@@ -83,6 +87,20 @@ def concept_rows(
 def retain_rows(prompts: Iterable[str], seed: int = 0) -> list[PromptRow]:
     """Return a row a prompt, each with the seed that its prompt gets in every evaluation."""
     return _numbered((PromptRow("", "retain", prompt, 0) for prompt in prompts), seed)
+
+
+def described(spec: ConceptSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return texts that a picture may look like: of the concept, and of other things.
+
+    The others are what forget prompts turn into without the concept's words, so that an image is
+    told by the concept and not by the rest of its prompt, and the retain prompts.
+    """
+    other: dict[str, None] = {}
+    for prompt in spec.forget_prompts:
+        choices = shuffled(spec.relabel_candidates(prompt), prompt)
+        other |= dict.fromkeys(choices[:OTHERS_EACH])
+    other |= dict.fromkeys(spec.retain_prompts)
+    return spec.forget_prompts, spec.without_named(other)
 
 
 def _own(spec: ConceptSpec, words: Vocabulary) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,12 +1,13 @@
 """`expunge evaluate concept`: the same prompts and seeds, the original beside the erased model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from erase import checkpoint
+from erase.commands.judges import choose_judges
 from erase.commands.target import (
     drawing,
     find_models,
@@ -17,14 +18,13 @@ from erase.commands.target import (
     subject,
 )
 from erase.config import EvaluateConcept
-from eval.classifier import Classifier, load_classifier
-from eval.concept import EVALUATION, GRID, Domain, evaluate_concept
+from eval.concept import EVALUATION, GRID, evaluate_concept
 from eval.metrics import cell, change
 from eval.report_tables import METRICS, meaning
 from eval.results import ConceptEvaluation
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
 from prompts.evaluation import concept_rows
-from prompts.wording import normalise
+from prompts.imagenette import VOCABULARY, is_imagenette
 
 
 def run_concept(settings: EvaluateConcept) -> dict[str, Any]:
@@ -51,9 +51,9 @@ def measure(settings: EvaluateConcept) -> tuple[ConceptEvaluation, Path]:
         raise missing("--concept", settings.target)
     original, erased = find_models(place)
     home = original or erased
-    words = checkpoint.vocabulary(home)
-    spec = combine([load_concept(concept, words) for concept in place.concepts])
-    judges = _judges(spec, words, home)
+    spec = _load(place.concepts, checkpoint.vocabulary(home))
+    device = checkpoint.resolve_device(settings.device)
+    judges, words = choose_judges(spec, home, settings.detector, device)
     dtype = precision(settings.device, settings.dtype)
     under_test = partial(subject, sampler=settings.sampler, device=settings.device, dtype=dtype)
     target = under_test(place.target, erased)
@@ -76,9 +76,18 @@ def measure(settings: EvaluateConcept) -> tuple[ConceptEvaluation, Path]:
         out=place.out,
         originals=place.originals,
         open_bar=open_bar,
+        detector=settings.detector,
         overwrite=settings.overwrite,
     )
     return evaluation, place.out
+
+
+def _load(concepts: Sequence[str], words: Vocabulary | None) -> ConceptSpec:
+    """The concepts as one, in the words of the model's own judges or else of Imagenette."""
+    spec = combine([load_concept(concept, words) for concept in concepts])
+    if words is None and is_imagenette(spec):
+        return combine([load_concept(concept, VOCABULARY) for concept in concepts])
+    return spec
 
 
 def table(evaluation: ConceptEvaluation) -> str:
@@ -99,19 +108,3 @@ def table(evaluation: ConceptEvaluation) -> str:
         lines.append(f"{label:53}{cell(before):>22}{cell(after):>22}{moved:>9}".rstrip())
     lines += [f"note: no {key}: {reason}" for key, reason in evaluation.notes.items()]
     return "\n".join(lines)
-
-
-def _judges(
-    spec: ConceptSpec, words: Vocabulary | None, home: checkpoint.ModelSource
-) -> Mapping[Domain, Classifier]:
-    """The model's own judges if one can name the concept, else the classifier its file names."""
-    known = {normalise(label) for label in (*words.objects, *words.styles)} if words else set()
-    if known & {normalise(label) for label in spec.labels}:
-        domains: tuple[Domain, ...] = ("object", "style")
-        folders: dict[Domain, Path | None] = {
-            domain: checkpoint.judge_folder(home, domain) for domain in domains
-        }
-        return {domain: load_classifier(path) for domain, path in folders.items() if path}
-    if spec.detector and ("/" in spec.detector or Path(spec.detector).is_dir()):
-        return {"object": load_classifier(spec.detector)}
-    return {}
