@@ -44,11 +44,13 @@ def load_renders(work: Path, held_out: bool = False) -> Renders:
     return pixels, objects, styles
 
 
-def make_judges(renders: Renders, held_out: Renders, state: Path, out: Path) -> dict[str, float]:
+def make_judges(
+    renders: Renders, held_out: Renders, state: Path, out: Path, share: float
+) -> dict[str, float]:
     """Train and save both judges; return their accuracy on held-out renders, in percent."""
     scores = {}
     for i, kind in enumerate(LABELS):
-        judge = train_judge(kind, renders[0], renders[1 + i], state / f"judge-{kind}.pt")
+        judge = train_judge(kind, renders[0], renders[1 + i], state / f"judge-{kind}.pt", share)
         save_judge(judge, out / "judge" / kind)
         scores[f"judge_{kind}"] = accuracy(judge, held_out[0], held_out[1 + i])
     return scores
@@ -88,27 +90,35 @@ def encode_renders(vae: AutoencoderKL, pixels: torch.Tensor, path: Path) -> list
     return torch.load(path, weights_only=True)
 
 
-def make(work: Path, out: Path) -> None:
-    """Run every stage; finished and half-finished ones are taken up where they stopped."""
+def make(work: Path, out: Path, share: float = 1.0) -> None:
+    """Run every stage; finished and half-finished ones are taken up where they stopped.
+
+    `share` of every training's steps is run.
+    """
     state = work / "state"
     state.mkdir(parents=True, exist_ok=True)
     renders, held_out = load_renders(work), load_renders(work, held_out=True)
     pixels, objects, styles = renders
-    vae = train_autoencoder(pixels, state / "autoencoder.pt")
-    clip, tokenizer = train_clip(pixels, objects, styles, state / "clip.pt")
+    vae = train_autoencoder(pixels, state / "autoencoder.pt", share)
+    clip, tokenizer = train_clip(pixels, objects, styles, state / "clip.pt", share)
     latents = encode_renders(vae, pixels, state / "latents.pt")
     captions = caption_table(clip.text_model, tokenizer)
-    unet = train_unet(latents, objects, styles, captions, state / "unet.pt")
+    unet = train_unet(latents, objects, styles, captions, state / "unet.pt", share)
     scores = {"reconstruction_l1": reconstruction_error(vae, held_out[0][::7])}
     for name, targets, prompts in zip(
         ("clip_object", "clip_style"), held_out[1:], zero_shot_prompts(), strict=True
     ):
         scores[name] = zero_shot_accuracy(clip, tokenizer, held_out[0], targets, prompts)
     save_pipeline(vae, clip, tokenizer, unet, out)
-    scores |= make_judges(renders, held_out, state, out)
+    scores |= make_judges(renders, held_out, state, out, share)
     for config in out.rglob("config.json"):
         open_in_single(config)
     minutes = {f.stem: torch.load(f, mmap=True)["seconds"] / 60 for f in trained(state)}
+    if share < 1:
+        planned = sum(minutes.values()) / share
+        print(
+            f"trained {share:g} of the steps; at this pace all of them take {planned:.0f} minutes"
+        )
     write_card(out, scores, minutes)
 
 
@@ -131,10 +141,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m miniature", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/miniature"), help="scratch folder")
     parser.add_argument("--out", type=Path, default=Path("erase/miniature"), help="model folder")
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=1.0,
+        help="share of the training steps, to try the whole recipe in minutes; needs its own "
+        "--work and --out",
+    )
     args = parser.parse_args()
+    if not 0 < args.share <= 1:
+        parser.error(f"--share must be above 0 and at most 1, not {args.share}")
+    if args.share < 1 and any(getattr(args, n) == parser.get_default(n) for n in ("work", "out")):
+        parser.error("--share needs a --work and an --out of its own")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     args.work.mkdir(parents=True, exist_ok=True)
-    make(args.work, args.out)
+    make(args.work, args.out, args.share)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def colour_difference(a: Tensor, b: Tensor) -> Tensor:
     ).square().mean()
 
 
-def train_autoencoder(pixels: Tensor, state: Path) -> AutoencoderKL:
+def train_autoencoder(pixels: Tensor, state: Path, share: float = 1.0) -> AutoencoderKL:
     """Train on renders (uint8 [N, 64, 64, 3]) and set `scaling_factor` from their latents."""
     torch.manual_seed(0)
     vae = new_autoencoder()
@@ -63,7 +63,7 @@ def train_autoencoder(pixels: Tensor, state: Path) -> AutoencoderKL:
         shape = F.l1_loss(decoded, images) + gradient_difference(decoded, images)
         return shape + COLOUR_WEIGHT * colour_difference(decoded, images) + KL_WEIGHT * kl
 
-    fit(vae, loss, state=state, steps=STEPS, lr=LR, weight_decay=0.0)
+    fit(vae, loss, state=state, steps=STEPS, lr=LR, weight_decay=0.0, share=share)
     sample = draw(len(pixels), 2048, torch.Generator().manual_seed(1))
     mean, _ = encode_all(vae, pixels[sample])
     vae.register_to_config(scaling_factor=round(1 / mean.std().item(), 5))

@@ -151,7 +151,7 @@ class NamingHeads(nn.Module):
 
 
 def train_clip(
-    pixels: Tensor, objects: Tensor, styles: Tensor, state: Path
+    pixels: Tensor, objects: Tensor, styles: Tensor, state: Path, share: float = 1.0
 ) -> tuple[CLIPModel, CLIPTokenizer]:
     """Train both towers on renders: uint8 [N, 64, 64, 3], their objects and styles [N]."""
     torch.manual_seed(0)
@@ -170,7 +170,7 @@ def train_clip(
         tokens = tokenize(tokenizer, [c.text for c in captions])
         return model(tokens, as_pixels(pixels[rows]), captions, labels)
 
-    fit(model, loss, state=state, steps=STEPS, lr=LR)
+    fit(model, loss, state=state, steps=STEPS, lr=LR, share=share)
     return model.clip, tokenizer
 
 

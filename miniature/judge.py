@@ -45,7 +45,7 @@ def disturb(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def train_judge(
-    kind: str, pixels: Tensor, targets: Tensor, state: Path
+    kind: str, pixels: Tensor, targets: Tensor, state: Path, share: float = 1.0
 ) -> ResNetForImageClassification:
     """Train a judge on renders: uint8 [N, 64, 64, 3] and the label of each, int64 [N]."""
     torch.manual_seed(0)
@@ -58,7 +58,7 @@ def train_judge(
             logits = judge(images).logits
         return F.cross_entropy(logits.float(), targets[rows], label_smoothing=0.05)
 
-    fit(judge, loss, state=state, steps=STEPS[kind], lr=LR, weight_decay=0.05)
+    fit(judge, loss, state=state, steps=STEPS[kind], lr=LR, weight_decay=0.05, share=share)
     return judge
 
 

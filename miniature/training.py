@@ -36,12 +36,15 @@ def fit(
     weight_decay: float = 0.01,
     ema_decay: float = 0.0,
     save_every: int = 250,
+    share: float = 1.0,
 ) -> None:
     """Train `module` in place with AdamW for `steps` calls of `loss`, resuming from `state`.
 
     `loss` gets a generator seeded by the step alone, so a resumed run draws what an
     uninterrupted one would have drawn. With `ema_decay` the averaged weights end up in `module`.
+    `share` of the steps is run: less than 1 tries the recipe, and makes nothing of use.
     """
+    steps = math.ceil(share * steps)
     optimizer = torch.optim.AdamW(module.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     average = (
         AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(ema_decay)) if ema_decay else None

@@ -88,7 +88,7 @@ def train_unet(
     styles: Tensor,
     captions: tuple[Tensor, Tensor],
     state: Path,
-    steps: int = STEPS,
+    share: float = 1.0,
 ) -> UNet2DConditionModel:
     """Train on scaled posterior means and deviations [N, 8, 16, 16] and embedded captions."""
     torch.manual_seed(0)
@@ -115,5 +115,5 @@ def train_unet(
         error = (prediction.float() - noise).square().mean(dim=(1, 2, 3))
         return (min_snr_weight(scheduler.alphas_cumprod, timesteps) * error).mean()
 
-    fit(unet, loss, state=state, steps=steps, lr=LR, ema_decay=0.999)
+    fit(unet, loss, state=state, steps=STEPS, lr=LR, ema_decay=0.999, share=share)
     return unet
