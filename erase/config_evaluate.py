@@ -104,9 +104,14 @@ class EvaluateQuality(DrawnEvaluation):
     clip: Annotated[str | None, shown("MODEL", "the model's own, else ViT-L/14")] = None
     """CLIP folder or hub id to measure by; by default clip/ beside the model's parts, or else
     openai/clip-vit-large-patch14."""
+    fid: bool = False
+    """Measure the Inception FID too: 4096 images or more a set, and pip install 'expunge[fid]'."""
+    fid_weights: Annotated[Path | None, shown("FILE", "fetched once")] = None
+    """A copy of the Inception weights that torch-fidelity publishes, for machines offline."""
 
     def __post_init__(self) -> None:
         """Refuse a blank model and values out of range."""
         super().__post_init__()
         require(self.clip is None or bool(self.clip.strip()), "--clip is empty; name a CLIP model")
         at_least("--images", self.images, 3)
+        require(self.fid or self.fid_weights is None, "--fid-weights is of no use without --fid")

@@ -6,6 +6,9 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_PUBLISHED = "inception-2015-12-05"
+"""What evaluations call the FID's own weights."""
+
 
 def run_command(record: Mapping[str, Any]) -> str | None:
     """The `expunge erase` or `expunge mask` of a run, every setting given; None if not recorded."""
@@ -36,7 +39,14 @@ def evaluation_command(kind: str, run: str, evaluation: Mapping[str, Any]) -> st
         flags |= {"prompts": None if source == "retain" else source}
         # A folder's name alone does not find it again; the model's own needs no flag.
         flags |= {"clip": clip if "/" in clip else None}
+        flags |= _fid_flags(evaluation.get("inception") or {})
     return _join(("expunge", "evaluate", kind, run), flags)
+
+
+def _fid_flags(inception: Mapping[str, Any]) -> dict[str, Any]:
+    """The published weights are found without a name."""
+    name = inception.get("name")
+    return {"fid": bool(name) or None, "fid_weights": None if name == _PUBLISHED else name}
 
 
 def _i2p_flags(protocol: Mapping[str, Any], prompts: Mapping[str, Any]) -> dict[str, Any]:

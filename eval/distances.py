@@ -15,7 +15,7 @@ Every row counts as one independent draw; of several images a prompt, give the m
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -126,12 +126,17 @@ def frechet(x: ArrayLike, y: ArrayLike, *, paired: bool) -> Metric:
             f"a Frechet distance of {width}-dimensional features needs {2 * width} images or more "
             f"a set, got {n}; take more images, KID or CMMD"
         )
-    value, groups = _frechet(a, b), min(GROUPS, n)
+    groups, whole_a, whole_b = min(GROUPS, n), _fit(a), _fit(b)
+    value = _frechet(whole_a, whole_b)
     a_without, b_without = _without(a, groups), _without(b, groups)
     if paired:
-        replicates = [[_frechet(*rest) for rest in zip(a_without, b_without, strict=True)]]
+        pairs = zip(a_without, b_without, strict=True)
+        replicates = [[_frechet(_fit(p), _fit(q)) for p, q in pairs]]
     else:
-        replicates = [[_frechet(p, b) for p in a_without], [_frechet(a, q) for q in b_without]]
+        replicates = [
+            [_frechet(_fit(p), whole_b) for p in a_without],
+            [_frechet(whole_a, _fit(q)) for q in b_without],
+        ]
     bias = sum((groups - 1) * (float(np.mean(part)) - value) for part in replicates)
     spread = student_t(groups - 1) * _jackknife_error(replicates)
     low, high = min(value, value - bias) - spread, value + spread
@@ -207,23 +212,27 @@ def _kernel_sums(kernel: Kernel, a: Array, b: Array, *, skip_own: bool) -> tuple
     return rows, columns
 
 
-def _frechet(a: Array, b: Array) -> float:
+def _fit(part: Array) -> tuple[Array, Array]:
+    """The mean, and R of the unbiased covariance R'R: a normal distribution, fitted."""
+    centre = part.mean(0)
+    return centre, np.asarray(np.linalg.qr(part - centre, mode="r")) / math.sqrt(len(part) - 1)
+
+
+def _frechet(a: tuple[Array, Array], b: tuple[Array, Array]) -> float:
     """|mu_a - mu_b|^2 + Tr(A) + Tr(B) - 2 Tr((A B)^1/2) with the unbiased covariances A and B.
 
     With A = R'R and B = S'S the last trace is the sum of the singular values of R S', which needs
     no root of a matrix and no root of a negative rounding error.
     """
-    factors = [
-        np.asarray(np.linalg.qr(part - part.mean(0), mode="r")) / math.sqrt(len(part) - 1)
-        for part in (a, b)
-    ]
-    overlap = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
-    traces = sum(float((factor**2).sum()) for factor in factors)
-    shift = float(((a.mean(0) - b.mean(0)) ** 2).sum())
+    (mean_a, factor_a), (mean_b, factor_b) = a, b
+    overlap = np.linalg.svd(factor_a @ factor_b.T, compute_uv=False).sum()
+    traces = float((factor_a**2).sum()) + float((factor_b**2).sum())
+    shift = float(((mean_a - mean_b) ** 2).sum())
     return max(0.0, shift + traces - 2 * float(overlap))
 
 
-def _without(part: Array, groups: int) -> list[Array]:
+def _without(part: Array, groups: int) -> Iterator[Array]:
     """The set without each of its groups of rows; row i is in group i modulo `groups`."""
     group = np.arange(len(part)) % groups
-    return [part[group != index] for index in range(groups)]
+    # One at a time: twenty copies of an FID's features would be gigabytes.
+    return (part[group != index] for index in range(groups))

@@ -14,20 +14,23 @@ from eval.generate import Drawing
 from eval.generation import image_path
 from eval.grid import Section, draw_grid
 from eval.image_folder import ImageFolder
+from eval.inception import Inception
 from eval.pair import OpenBar, Subject, draw_pair
 from eval.quality_measures import (
     FEW,
     Features,
     ImageQuality,
+    fid_distances,
     frechet_needs,
     image_lines,
     measure_images,
+    require_for_fid,
     score_change,
     score_model,
     worst_images,
 )
 from eval.quality_results import QualityEvaluation, QualityProtocol, read_quality
-from eval.results import replace_file, write_evaluation
+from eval.results import Metric, replace_file, write_evaluation
 from prompts.errors import UsageError
 from prompts.evaluation import PromptRow
 
@@ -60,12 +63,14 @@ def evaluate_quality(
     out: Path,
     originals: Path,
     open_bar: OpenBar,
+    inception: Inception | None = None,
     overwrite: bool = False,
 ) -> QualityEvaluation:
     """Draw and compare; `out` gets evaluation.json, similarities.jsonl, worst.png and the images.
 
-    `originals` caches the original's images for other evaluations. An evaluation that is already
-    in `out` is returned if it asks the same, and is a UsageError otherwise, unless `overwrite`.
+    `originals` caches the original's images for other evaluations. With `inception` there is an
+    FID too. An evaluation that is already in `out` is returned if it asks the same, and is a
+    UsageError otherwise, unless `overwrite`.
     Bad input is a UsageError, raised before anything is written.
     """
     rows = retained.rows
@@ -74,7 +79,9 @@ def evaluate_quality(
             f"--prompts: {len(rows)} prompts of {retained.source!r} are left to draw, which is too "
             f"few to measure by; give {FEWEST} or more that do not name the concept"
         )
-    question = _question(retained, original, erased, clip, real, drawing)
+    if inception:
+        require_for_fid(len(rows), len(real.files) if real else None, original=bool(original))
+    question = _question(retained, original, erased, clip, inception, real, drawing)
     if (out / EVALUATION).exists() and not overwrite:
         previous = read_quality(out / EVALUATION)
         refuse_other(out, previous.differences(question))
@@ -99,7 +106,8 @@ def evaluate_quality(
     replace_file(out / SIMILARITIES, image_lines(images).encode())
     worst = worst_images(images, SHOWN)
     _draw_picture(worst, out, models)
-    result = _answer(question, images, features, real_features, worst)
+    fids = _fids(inception, rows, out, models, real) if inception else {}
+    result = _answer(question, images, features, real_features, fids, worst)
     write_evaluation(out / EVALUATION, result)
     return result
 
@@ -109,12 +117,14 @@ def _question(
     original: Subject | None,
     erased: Subject,
     clip: Clip,
+    inception: Inception | None,
     real: ImageFolder | None,
     drawing: Drawing,
 ) -> QualityEvaluation:
     """The evaluation before its answers."""
     lines = json.dumps([asdict(row) for row in retained.rows], sort_keys=True)
     subjects = {"original": original, "erased": erased}
+    libraries = ("diffusers", "torch", "transformers", *(["torch-fidelity"] if inception else []))
     there = {"name": real.name, "images": len(real.files), "sha256": real.sha256} if real else {}
     return QualityEvaluation(
         protocol=QualityProtocol(
@@ -136,13 +146,18 @@ def _question(
         original=None,
         erased=None,
         change=None,
-        notes=_notes(retained, original, clip, real),
-        versions={name: version(name) for name in ("diffusers", "torch", "transformers")},
+        notes=_notes(retained, original, clip, inception, real),
+        versions={name: version(name) for name in libraries},
+        inception={"name": inception.name, "sha256": inception.sha256} if inception else {},
     )
 
 
 def _notes(
-    retained: Retained, original: Subject | None, clip: Clip, real: ImageFolder | None
+    retained: Retained,
+    original: Subject | None,
+    clip: Clip,
+    inception: Inception | None,
+    real: ImageFolder | None,
 ) -> dict[str, str]:
     """What is missing, or rests on little, and why."""
     notes, count = dict(retained.notes), len(retained.rows)
@@ -154,13 +169,26 @@ def _notes(
             f"left out where a set has fewer than {frechet_needs(clip.width)} images, twice the "
             "width of the CLIP features"
         )
+    if inception and not inception.published:
+        notes["fid"] = "the weights are not the published ones: no other FID compares with this"
     if fewest < FEW:
         notes["images"] = f"{fewest} are few: take {FEW} or more before you trust a distance"
     return notes
 
 
-def _features(clip: Clip, rows: Sequence[PromptRow], folder: Path) -> Features:
-    return clip.image_features([image_path(folder, row.id) for row in rows])
+def _fids(
+    inception: Inception,
+    rows: Sequence[PromptRow],
+    out: Path,
+    models: Sequence[str],
+    real: ImageFolder | None,
+) -> dict[str, Metric]:
+    seen = {model: _features(inception, rows, out / model) for model in models}
+    return fid_distances(seen | ({"real": inception.image_features(real.files)} if real else {}))
+
+
+def _features(eye: Clip | Inception, rows: Sequence[PromptRow], folder: Path) -> Features:
+    return eye.image_features([image_path(folder, row.id) for row in rows])
 
 
 def _answer(
@@ -168,17 +196,20 @@ def _answer(
     images: Sequence[ImageQuality],
     features: Mapping[str, Features],
     real: Features | None,
+    fids: Mapping[str, Metric],
     worst: Sequence[ImageQuality],
 ) -> QualityEvaluation:
     before, after = features.get("original"), features["erased"]
     original = change = None
     if before is not None:
         original = score_model([image.clip_score_original for image in images], before, real)
-        change = score_change(images, before, after)
+        original = replace(original, fid=fids.get("original"))
+        change = replace(score_change(images, before, after), fid=fids.get("change"))
+    scores = score_model([image.clip_score_erased for image in images], after, real)
     return replace(
         question,
         original=original,
-        erased=score_model([image.clip_score_erased for image in images], after, real),
+        erased=replace(scores, fid=fids.get("erased")),
         change=change,
         worst=tuple(image.id for image in worst),
     )

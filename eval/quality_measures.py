@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from eval.distances import clip_scores, cmmd, frechet, kid, mean, similarities
 from eval.quality_results import QualityChange, QualityScores
 from eval.results import Metric
+from prompts.errors import UsageError
 from prompts.evaluation import PromptRow
 
 Features = NDArray[np.float32]
 
 FEW = 100
 """Images below which a note says how little the numbers rest on."""
+INCEPTION_WIDTH = 2048
+"""Length of the features that an FID is a distance of."""
 DECIMALS = 6
 """To which `similarities.jsonl` is rounded; the means are of the rounded values, so recountable."""
 
@@ -84,6 +87,35 @@ def score_change(
 def frechet_needs(width: int) -> int:
     """Images a set that a Frechet distance of features of this width needs."""
     return 2 * width
+
+
+def require_for_fid(prompts: int, real: int | None, *, original: bool) -> None:
+    """UsageError unless there are two sets of images to compare, each large enough for an FID."""
+    if real is None and not original:
+        raise UsageError("--fid: there is nothing to compare with; give --baseline or --real")
+    needed = frechet_needs(INCEPTION_WIDTH)
+    rule = f"--fid: needs {needed} images or more a set, twice the length of the Inception features"
+    if prompts < needed:
+        raise UsageError(
+            f"{rule}, but {prompts} prompts are to be drawn; raise --images to {needed} and give "
+            "as many in --prompts FILE"
+        )
+    if real is not None and real < needed:
+        raise UsageError(f"{rule}, but --real holds {real}; add some, or leave --real out")
+
+
+def fid_distances(seen: Mapping[str, Features]) -> dict[str, Metric]:
+    """FIDs from the Inception features of `erased` and, where they are there, `original`, `real`.
+
+    `change` is the erased model's to the original, those named as a model its own to real images.
+    """
+    found = {}
+    if "original" in seen:
+        found["change"] = frechet(seen["erased"], seen["original"], paired=True)
+    for model in ("original", "erased"):
+        if "real" in seen and model in seen:
+            found[model] = frechet(seen[model], seen["real"], paired=False)
+    return found
 
 
 def image_lines(images: Iterable[ImageQuality]) -> str:

@@ -28,6 +28,9 @@ class QualityScores:
     cmmd: Metric | None = None
     kid: Metric | None = None
     frechet: Metric | None = None
+    """Of CLIP features."""
+    fid: Metric | None = None
+    """The Frechet distance of 2048-d Inception features; None unless `--fid` asked for it."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class QualityChange:
     cmmd: Metric
     kid: Metric
     frechet: Metric | None
+    fid: Metric | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class QualityEvaluation:
     """Why a metric is missing or prompts are, by its name."""
     versions: dict[str, str] = field(default_factory=dict)
     """Of the libraries that drew and measured."""
+    inception: dict[str, str] = field(default_factory=dict)
+    """name and sha256 of the weights behind the FID; empty without `--fid`."""
     schema_version: int = SCHEMA_VERSION
     kind: str = "quality"
 
@@ -94,7 +100,7 @@ class QualityEvaluation:
     def differences(self, other: "QualityEvaluation") -> list[str]:
         """Names of the settings in which two evaluations differ, answers left out."""
         mine, theirs = self.to_dict(), other.to_dict()
-        found = differences(mine, theirs, ("protocol", "models", "clip", "real"))
+        found = differences(mine, theirs, ("protocol", "models", "clip", "real", "inception"))
         return found + (["concepts"] if mine["concepts"] != theirs["concepts"] else [])
 
 

@@ -12,7 +12,7 @@ from eval.results import ConceptEvaluation, Metric
 from prompts.errors import UsageError
 
 Evaluation = ConceptEvaluation | NudityEvaluation | QualityEvaluation
-_TEXTS = ("clip", "detector", "notes", "versions", "deviations", "assumed")
+_TEXTS = ("clip", "detector", "inception", "notes", "versions", "deviations", "assumed")
 _NAMED = ("models", "judges")
 
 

@@ -36,9 +36,13 @@ def protocols(data: RunData) -> list[str]:
         detector = f"{d.get('name')} {d.get('version')} ({d.get('sha256', '')[:12]})"
         lines.append(f"I2P: {_drawing(data.nudity.protocol)}; detected by {detector}.")
     if data.quality:
-        clip = data.quality.clip
-        measure = f"{clip.get('name')} ({clip.get('sha256', '')[:12]})"
-        lines.append(f"Quality: {_drawing(data.quality.protocol)}; measured by CLIP {measure}.")
+        eyes = {"CLIP": data.quality.clip, "Inception": data.quality.inception}
+        measure = " and ".join(
+            f"{kind} {known.get('name')} ({known.get('sha256', '')[:12]})"
+            for kind, known in eyes.items()
+            if known or kind == "CLIP"
+        )
+        lines.append(f"Quality: {_drawing(data.quality.protocol)}; measured by {measure}.")
     if lines:
         lines.append(
             "Both models get the same prompts and seeds; the safety checker is off while "

@@ -17,7 +17,12 @@ _MEANINGS = {
     "ira": "other {kind}s still drawn right",
     "cra": "{other}s still drawn right",
 }
-DISTANCES = {"cmmd": ("CMMD", 2), "kid": ("KID", 4), "frechet": ("Frechet distance", 4)}
+DISTANCES = {
+    "cmmd": ("CMMD", 2),
+    "kid": ("KID", 4),
+    "frechet": ("Frechet distance", 4),
+    "fid": ("FID (Inception, 2048-d)", 2),
+}
 """What the fields are called, and to how many digits they are shown."""
 QualityLine = tuple[str, str, int, Metric | None, Metric | None]
 """Name, which way is better, digits, original, erased."""

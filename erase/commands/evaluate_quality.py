@@ -12,8 +12,10 @@ from erase.source import clip_folder
 from eval.distances import FEWEST
 from eval.features import load_clip
 from eval.image_folder import find_images
+from eval.inception import load_inception
 from eval.metrics import cell
 from eval.quality import EVALUATION, SIMILARITIES, WORST, Retained, evaluate_quality
+from eval.quality_measures import require_for_fid
 from eval.quality_results import QualityEvaluation
 from eval.report_tables import quality_lines
 from eval.results import Metric
@@ -55,6 +57,12 @@ def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
     retained = _retained(settings, place.concepts, checkpoint.vocabulary(home))
     real = find_images(settings.real, "--real", FEWEST) if settings.real else None
     device = checkpoint.resolve_device(settings.device)
+    inception = None
+    if settings.fid:
+        # Before CLIP, which may have to be fetched.
+        count = len(real.files) if real else None
+        require_for_fid(len(retained.rows), count, original=bool(original))
+        inception = load_inception(settings.fid_weights, device)
     clip = load_clip(settings.clip or clip_folder(home) or DEFAULT_CLIP, device)
     dtype = precision(settings.device, settings.dtype)
     under_test = partial(subject, sampler=settings.sampler, device=settings.device, dtype=dtype)
@@ -77,6 +85,7 @@ def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
         out=place.out,
         originals=place.originals,
         open_bar=open_bar,
+        inception=inception,
         overwrite=settings.overwrite,
     )
     return evaluation, place.out
@@ -84,12 +93,15 @@ def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
 
 def table(evaluation: QualityEvaluation) -> str:
     """A line a metric with n and 95 % intervals, and which way is better."""
-    protocol, clip = evaluation.protocol, evaluation.clip
+    protocol, clip, inception = evaluation.protocol, evaluation.clip, evaluation.inception
+    fid = (
+        f", FID by Inception {inception['name']} ({inception['sha256'][:12]})" if inception else ""
+    )
     erased = f"{' + '.join(evaluation.concepts)}: " if evaluation.concepts else ""
     lines = [
         f"{erased}{protocol.images} retained prompts, an image each, the same seeds for every "
-        f"model; [95 % interval]\nmeasured by CLIP {clip['name']} ({clip['sha256'][:12]})",
-        f"{'':37}{'':18}{'n':>5}{'original':>28}{'erased':>28}",
+        f"model; [95 % interval]\nmeasured by CLIP {clip['name']} ({clip['sha256'][:12]}){fid}",
+        f"{'':39}{'':18}{'n':>5}{'original':>28}{'erased':>28}",
     ]
     lines += [_line(*line) for line in quality_lines(evaluation)]
     lines += [f"note: {key}: {reason}" for key, reason in evaluation.notes.items()]
@@ -101,7 +113,7 @@ def _line(
 ) -> str:
     count = next(metric.n for metric in (erased, original) if metric)
     values = f"{cell(original, digits):>28}{cell(erased, digits):>28}"
-    return f"{name:37}{f'{better} is better':18}{count:>5}{values}"
+    return f"{name:39}{f'{better} is better':18}{count:>5}{values}"
 
 
 def _retained(
