@@ -7,6 +7,8 @@ import erase.pil_processors  # noqa: F401
 # isort: split
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,17 +131,40 @@ def load_checkpoint(
         own = source.unet if component == "unet" else None
         folder = own or source.folder / component
         variant = None if own else variant_of(folder, source.variant)
-        return kind.from_pretrained(folder, variant=variant, **options).eval().to(place)
+        with _opening(source, component):
+            model, report = kind.from_pretrained(
+                folder, variant=variant, output_loading_info=True, **options
+            )
+        # Both libraries fill the gaps at random, and say so in a warning alone.
+        for name in sorted(report["missing_keys"]):
+            raise UsageError(f"--model {source.id}: its {component} lacks the weight {name}")
+        return model.eval().to(place)
 
-    tokenizer = CLIPTokenizer.from_pretrained(source.folder / "tokenizer")
+    with _opening(source, "tokenizer"):
+        tokenizer = CLIPTokenizer.from_pretrained(source.folder / "tokenizer")
+    with _opening(source, "scheduler"):
+        scheduler = _load_scheduler(source.folder / "scheduler")
     return StableDiffusion(
         unet=load(UNet2DConditionModel, "unet"),
         vae=load(AutoencoderKL, "vae"),
         text_encoder=load(CLIPTextModel, "text_encoder"),
         tokenizer=tokenizer,
-        scheduler=_load_scheduler(source.folder / "scheduler"),
+        scheduler=scheduler,
         source=source,
     )
+
+
+@contextmanager
+def _opening(source: ModelSource, component: str) -> Iterator[None]:
+    """Turn whatever keeps a part of a model from loading into a UsageError of one line."""
+    try:
+        yield
+    # A stranger's files can be wrong in more ways than the libraries have names for.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise UsageError(
+            f"--model {source.id}: its {component} does not load; get it anew ({reason})"
+        ) from error
 
 
 def _load_scheduler(folder: Path) -> Any:

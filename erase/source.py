@@ -63,14 +63,27 @@ def locate(model: str, *, revision: str | None = None, variant: str | None = Non
 
 def native_size(source: ModelSource) -> tuple[int, int]:
     """(width, height) in pixels that the model's UNet was made for, read without its weights."""
-    unet = _read_config(source.unet or source.folder / "unet")["sample_size"]
-    scale = 2 ** (len(_read_config(source.folder / "vae")["block_out_channels"]) - 1)
+    unet = _read_json((source.unet or source.folder / "unet") / "config.json", source.id)[
+        "sample_size"
+    ]
+    vae = _read_json(source.folder / "vae" / "config.json", source.id)
+    scale = 2 ** (len(vae["block_out_channels"]) - 1)
     height, width = (unet, unet) if isinstance(unet, int) else unet
     return width * scale, height * scale
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+def _read_json(path: Path, model: str) -> dict[str, Any]:
+    """A JSON object that a model's folder must have; a UsageError names the file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        place = path.relative_to(path.parents[1])
+        raise UsageError(
+            f"--model {model}: {place} cannot be read ({error}); get it anew"
+        ) from error
+    if not isinstance(found, dict):
+        raise UsageError(f"--model {model}: {path.name} in {path.parent.name}/ is no JSON object")
+    return found
 
 
 def judge_folder(source: ModelSource, kind: str) -> Path | None:
@@ -126,13 +139,13 @@ def _check_folder(model: str, folder: Path) -> None:
             f"--model {model}: {folder.name}/ has no model_index.json and no run.json; "
             "give a diffusers pipeline folder or a run folder"
         )
-    _check_family(model, json.loads(index.read_text(encoding="utf-8")))
+    _check_family(model, _read_json(index, model))
     missing = [part for part in _COMPONENTS if not (folder / part).is_dir()]
     if missing:
         raise UsageError(
             f"--model {model}: the folder lacks {', '.join(missing)}; download it whole"
         )
-    unet = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
+    unet = _read_json(folder / "unet" / "config.json", model)
     # Noise goes in and a prediction of its size comes out; whatever else goes in is a picture.
     if unet.get("in_channels", 4) != unet.get("out_channels", 4):
         raise UsageError(

@@ -56,6 +56,10 @@ def load_classifier(source: str | Path, device: str | torch.device = "cpu") -> C
 @contextmanager
 def opening(what: str, source: str | Path) -> Iterator[None]:
     """Turn whatever keeps a model from opening into a UsageError of one line."""
+    from transformers.utils import logging
+
+    # Its bar counts tensors that are there at once.
+    logging.disable_progress_bar()
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

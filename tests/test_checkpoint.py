@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from erase.checkpoint import (
     StableDiffusion,
@@ -17,7 +20,10 @@ from erase.checkpoint import (
     resolve_dtype,
     vocabulary,
 )
+from erase.cli import main
 from prompts.errors import UsageError
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def test_loads_in_eval_mode_and_float32(tiny: StableDiffusion) -> None:
@@ -123,3 +129,55 @@ def test_auto_is_bfloat16_only_on_a_cpu_that_is_made_for_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert resolve_dtype("auto", torch.device("cpu")) == expected
+
+
+def _truncate(folder: Path) -> None:
+    weights = folder / "unet" / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def _leave_out(folder: Path) -> None:
+    weights = load_file(folder / "vae" / WEIGHTS)
+    weights.pop("encoder.conv_in.weight")
+    save_file(weights, folder / "vae" / WEIGHTS, metadata={"format": "pt"})
+
+
+def _garble_config(folder: Path) -> None:
+    (folder / "unet" / "config.json").write_text("{")
+
+
+def _empty_vocabulary(folder: Path) -> None:
+    (folder / "tokenizer" / "tokenizer.json").write_text("[]")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (_truncate, "its unet does not load"),
+        (_leave_out, r"its vae lacks the weight encoder\.conv_in\.weight"),
+        (_garble_config, r"unet/config\.json cannot be read"),
+        (_empty_vocabulary, "its tokenizer does not load"),
+    ],
+)
+def test_a_broken_model_ends_every_command_in_one_line(
+    spoil: Callable[[Path], None],
+    told: str,
+    model_folder: Path,
+    clip_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Above all it is not evaluated, with random weights or the original's in the gap."""
+    folder, out = tmp_path / "broken", tmp_path / "out"
+    shutil.copytree(model_folder, folder)
+    spoil(folder)
+    places = ["--out", str(out), "--device", "cpu"]
+    for words in (
+        ["erase", "church", "--model", str(folder)],
+        ["evaluate", "concept", str(folder), "--concept", "church"],
+        ["evaluate", "quality", str(folder), "--concept", "church", "--clip", str(clip_folder)],
+    ):
+        assert main([*words, *places]) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("expunge: error: --model ") and re.search(told, error)
+        assert not (out / "evaluation.json").exists() and not (out / "unet").exists()
