@@ -10,25 +10,13 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 
+from benchmarks.imagenette import COUNTERPARTS
 from erase.cli import main
 from erase.commands.evaluate import measure
 from erase.config import EvaluateConcept
 from erase.saliency import SaliencyMask
 from erase.source import MINIATURE, judge_folder, locate, vocabulary
 from eval.classifier import load_classifier
-
-COUNTERPARTS = (
-    "fish",
-    "dog",
-    "videocassette",
-    "carpentry saw",
-    "church",
-    "postal horn",
-    "delivery truck",
-    "fuel pump",
-    "flag in hole",
-    "parachute",
-)
 
 
 @pytest.fixture(scope="module")
