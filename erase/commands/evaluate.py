@@ -39,14 +39,7 @@ def run_concept(settings: EvaluateConcept) -> dict[str, Any]:
 
 def measure(settings: EvaluateConcept) -> tuple[ConceptEvaluation, Path]:
     """Draw, judge and count without printing; the result and the folder that holds it."""
-    place = locate(
-        settings.target,
-        "concept",
-        baseline=settings.baseline,
-        out=settings.out,
-        originals=settings.originals,
-        concepts=settings.concept,
-    )
+    place = locate(settings, "concept")
     if not place.concepts:
         raise missing("--concept", settings.target)
     original, erased = find_models(place)

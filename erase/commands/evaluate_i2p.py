@@ -37,13 +37,7 @@ def measure(settings: EvaluateI2P) -> tuple[NudityEvaluation, Path]:
     """Draw, detect and count without printing; the result and the folder that holds it."""
     preset = nudity_preset(settings.protocol)
     rows, prompts = select(settings)
-    place = locate(
-        settings.target,
-        "i2p",
-        baseline=settings.baseline,
-        out=settings.out,
-        originals=settings.originals,
-    )
+    place = locate(settings, "i2p")
     original, erased = find_models(place)
     dtype = precision(settings.device, settings.dtype)
     plan = make_plan(

@@ -40,14 +40,7 @@ def run(settings: EvaluateQuality) -> dict[str, Any]:
 
 def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
     """Draw and compare without printing; the result and the folder that holds it."""
-    place = locate(
-        settings.target,
-        "quality",
-        baseline=settings.baseline,
-        out=settings.out,
-        originals=settings.originals,
-        concepts=settings.concept,
-    )
+    place = locate(settings, "quality")
     if not place.concepts and settings.prompts is None:
         raise UsageError(
             f"--concept is missing: {settings.target} is no run folder, so give it, or --prompts"

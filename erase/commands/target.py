@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from erase import checkpoint, run
+from erase.config_evaluate import DrawnEvaluation, Evaluation
 from eval.generate import Drawing, native_size
 from eval.pair import Subject
 from prompts.errors import UsageError
@@ -26,19 +27,13 @@ class Place:
     originals: Path
 
 
-def locate(
-    target: str,
-    kind: str,
-    *,
-    baseline: str | None,
-    out: Path | None,
-    originals: Path | None,
-    concepts: tuple[str, ...] = (),
-) -> Place:
+def locate(settings: Evaluation, kind: str) -> Place:
     """Fill in what a run folder tells of itself; UsageError for a folder that is then missing.
 
     `kind` is the evaluation's folder below the run's `eval`.
     """
+    target, baseline, out = settings.target, settings.baseline, settings.out
+    concepts = settings.concept if isinstance(settings, DrawnEvaluation) else ()
     folder = Path(target)
     if run.is_run(folder):
         record = run.read_run(folder)
@@ -50,7 +45,7 @@ def locate(
             variant=None if baseline else base.get("variant"),
             concepts=concepts or tuple(record["concepts"]),
             out=out or folder / "eval" / kind,
-            originals=originals or folder.resolve().parent / ".originals",
+            originals=settings.originals or folder.resolve().parent / ".originals",
         )
     if out is None:
         raise missing("--out", target)
@@ -61,7 +56,7 @@ def locate(
         variant=None,
         concepts=concepts,
         out=out,
-        originals=originals or out.resolve().parent / ".originals",
+        originals=settings.originals or out.resolve().parent / ".originals",
     )
 
 
