@@ -7,12 +7,14 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "Apply": "erase.config",
     "DataConfig": "erase.config",
     "Demo": "erase.config",
     "Erase": "erase.config",
     "EvaluateConcept": "erase.config",
     "EvaluateI2P": "erase.config",
     "EvaluateQuality": "erase.config",
+    "Export": "erase.config",
     "Mask": "erase.config",
     "ModelArgs": "erase.config",
     "Report": "erase.config",
@@ -20,7 +22,9 @@ _HOMES = {
     "SaliencyConfig": "erase.config",
     "SaliencyMask": "erase.saliency",
     "StableDiffusion": "erase.checkpoint",
+    "Undo": "erase.config",
     "UsageError": "prompts.errors",
+    "Verify": "erase.config",
     "load_checkpoint": "erase.checkpoint",
 }
 

@@ -21,6 +21,8 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import Stabl
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from erase.single_file import open_single_file
+from erase.single_file_parts import load_part
 from erase.source import MINIATURE, ModelSource, judge_folder, locate, variant_of, vocabulary
 from prompts.errors import UsageError
 
@@ -114,6 +116,8 @@ def load_checkpoint(
     *,
     revision: str | None = None,
     variant: str | None = None,
+    config: str | Path | None = None,
+    prediction_type: str | None = None,
     device: str = "auto",
     dtype: str = "float32",
 ) -> StableDiffusion:
@@ -121,14 +125,26 @@ def load_checkpoint(
     if isinstance(model, ModelSource):
         source = model
     else:
-        source = locate(model, revision=revision, variant=variant)
+        source = locate(
+            model,
+            revision=revision,
+            variant=variant,
+            config=config,
+            prediction_type=prediction_type,
+        )
     place = resolve_device(device)
     options: dict[str, Any] = {"torch_dtype": resolve_dtype(dtype, place)}
     # Its bar counts tensors, of a text encoder that is there at once.
     transformers_logging.disable_progress_bar()
+    single = source.single_file and open_single_file(
+        source.single_file, config=source.folder, prediction_type=source.prediction_type
+    )
 
     def load(kind: Any, component: str) -> Any:
         own = source.unet if component == "unet" else None
+        if single and not own:
+            with _opening(source, component):
+                return load_part(single, component, options["torch_dtype"]).eval().to(place)
         folder = own or source.folder / component
         variant = None if own else variant_of(folder, source.variant)
         with _opening(source, component):
@@ -143,7 +159,7 @@ def load_checkpoint(
     with _opening(source, "tokenizer"):
         tokenizer = CLIPTokenizer.from_pretrained(source.folder / "tokenizer")
     with _opening(source, "scheduler"):
-        scheduler = _load_scheduler(source.folder / "scheduler")
+        scheduler = _load_scheduler(source.folder / "scheduler", source.prediction_type)
     return StableDiffusion(
         unet=load(UNet2DConditionModel, "unet"),
         vae=load(AutoencoderKL, "vae"),
@@ -159,6 +175,8 @@ def _opening(source: ModelSource, component: str) -> Iterator[None]:
     """Turn whatever keeps a part of a model from loading into a UsageError of one line."""
     try:
         yield
+    except UsageError:
+        raise
     # A stranger's files can be wrong in more ways than the libraries have names for.
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
@@ -167,6 +185,7 @@ def _opening(source: ModelSource, component: str) -> Iterator[None]:
         ) from error
 
 
-def _load_scheduler(folder: Path) -> Any:
+def _load_scheduler(folder: Path, prediction_type: str | None) -> Any:
     name = json.loads((folder / "scheduler_config.json").read_text(encoding="utf-8"))["_class_name"]
-    return getattr(schedulers, name).from_pretrained(folder)
+    told = {"prediction_type": prediction_type} if prediction_type else {}
+    return getattr(schedulers, name).from_pretrained(folder, **told)

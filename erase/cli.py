@@ -54,6 +54,22 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "Report",
         "erase.commands.report:run",
     ),
+    ("export",): Command(
+        "write the erased model as other tools take it, or what changed as one small file",
+        "Export",
+        "erase.commands.export:run",
+    ),
+    ("apply",): Command(
+        "make the erased model of a base and a delta", "Apply", "erase.commands.apply:run"
+    ),
+    ("undo",): Command(
+        "take a delta back: the base again, bit for bit", "Undo", "erase.commands.undo:run"
+    ),
+    ("verify",): Command(
+        "check a run's hashes, and that nothing changed but the mask's weights",
+        "Verify",
+        "erase.commands.verify:run",
+    ),
     ("demo",): Command(
         "erase church from the shipped miniature, in minutes", "Demo", "erase.commands.demo:run"
     ),
@@ -62,20 +78,23 @@ HELP = ("-h", "--help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 2 bad input, 130 interrupted."""
+    """Run one command; return its exit code: 0 done, 2 bad input, 130 interrupted.
+
+    It is 1 if a command's result says that what it checked has not `passed`.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     # Of the processes of `accelerate launch` the first alone reports.
     first = os.environ.get("RANK", "0") == "0"
     try:
         with contextlib.nullcontext() if first else contextlib.redirect_stdout(None):
-            _dispatch(words)
+            result = _dispatch(words)
     except UsageError as error:
         print(f"expunge: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("expunge: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return 1 if isinstance(result, dict) and result.get("passed") is False else 0
 
 
 def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
@@ -103,21 +122,22 @@ def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
         raise UsageError(f"{_first_sentence(complaint.getvalue())} (see {prog} --help)") from None
 
 
-def _dispatch(words: Sequence[str]) -> None:
+def _dispatch(words: Sequence[str]) -> Any:
+    """Run what the words ask for; returns the command's result, None for help."""
     if not words or words[0] in HELP:
         print(_overview(list(COMMANDS)))
-        return
+        return None
     if words[0] == "--version":
         print(f"expunge {metadata.version('expunge')}")
-        return
+        return None
     name = _find_command(words)
     if name is None:
         print(_overview([n for n in COMMANDS if n[0] == words[0]]))
-        return
+        return None
     try:
         settings = parse(name, words[len(name) :])
     except SystemExit:
-        return
+        return None
     _set_up_logging()
     if os.environ.get("WORLD_SIZE", "1") != "1" and name[0] != "evaluate":
         raise UsageError(
@@ -125,7 +145,7 @@ def _dispatch(words: Sequence[str]) -> None:
             "which shares out the drawing of `expunge evaluate` alone"
         )
     module, function = COMMANDS[name].run.split(":")
-    getattr(import_module(module), function)(settings)
+    return getattr(import_module(module), function)(settings)
 
 
 def _find_command(words: Sequence[str]) -> tuple[str, ...] | None:

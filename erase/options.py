@@ -15,6 +15,7 @@ from erase.presets import DEFAULTS, MINIATURE_LR, PresetName
 TrainMethod = Literal["full", "xattn", "noxattn", "selfattn"]
 Sampler = Literal["ddim", "pndm", "euler", "dpm++"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Prediction = Literal["epsilon", "v_prediction"]
 Teacher = Literal["frozen", "current"]
 RetainTarget = Literal["noise", "teacher"]
 Schedule = Literal["constant", "linear"]
@@ -29,6 +30,7 @@ def shown(metavar: Any, default: Any) -> Any:
 
 LR_SHOWN = f"{MINIATURE_LR} for the miniature, else {DEFAULTS['lr']}"
 Rate = Annotated[float | None, shown("FLOAT", LR_SHOWN)]
+Predicted = Annotated[Prediction | None, shown(Prediction, "as the file tells, else its config")]
 Held = Annotated[RetainTarget | None, shown(RetainTarget, DEFAULTS["retain_target"])]
 
 
@@ -37,11 +39,16 @@ class ModelArgs:
     """The model to start from, and where to run it."""
 
     model: str = "miniature"
-    """A hub id, a diffusers folder, a run folder, or the shipped `miniature`."""
+    """A hub id, a diffusers folder, a run folder, one .safetensors or .ckpt file, or the shipped
+    `miniature`."""
     revision: Annotated[str | None, shown("TEXT", "main")] = None
     """Branch, tag or commit of a hub model."""
     variant: Annotated[str | None, shown("TEXT", "none")] = None
     """Weight variant of a hub model or folder, such as `fp16`."""
+    config: Annotated[Path | None, shown("FOLDER", "the hub's cache")] = None
+    """For a single file: a diffusers folder of its architecture, for the configs and tokenizer."""
+    prediction_type: Predicted = None
+    """For a single file: what its UNet predicts."""
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`, `mps`; `auto` takes the fastest there is."""
     dtype: Dtype = "auto"

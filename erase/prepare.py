@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,9 +67,14 @@ def make_plan(command: str, config: Erase | Mask, settings: SaliencyConfig) -> P
     dtype = resolve_dtype(model.dtype, resolve_device(model.device))
     if dtype == torch.float16:
         raise UsageError("--dtype float16: gradients underflow; use bfloat16 or float32")
-    source = locate(model.model, revision=model.revision, variant=model.variant)
-    words = vocabulary(source)
-    concept = _with_prompt_files(combine([load_concept(c, words) for c in config.concepts]), data)
+    source = locate(
+        model.model,
+        revision=model.revision,
+        variant=model.variant,
+        config=model.config,
+        prediction_type=model.prediction_type,
+    )
+    concept = _read_concepts(config.concepts, source, data.forget_prompts, data.retain_prompts)
     given = {"forget": data.forget_data, "retain": data.retain_data}
     captions = {r: read_captions(folder, f"--{r}-data") for r, folder in given.items() if folder}
     drawing = _drawing(source, data, settings.batch_size or 1, dtype)
@@ -82,13 +87,7 @@ def make_plan(command: str, config: Erase | Mask, settings: SaliencyConfig) -> P
             "prompts": _hash_json(asdict(concept)),
             **{f"{role}_data": hash_captions(images) for role, images in captions.items()},
         },
-        "base": {
-            "id": source.id,
-            "revision": source.revision,
-            "variant": source.variant,
-            "digest": source.digest,
-            "files": source.files,
-        },
+        "base": source.record(),
     }
     mask_file = getattr(settings, "mask", None)
     if mask_file is not None:
@@ -100,6 +99,19 @@ def make_plan(command: str, config: Erase | Mask, settings: SaliencyConfig) -> P
     return Plan(
         concept, source, drawing, dtype, data, captions, identity, out, data.cache or out / "cache"
     )
+
+
+def hash_inputs(
+    name: str, concepts: Sequence[str], config: Mapping[str, Any], source: ModelSource
+) -> str:
+    """What run.json's `inputs` has under a name, found anew; UsageError if it is not there."""
+    if name == "mask":
+        return sha256_file(Path(config["mask"]))
+    if name in ("forget_data", "retain_data"):
+        return hash_captions(read_captions(Path(config[name]), f"--{name.replace('_', '-')}"))
+    files = (config[f"{role}_prompts"] for role in ("forget", "retain"))
+    spec = _read_concepts(concepts, source, *(file and Path(file) for file in files))
+    return _hash_json(asdict(spec))
 
 
 def build_forget_set(sd: StableDiffusion, plan: Plan, relabel: str, seed: int) -> ForgetSet:
@@ -156,17 +168,19 @@ def build_mask(
     return top_k_mask(saliency, density, metadata)
 
 
-def _with_prompt_files(concept: ConceptSpec, data: DataConfig) -> ConceptSpec:
-    if data.forget_prompts is not None:
-        forget = read_prompts(data.forget_prompts, "--forget-prompts")
-        concept = replace(concept, forget_prompts=forget)
-    if data.retain_prompts is not None:
-        retain = concept.without_named(read_prompts(data.retain_prompts, "--retain-prompts"))
-        if not retain:
-            raise UsageError(
-                f"--retain-prompts {data.retain_prompts}: every prompt names the concept"
-            )
-        concept = replace(concept, retain_prompts=retain)
+def _read_concepts(
+    concepts: Sequence[str], source: ModelSource, forget: Path | None, retain: Path | None
+) -> ConceptSpec:
+    """All concepts as one, with the prompts of the user's files instead of their own."""
+    words = vocabulary(source)
+    concept = combine([load_concept(name, words) for name in concepts])
+    if forget is not None:
+        concept = replace(concept, forget_prompts=read_prompts(forget, "--forget-prompts"))
+    if retain is not None:
+        prompts = concept.without_named(read_prompts(retain, "--retain-prompts"))
+        if not prompts:
+            raise UsageError(f"--retain-prompts {retain}: every prompt names the concept")
+        concept = replace(concept, retain_prompts=prompts)
     return concept
 
 

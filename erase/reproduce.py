@@ -19,7 +19,7 @@ def run_command(record: Mapping[str, Any]) -> str | None:
     if not isinstance(base, dict) or not isinstance(concepts, list):
         return None
     flags = {"model": base.get("id"), "revision": base.get("revision")}
-    flags |= {"variant": base.get("variant"), **config}
+    flags |= {name: base.get(name) for name in ("variant", "config", "prediction_type")} | config
     return _join(("expunge", command, *concepts), flags)
 
 

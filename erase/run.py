@@ -21,6 +21,7 @@ _OUTPUTS = (
     "report.html",
     "report.md",
     "unet",
+    "export",
     "eval",
 )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,29 +29,60 @@ class ModelSource:
     variant: str | None = None
     unet: Path | None = None
     """The `unet/` folder of a run, when it takes the place of the base model's own."""
+    single_file: Path | None = None
+    """The file with the weights, when `folder` has the configs and the tokenizer alone."""
+    prediction_type: str | None = None
+    """What the UNet of a single file predicts, which its configs need not tell rightly."""
 
     @property
     def digest(self) -> str:
         """One sha256 over the names and hashes of all files: equal digests mean equal models."""
         lines = "".join(f"{name} {self.files[name]}\n" for name in sorted(self.files))
+        if self.prediction_type:
+            lines += f"prediction type {self.prediction_type}\n"
         return hashlib.sha256(lines.encode()).hexdigest()
 
+    def record(self) -> dict[str, Any]:
+        """What run.json's `base` holds: enough for `locate_recorded` to find the model again."""
+        own = self.single_file is not None and self.unet is None
+        found = {"id": self.id, "revision": self.revision, "variant": self.variant}
+        if own:
+            found |= {"config": str(self.folder), "prediction_type": self.prediction_type}
+        return {**found, "digest": self.digest, "files": self.files}
 
-def locate(model: str, *, revision: str | None = None, variant: str | None = None) -> ModelSource:
+
+def locate(
+    model: str,
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    config: str | Path | None = None,
+    prediction_type: str | None = None,
+) -> ModelSource:
     """Find a model and hash its files without loading it; downloads it if `model` is a hub id.
 
-    `model` is `miniature`, a diffusers folder, a run folder, or a hub id; anything else, and any
-    model that is not a text-to-image Stable Diffusion 1.x/2.x, is a UsageError.
+    `model` is `miniature`, a diffusers folder, a run folder, a hub id, or one file, which `config`
+    and `prediction_type` then tell of; anything else, and any model that is not a text-to-image
+    Stable Diffusion 1.x/2.x, is a UsageError.
     """
     path = Path(model)
+    if path.suffix in (".safetensors", ".ckpt") and not path.is_dir():
+        # It reads tensors, so it needs torch, which this module does without.
+        from erase.single_file import locate_single_file
+
+        return locate_single_file(path, Path(config) if config else None, prediction_type)
+    for flag, value in (("--config", config), ("--prediction-type", prediction_type)):
+        if value is not None:
+            raise UsageError(
+                f"{flag} {value}: goes with a single .safetensors or .ckpt file; "
+                f"{model} has configs of its own"
+            )
     if model != "miniature" and run.is_run(path):
         return _locate_run(path, variant)
     if model == "miniature":
         folder, revision = MINIATURE, None
     elif path.is_dir():
         folder, revision = path.resolve(), None
-    elif path.suffix in (".safetensors", ".ckpt"):
-        raise _single_file(path)
     elif hub.looks_like_hub_id(model):
         _check_family(model, hub.fetch_index(model, revision))
         folder, revision = hub.fetch_pipeline(model, revision, variant)
@@ -59,6 +91,17 @@ def locate(model: str, *, revision: str | None = None, variant: str | None = Non
     _check_folder(model, folder)
     name = str(folder) if path.is_dir() and model != "miniature" else model
     return ModelSource(name, revision, _hash_files(folder, variant), folder, variant)
+
+
+def locate_recorded(base: Mapping[str, Any], *, variant: str | None = None) -> ModelSource:
+    """Find the model that a run.json's `base` tells of, wherever it is from; see `locate`."""
+    return locate(
+        base["id"],
+        revision=base["revision"],
+        variant=variant or base.get("variant"),
+        config=base.get("config"),
+        prediction_type=base.get("prediction_type"),
+    )
 
 
 def native_size(source: ModelSource) -> tuple[int, int]:
@@ -119,7 +162,7 @@ def _locate_run(path: Path, variant: str | None) -> ModelSource:
         raise UsageError(
             f"--model {path}: this run has no erased UNet yet; finish it with its `erase`"
         )
-    source = locate(base["id"], revision=base["revision"], variant=variant or base.get("variant"))
+    source = locate_recorded(base, variant=variant)
     if source.digest != base["digest"]:
         raise UsageError(
             f"--model {path}: its base model {base['id']} is not the one that was erased "
@@ -127,9 +170,7 @@ def _locate_run(path: Path, variant: str | None) -> ModelSource:
         )
     kept = {name: sha for name, sha in source.files.items() if not name.startswith("unet/")}
     erased = {f"unet/{file.name}": sha256_file(file) for file in sorted(unet.iterdir())}
-    return ModelSource(
-        str(path.resolve()), None, kept | erased, source.folder, source.variant, unet=unet
-    )
+    return replace(source, id=str(path.resolve()), revision=None, files=kept | erased, unet=unet)
 
 
 def _check_folder(model: str, folder: Path) -> None:
@@ -161,15 +202,6 @@ def _check_family(model: str, index: dict[str, Any]) -> None:
             f"--model {model}: a {family} is not supported; "
             "expunge erases from text-to-image Stable Diffusion 1.x and 2.x"
         )
-
-
-def _single_file(path: Path) -> UsageError:
-    if not path.is_file():
-        return UsageError(f"--model {path}: no such file")
-    return UsageError(
-        f"--model {path}: single files are not read yet; make it a folder once with diffusers: "
-        "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
-    )
 
 
 def variant_of(folder: Path, variant: str | None) -> str | None:

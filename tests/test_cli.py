@@ -67,7 +67,11 @@ def test_every_flag_is_documented(name: tuple[str, ...], capsys: Any) -> None:
     settings = getattr(config, COMMANDS[name].settings)
     for owner, field in flags(settings):
         flag = f"--{field.replace('_', '-')}"
-        assert flag in text or field in ("concepts", "runs", "target")
+        assert (
+            flag in text
+            or field in ("concepts", "deltas", "runs", "target")
+            or owner is config.Undo
+        )
         assert documented(owner, field), f"{owner.__name__}.{field} has no docstring"
     assert "None" not in text
 
@@ -121,8 +125,19 @@ def test_overview_lists_every_command(capsys: Any) -> None:
         (["evaluate", "cncept"], "did you mean concept?"),
         (["evaluate", "concept"], "TARGET is missing"),
         (["evaluate", "concept", ""], "TARGET is empty"),
+        (["export"], "RUN is missing"),
+        (["export", "r", "--strength", "1.6"], "--strength must be from 0 to 1.5, not 1.6"),
+        (["export", "r", "--strength", "nan"], "--strength must be from 0 to 1.5"),
+        (["export", "r", "--format", "onnx"], "'onnx'"),
+        (["export", "r"], "r: no run folder"),
+        (["verify", "r"], "r: no run folder"),
+        (["apply", "--to", "m"], "DELTA is missing"),
+        (["apply", "a", "a", "--to", "m"], "the same DELTA is given twice"),
+        (["apply", "a", "--to", "m"], "a: no such file"),
+        (["apply", "a"], "--to"),
+        (["undo", "m", "--to", "b"], "--delta is missing"),
         (["eras", "church"], "did you mean erase?"),
-        (["nonsense"], "one of demo, erase, evaluate, mask"),
+        (["nonsense"], "one of apply, demo, erase, evaluate, export, mask"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -82,7 +82,10 @@ def erase_concepts(config: Erase) -> dict[str, Any]:
         **head,
         "mask": {"kept": mask.kept, "total": mask.total, **mask.metadata},
         "sets": {"forget": len(forget), "retain": len(retain)},
-        "weights": {f"unet/{WEIGHTS}": sha256_file(plan.out / "unet" / WEIGHTS)},
+        "weights": {
+            name: sha256_file(plan.out / name)
+            for name in (f"unet/{WEIGHTS}", "unet/config.json", "mask.safetensors")
+        },
         "versions": provenance.versions(),
         "seconds": clock.seconds,
         "peak_memory_mb": provenance.peak_memory_mb(),

@@ -41,7 +41,9 @@ def write_report(settings: Report) -> dict[str, Any]:
     """
     place = settings.place
     _check_place(place)
-    runs = [read_run_data(_describe(folder)) for folder in settings.runs]
+    runs = [
+        read_run_data(describe(folder, run_folder.read_run(folder))) for folder in settings.runs
+    ]
     verdicts = [verdict_of(data) for data in runs]
     if settings.format == "md":
         text = render_markdown(runs, verdicts)
@@ -68,9 +70,8 @@ def _unwritable(place: Path, error: OSError) -> UsageError:
     return UsageError(f"--to {place}: cannot be written ({error.strerror}); choose another file")
 
 
-def _describe(folder: Path) -> RunFolder:
-    """A run folder in plain data, its mask counted."""
-    record = run_folder.read_run(folder)
+def describe(folder: Path, record: dict[str, Any]) -> RunFolder:
+    """A run folder in plain data, its mask counted; `record` is the content of its run.json."""
     blocks, kinds = _mask(folder)
     return RunFolder(folder, record, tuple(_commands(folder, record)), blocks, kinds)
 

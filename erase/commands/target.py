@@ -1,5 +1,6 @@
 """What every `expunge evaluate …` begins with: the models to compare, and where the result goes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from tqdm import tqdm
 
 from erase import checkpoint, run
 from erase.config_evaluate import DrawnEvaluation, Evaluation
+from erase.source import locate_recorded
 from eval.generate import Drawing, native_size
 from eval.pair import Subject
 from prompts.errors import UsageError
@@ -20,8 +22,8 @@ class Place:
 
     target: str
     baseline: str | None
-    baseline_revision: str | None
-    variant: str | None
+    recorded: Mapping[str, Any] | None
+    """The baseline as a run.json's `base` tells of it, unless another one was given."""
     concepts: tuple[str, ...]
     out: Path
     originals: Path
@@ -41,8 +43,7 @@ def locate(settings: Evaluation, kind: str) -> Place:
         return Place(
             target=target,
             baseline=baseline or base["id"],
-            baseline_revision=None if baseline else base["revision"],
-            variant=None if baseline else base.get("variant"),
+            recorded=None if baseline else base,
             concepts=concepts or tuple(record["concepts"]),
             out=out or folder / "eval" / kind,
             originals=settings.originals or folder.resolve().parent / ".originals",
@@ -52,8 +53,7 @@ def locate(settings: Evaluation, kind: str) -> Place:
     return Place(
         target=target,
         baseline=baseline,
-        baseline_revision=None,
-        variant=None,
+        recorded=None,
         concepts=concepts,
         out=out,
         originals=settings.originals or out.resolve().parent / ".originals",
@@ -70,8 +70,9 @@ def find_models(place: Place) -> tuple[checkpoint.ModelSource | None, checkpoint
     erased = checkpoint.locate(place.target)
     if place.baseline is None:
         return None, erased
-    revision, variant = place.baseline_revision, place.variant
-    return checkpoint.locate(place.baseline, revision=revision, variant=variant), erased
+    if place.recorded is not None:
+        return locate_recorded(place.recorded), erased
+    return checkpoint.locate(place.baseline), erased
 
 
 def subject(

@@ -1,0 +1,148 @@
+"""`expunge apply`: the model that deltas make of their base."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from erase.config import Apply
+from erase.export.card import CardFacts, model_card
+from erase.export.delta import Delta, apply_deltas, count_conflicts, read_delta
+from erase.export.pipeline import unet_folder, write_model
+from erase.export.place import put_in_place
+from erase.export.unet import WEIGHTS
+from erase.opened import OpenedUNet, open_unet
+from erase.source import sha256_file
+from erase.weights import Computed, Spec, content_hash
+from eval.plain_text import escape_markdown
+from prompts.errors import UsageError
+
+_LONGEST = 200
+"""Characters of a name in a card."""
+
+
+def run(settings: Apply) -> dict[str, Any]:
+    """Apply, and print a small table, or one JSON object; returns what was written."""
+    result = apply(settings)
+    print(json.dumps(result) if settings.json else _table(result))
+    return result
+
+
+def apply(settings: Apply) -> dict[str, Any]:
+    """Write the model without printing; returns its place, hash and the deltas' conflicts.
+
+    It is read again and compared bit for bit before it takes its place. A delta of another base,
+    or one that is damaged, is a UsageError, and then nothing is written.
+    """
+    deltas = open_deltas(settings.deltas)
+    opened = open_unet(settings.model, revision=settings.revision, variant=settings.variant)
+    dtype = deltas[0].dtype
+    shapes = {name: spec.shape for name, spec in opened.weights.specs.items()}
+    specs = {name: Spec(dtype, shape) for name, shape in shapes.items()}
+    base = Computed(specs, lambda name: opened.weights[name].to(dtype))
+    _require_base(deltas, opened, settings.model)
+    for delta in deltas:
+        _require_intact(delta, base)
+
+    def compute(name: str) -> Tensor:
+        result = apply_deltas(deltas, name, base[name], settings.strength)
+        if not result.isfinite().all():
+            raise UsageError(f"--strength {settings.strength:g}: {name} overflows; lower it")
+        return result
+
+    weights = Computed(specs, compute)
+
+    def write(place: Path) -> None:
+        write_model(opened, weights, _metadata(deltas, settings.strength), place)
+        if opened.source:
+            sha256 = sha256_file(unet_folder(opened, place) / WEIGHTS)
+            card = _card(deltas, opened, settings, sha256)
+            (place / "README.md").write_text(card, encoding="utf-8")
+
+    written = put_in_place(settings.to, write, overwrite=settings.overwrite)
+    return {
+        "model": str(settings.to),
+        "base": settings.model,
+        "erased": [delta.metadata["expunge.concept"] for delta in deltas],
+        "deltas": [str(delta.path) for delta in deltas],
+        "strength": settings.strength,
+        "dtype": str(dtype)[6:],
+        "conflicts": count_conflicts(deltas),
+        "written": written,
+        "sha256": sha256_file(unet_folder(opened, settings.to) / WEIGHTS),
+    }
+
+
+def open_deltas(paths: Sequence[Path]) -> list[Delta]:
+    """Open deltas that are to be taken together: of one base and one type, else a UsageError."""
+    deltas = [read_delta(path) for path in paths]
+    for delta in deltas[1:]:
+        for key, meant in (("base_unet", "another base"), ("dtype", "another --dtype")):
+            if delta.metadata[f"expunge.{key}"] != deltas[0].metadata[f"expunge.{key}"]:
+                raise UsageError(f"{delta.path}: of {meant} than {deltas[0].path}; export it anew")
+    return deltas
+
+
+def _require_base(deltas: Sequence[Delta], opened: OpenedUNet, model: str) -> None:
+    found, expected = content_hash(opened.weights), deltas[0].metadata["expunge.base_unet"]
+    if found != expected:
+        raise UsageError(
+            f"--model {model}: not the base of {deltas[0].path} (its UNet has the hash "
+            f"{found[:12]}, not {expected[:12]}); give the model that was erased from"
+        )
+
+
+def _require_intact(delta: Delta, base: Computed) -> None:
+    erased = Computed(base.specs, lambda name: delta.flipped(name, base[name]))
+    if content_hash(erased) != delta.metadata["expunge.erased_unet"]:
+        raise UsageError(f"{delta.path}: damaged, it does not make what it was taken from; get it")
+
+
+def _metadata(deltas: Sequence[Delta], strength: float) -> dict[str, str]:
+    concepts = " and ".join(delta.metadata["expunge.concept"] for delta in deltas)
+    return {
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.title": f"without {concepts}",
+        "modelspec.architecture": "stable-diffusion-v1/unet",
+        "modelspec.implementation": "diffusers",
+        "modelspec.description": f"{concepts} erased by expunge, from deltas",
+        "expunge.concept": concepts,
+        "expunge.base": deltas[0].metadata["expunge.base"],
+        "expunge.deltas": json.dumps([sha256_file(delta.path) for delta in deltas]),
+        "expunge.strength": repr(strength),
+    }
+
+
+def _card(deltas: Sequence[Delta], opened: OpenedUNet, settings: Apply, sha256: str) -> str:
+    assert opened.source
+    source = opened.source
+    base = {"id": Path(source.id).name if Path(source.id).is_absolute() else source.id}
+    base |= {"revision": source.revision, "digest": source.digest, "files": source.files}
+    names = [escape_markdown(delta.metadata["expunge.concept"], _LONGEST) for delta in deltas]
+    lines = [f"# {escape_markdown(base['id'], _LONGEST)} without {' and '.join(names)}", ""]
+    lines += ["Made by `expunge apply` from these deltas, in this order:", ""]
+    for name, delta in zip(names, deltas, strict=True):
+        changed = escape_markdown(delta.metadata.get("expunge.changed", "?"), _LONGEST)
+        lines.append(f"- {name}: {changed} weights; sha256 `{sha256_file(delta.path)}`")
+    facts = CardFacts(base, settings.strength, str(deltas[0].dtype)[6:], False, sha256)
+    return model_card("\n".join(lines), facts)
+
+
+def _table(result: Mapping[str, Any]) -> str:
+    rows = {
+        "erased": ", then ".join(result["erased"]),
+        "from": result["base"],
+        "model": result["model"],
+        "weights": f"{result['dtype']} at strength {result['strength']:g}",
+        "conflicts": f"{result['conflicts']:,} weights that more than one delta changes"
+        + ("; the later one's values stand" if result["conflicts"] else ""),
+        "sha256": result["sha256"],
+        "checked": "read back, every tensor bit-equal"
+        if result["written"]
+        else "this very model was there",
+    }
+    return "\n".join(f"{name:>10}  {value}" for name, value in rows.items())

@@ -1,0 +1,107 @@
+"""`expunge verify`: is a run what its run.json says, and did the mask's weights alone change?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from erase.config import Verify
+from erase.opened import ErasedRun, open_run, unet_weights
+from erase.prepare import hash_inputs
+from erase.saliency import SaliencyMask
+from erase.source import ModelSource, locate_recorded
+from erase.verification import (
+    Check,
+    Difference,
+    check_files,
+    check_hashes,
+    check_mask,
+    check_names,
+    check_weights,
+)
+from prompts.errors import UsageError
+
+
+def run(settings: Verify) -> dict[str, Any]:
+    """Check, and print a line a check, or one JSON object; `passed` in the result tells of all."""
+    result = verify(settings)
+    print(json.dumps(result) if settings.json else _lines(result))
+    return result
+
+
+def verify(settings: Verify) -> dict[str, Any]:
+    """Check a run without printing; what is wrong is in the result, not raised.
+
+    What cannot be checked at all (no finished run, a base that is not found) is a UsageError.
+    """
+    erased = open_run(settings.target)
+    source = _locate_base(erased, settings.base)
+    base = unet_weights(source)
+    record = erased.record
+    mask = SaliencyMask.load(erased.folder / "mask.safetensors")
+    checks = [
+        check_files("the run's files", record.get("weights") or {}, erased.folder),
+        check_hashes("the base's files", record["base"].get("files") or {}, source.files),
+        _check_digest(record, source),
+        *_check_inputs(record, source),
+        check_mask(mask, record.get("mask") or {}),
+        check_names(erased.weights.specs, base.specs),
+    ]
+    found, difference = check_weights(erased.weights, base, mask)
+    checks += found
+    return {
+        "run": str(settings.target),
+        "concept": erased.concept,
+        "passed": all(check.state != "FAILED" for check in checks),
+        "checks": [asdict(check) for check in checks],
+        "weights": _counts(difference, mask),
+    }
+
+
+def _counts(difference: Difference, mask: SaliencyMask) -> dict[str, int]:
+    return {**asdict(difference), "selected": mask.kept}
+
+
+def _locate_base(erased: ErasedRun, given: str | None) -> ModelSource:
+    """The base that is to be compared with, whatever its hashes."""
+    base = erased.record["base"]
+    if given:
+        return locate_recorded({**base, "id": given, "revision": None})
+    try:
+        return locate_recorded(base)
+    except UsageError as error:
+        raise UsageError(f"{error}; if the base has moved, say where with --base") from error
+
+
+def _check_digest(record: Mapping[str, Any], source: ModelSource) -> Check:
+    """One hash over the base, as run.json and the mask have it."""
+    expected = {record["base"]["digest"]} | {(record.get("mask") or {}).get("base")} - {None}
+    if expected == {source.digest}:
+        return Check("the base's digest", "ok", source.digest[:12])
+    wrong = ", ".join(sorted(str(digest)[:12] for digest in expected))
+    return Check("the base's digest", "FAILED", f"{source.digest[:12]}, recorded {wrong}")
+
+
+def _check_inputs(record: Mapping[str, Any], source: ModelSource) -> Iterator[Check]:
+    """What the user gave (prompts, pictures, a mask); what is no longer there is skipped."""
+    expected: Mapping[str, str] = record.get("inputs") or {}
+    for name in sorted(expected):
+        try:
+            found = hash_inputs(name, record["concepts"], record["config"], source)
+        except (UsageError, OSError) as error:
+            reason = str(error).split(";")[0]
+            yield Check(f"input {name}", "skipped", f"not to be had any more ({reason})")
+            continue
+        same = found == expected[name]
+        detail = found[:12] if same else f"{found[:12]}, recorded {expected[name][:12]}"
+        yield Check(f"input {name}", "ok" if same else "FAILED", detail)
+
+
+def _lines(result: Mapping[str, Any]) -> str:
+    lines = [
+        f"{check['state']:>7}  {check['name']}: {check['detail']}" for check in result["checks"]
+    ]
+    word = "all is as recorded" if result["passed"] else "NOT as recorded, see above"
+    return "\n".join([*lines, "", f"{result['run']}: {word}"])

@@ -1,0 +1,138 @@
+"""The settings of `expunge export`, `apply`, `undo` and `verify`; imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from erase.checks import require
+from erase.options import shown
+
+Stored = Literal["fp32", "fp16", "bf16"]
+STRONGEST = 1.5
+Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+Deltas = Annotated[
+    tuple[Path, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="DELTA [DELTA ...]", help_behavior_hint="(required)"),
+]
+Undone = Annotated[
+    tuple[Path, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(metavar="DELTA", help_behavior_hint="(required)"),
+]
+
+
+def _check_strength(strength: float) -> None:
+    require(0 <= strength <= STRONGEST, f"--strength must be from 0 to {STRONGEST}, not {strength}")
+
+
+def _check_deltas(deltas: tuple[Path, ...], flag: str) -> None:
+    require(bool(deltas), f"{flag} is missing; give a file that `expunge export` wrote")
+    places = [delta.resolve() for delta in deltas]
+    require(len(set(places)) == len(places), f"the same {flag} is given twice; give each once")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write what a run erased in a format that other tools take, and read it back to be sure."""
+
+    target: Run
+    """Run folder of `expunge erase`."""
+    format: Literal["unet", "pipeline", "single-file", "delta"] = "pipeline"
+    """The UNet alone in a folder, the whole model in a diffusers folder, the whole model in one
+    file for A1111 or ComfyUI (Stable Diffusion 1.x and 2.x), or one small file with nothing but
+    what changed, for `expunge apply` and `expunge undo`."""
+    to: Annotated[Path | None, shown("PATH", "RUN/export/FORMAT")] = None
+    """Folder to write, or file for a single file or a delta."""
+    strength: float = 1.0
+    """How far to go from the original (0) to the erased model (1); up to 1.5, beyond it."""
+    dtype: Annotated[Stored | None, shown(Stored, "as the run's, fp32")] = None
+    """How the UNet's weights are stored; in a single file, as in the base."""
+    ema: Literal["drop", "overwrite"] = "drop"
+    """What becomes of the averaged copy of the UNet that some single files carry: it still draws
+    what was erased."""
+    overwrite: bool = False
+    """Replace another export in the same place."""
+    json: bool = False
+    """Print one JSON object for machines instead of a table."""
+
+    def __post_init__(self) -> None:
+        """Refuse a strength out of range, and flags that a format does not know."""
+        _check_strength(self.strength)
+        single = self.format == "single-file"
+        require(
+            not single or (self.strength == 1 and self.dtype is None),
+            "--format single-file keeps the base's types at full strength; leave out --strength "
+            "and --dtype, or export a pipeline",
+        )
+        require(single or self.ema == "drop", "--ema is for --format single-file alone")
+
+    @property
+    def place(self) -> Path:
+        """The folder or file to write."""
+        in_file = self.format in ("delta", "single-file")
+        name = f"{self.format}.safetensors" if in_file else self.format
+        return self.to or self.target / "export" / name
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Erase by deltas: write the model that they make of the base they were taken from."""
+
+    deltas: Deltas
+    """Files of `expunge export --format delta`. Of several, the later one's value stands where two
+    change the same weight."""
+    to: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+    """Folder to write: the whole model, or the UNet alone if that is what was given."""
+    model: str = "miniature"
+    """The deltas' base: a hub id, a diffusers folder, a folder with a UNet alone, or the shipped
+    `miniature`."""
+    revision: Annotated[str | None, shown("TEXT", "main")] = None
+    """Branch, tag or commit of a hub model."""
+    variant: Annotated[str | None, shown("TEXT", "none")] = None
+    """Weight variant of a hub model or folder, such as `fp16`."""
+    strength: float = 1.0
+    """How far to go from the base (0) to what the deltas make of it (1); up to 1.5, beyond it."""
+    overwrite: bool = False
+    """Replace another model in the same place."""
+    json: bool = False
+    """Print one JSON object for machines instead of a table."""
+
+    def __post_init__(self) -> None:
+        """Refuse no or repeated deltas and a strength out of range."""
+        _check_deltas(self.deltas, "DELTA")
+        _check_strength(self.strength)
+
+
+@dataclass(frozen=True)
+class Undo:
+    """Take deltas back: write the base model again, bit for bit."""
+
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """What the deltas made at strength 1: a run folder, a diffusers folder, or a UNet's folder."""
+    to: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+    """Folder to write: the whole model, or the UNet alone if that is what was given."""
+    delta: Undone = ()
+    """The delta that was applied; give it again for another, in the order they were applied."""
+    overwrite: bool = False
+    """Replace another model in the same place."""
+    json: bool = False
+    """Print one JSON object for machines instead of a table."""
+
+    def __post_init__(self) -> None:
+        """Refuse no or repeated deltas."""
+        _check_deltas(self.delta, "--delta")
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Check a run: every hash, and that no weight changed but those of the mask."""
+
+    target: Run
+    """Run folder of `expunge erase`."""
+    base: Annotated[str | None, shown("MODEL", "the run's base, where it was")] = None
+    """The original model, if it is no longer where the run found it."""
+    json: bool = False
+    """Print one JSON object for machines instead of a line a check."""

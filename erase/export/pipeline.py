@@ -1,0 +1,122 @@
+"""A whole model as a folder that plain diffusers opens: another's parts around a UNet of ours."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from erase.export.unet import write_unet_files
+from erase.opened import OpenedUNet
+from erase.source import ModelSource, sha256_file, variant_of
+from erase.weights import Computed, Weights
+from prompts.errors import UsageError
+
+INDEX = "model_index.json"
+_OWN_JUDGES = ("judge", "clip")
+"""What a model may ship for being measured; diffusers passes it over."""
+
+
+def write_pipeline(
+    weights: Computed | Weights,
+    config: Mapping[str, Any],
+    metadata: Mapping[str, str],
+    source: ModelSource,
+    folder: Path,
+) -> None:
+    """Write the UNet and copy every other part of `source` byte for byte, without a variant's name.
+
+    `StableDiffusionPipeline.from_pretrained(folder)` opens it. `folder` must not exist, and is
+    left half-written if something fails.
+    """
+    if source.single_file is not None:
+        raise UsageError(
+            f"{source.id}: a single file has no parts to copy into a folder; "
+            "use --format unet, or give a UNet's folder"
+        )
+    folder.mkdir(parents=True)
+    write_unet_files(weights, config, folder / "unet", metadata)
+    index = _read_index(source)
+    parts = sorted(name for name in _components(index) if (source.folder / name).is_dir())
+    for name, file in _files(source, [part for part in parts if part != "unet"]):
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
+        known = source.files.get(file.relative_to(source.folder).as_posix())
+        if sha256_file(place) != (known or sha256_file(file)):
+            raise UsageError(f"{place}: its copy is not what {file} was; check the disk, try again")
+    _write_index(index, parts, source, folder)
+
+
+def _files(source: ModelSource, parts: list[str]) -> Iterator[tuple[str, Path]]:
+    """Every file to copy, and its name in the new folder."""
+    for part in parts:
+        known = [source.folder / name for name in source.files if name.startswith(f"{part}/")]
+        # Parts that expunge does not load have no recorded files.
+        yield from _renamed(source, part, known or _all_files(source.folder / part))
+    for part in _OWN_JUDGES:
+        for file in _all_files(source.folder / part):
+            yield file.relative_to(source.folder).as_posix(), file
+    for file in sorted(source.folder.iterdir()):
+        if file.is_file() and file.stem.upper() in ("LICENSE", "LICENCE", "NOTICE"):
+            yield file.name, file
+
+
+def _renamed(source: ModelSource, part: str, files: list[Path]) -> Iterator[tuple[str, Path]]:
+    """Take a variant's weights alone and under the plain name, which needs no flag to be found."""
+    variant = variant_of(source.folder / part, source.variant)
+    names = {file.relative_to(source.folder).as_posix(): file for file in files}
+    for name, file in names.items():
+        if variant and name.endswith(f".index.{variant}.json"):
+            raise UsageError(
+                f"--format pipeline: {part}/ is in shards of the variant {variant}; "
+                "save the base in one file a part, or export the unet"
+            )
+        plain = name.replace(f".{variant}.", ".")
+        # The plain weights that lie beside a variant's are of another precision.
+        if plain != name or not variant or file.suffix in (".json", ".txt"):
+            yield plain, file
+
+
+def _all_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _read_index(source: ModelSource) -> dict[str, Any]:
+    return json.loads((source.folder / INDEX).read_text(encoding="utf-8"))
+
+
+def _components(index: Mapping[str, Any]) -> list[str]:
+    """Names of the parts that a model_index.json tells of."""
+    return [name for name, value in index.items() if isinstance(value, list) and any(value)]
+
+
+def _write_index(
+    index: Mapping[str, Any], parts: list[str], source: ModelSource, folder: Path
+) -> None:
+    """Copy the index; a part that is not there (a safety checker not fetched) is taken out."""
+    gone = set(_components(index)) - set(parts)
+    if not gone:
+        shutil.copyfile(source.folder / INDEX, folder / INDEX)
+        return
+    kept = {name: [None, None] if name in gone else value for name, value in index.items()}
+    if "safety_checker" in gone:
+        kept["requires_safety_checker"] = False
+    (folder / INDEX).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def write_model(
+    opened: OpenedUNet, weights: Computed | Weights, metadata: Mapping[str, str], folder: Path
+) -> None:
+    """Write other weights in the form of what was opened: a whole model, or a UNet alone."""
+    if opened.source is None:
+        write_unet_files(weights, opened.config, folder, metadata)
+    else:
+        write_pipeline(weights, opened.config, metadata, opened.source, folder)
+
+
+def unet_folder(opened: OpenedUNet, folder: Path) -> Path:
+    """Where `write_model` puts the UNet."""
+    return folder / "unet" if opened.source else folder

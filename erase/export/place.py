@@ -1,0 +1,107 @@
+"""Puts a file or a folder in its place whole or not at all, and never on top of another's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from filecmp import cmp
+from pathlib import Path
+
+from prompts.errors import UsageError
+
+
+def put_in_place(target: Path, write: Callable[[Path], None], *, overwrite: bool) -> bool:
+    """Let `write` make a file or folder under a temporary name, then give it its own.
+
+    What `write` raises leaves the target as it was, and no trace. Returns False if the target held
+    the very same bytes. If it held others, a UsageError without `overwrite`; a file in a target
+    folder that the new one has not is a UsageError in any case.
+    """
+    target = Path(os.path.abspath(target))
+    if not target.name:
+        raise UsageError(f"--to {target}: is no place for an export; name a folder or file in it")
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove(partial)
+        write(partial)
+        if _alike(target, partial):
+            return False
+        if os.path.lexists(target):
+            _require_replaceable(target, partial, overwrite=overwrite)
+        _sync(partial)
+        _replace(target, partial)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"--to {target}: cannot be written ({reason}); choose another") from error
+    finally:
+        _remove(partial)
+    return True
+
+
+def _require_replaceable(target: Path, partial: Path, *, overwrite: bool) -> None:
+    if target.is_dir() != partial.is_dir() or target.is_symlink():
+        kind = "folder" if partial.is_dir() else "file"
+        raise UsageError(f"--to {target}: is there and no plain {kind}; choose another name")
+    foreign = sorted(set(_files(target)) - set(_files(partial)))
+    if target.is_dir() and foreign:
+        raise UsageError(
+            f"--to {target}: holds {foreign[0]}, which an export does not; choose another folder"
+        )
+    if not overwrite and (target.is_file() or _files(target)):
+        raise UsageError(
+            f"--to {target}: another export is there; choose another place or add --overwrite"
+        )
+
+
+def _replace(target: Path, partial: Path) -> None:
+    old = target.with_name(f".{target.name}.old")
+    _remove(old)
+    if target.is_dir():
+        os.replace(target, old)
+    os.replace(partial, target)
+    _remove(old)
+    _sync_one(target.parent)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """All that is in a folder but folders, by its path below it; a file is its own content."""
+    if not folder.is_dir():
+        return {"": folder}
+    inside = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return {path.relative_to(folder).as_posix(): path for path in inside}
+
+
+def _alike(target: Path, partial: Path) -> bool:
+    if not target.exists() or target.is_dir() != partial.is_dir():
+        return False
+    old, new = _files(target), _files(partial)
+    return old.keys() == new.keys() and all(cmp(old[n], new[n], shallow=False) for n in new)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file, or a folder and all that is in it."""
+    if path.is_dir():
+        for inner in path.iterdir():
+            _sync(inner)
+    _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    folder = path.is_dir()
+    # Not every system opens a folder.
+    with suppress(*[OSError] if folder else []):
+        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

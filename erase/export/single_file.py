@@ -1,0 +1,198 @@
+"""The erased model as one `.safetensors` file in the original (LDM) layout, for any interface."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from erase.export.place import put_in_place
+from erase.export.single_file_base import SingleFileBase, open_base
+from erase.ldm_keys import EMA_PREFIX, UNET_PREFIX
+from erase.opened import ErasedRun, open_run
+from erase.single_file import VAE_PREFIX
+from erase.source import sha256_file
+from erase.tensor_stream import require_written, stream_tensors
+from erase.weights import Computed, Spec, Weights, changed_places, raw_bytes, same_bits, widened
+from prompts.errors import UsageError
+
+Ema = Literal["drop", "overwrite"]
+_COUNTERS = (f"{EMA_PREFIX}decay", f"{EMA_PREFIX}num_updates")
+_OTHER_PARTS = (VAE_PREFIX, "cond_stage_model.")
+_STALE = ("modelspec.hash_sha256", "sshs_model_hash", "sshs_legacy_hash")
+"""Hashes of the base's content, which is no longer the file's."""
+_ARCHITECTURES = {
+    ("sd1", "epsilon"): "stable-diffusion-v1",
+    ("sd1", "v_prediction"): "stable-diffusion-v1",
+    ("sd2", "epsilon"): "stable-diffusion-v2-512",
+    ("sd2", "v_prediction"): "stable-diffusion-v2-768-v",
+}
+
+
+def export_single_file(
+    run: Path, to: Path, *, ema: Ema = "drop", overwrite: bool = False
+) -> dict[str, Any]:
+    """Write a finished run's base in one file, its UNet replaced by the erased one.
+
+    From a single-file base everything but the UNet stays byte for byte, and each of its tensors in
+    its own type; from a diffusers folder names become LDM's. Copies of the UNet under other names
+    (`model_ema.*`) are left out or overwritten, since one that stays would bring the concept back.
+    No more than a few tensors are in memory at a time. The file is read again and compared bit for
+    bit before it takes its place; bad input is a UsageError, and then nothing is written.
+    """
+    if to.suffix != ".safetensors":
+        raise UsageError(f"--to {to}: a single file is written as .safetensors; name it so")
+    erased = open_run(run)
+    base = open_base(erased.locate_base())
+    plan = _plan(base, erased.weights, ema)
+    metadata = _metadata(base, erased, plan, ema)
+
+    def write(place: Path) -> None:
+        stream_tensors(place, plan.tensors, metadata)
+        require_written(place, plan.tensors, metadata)
+        _require_gone(place, base, erased.weights)
+
+    written = put_in_place(to, write, overwrite=overwrite)
+    return {
+        "export": str(to),
+        "format": "single-file",
+        "concept": erased.concept,
+        "written": written,
+        "tensors": len(plan.tensors),
+        "unet": len(base.unet),
+        "ema": metadata["expunge.ema"],
+        "dropped": sorted(plan.dropped),
+        "sha256": sha256_file(to),
+        "bytes": to.stat().st_size,
+    }
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the new file holds, and which copies of the UNet in the base it replaces."""
+
+    tensors: Computed
+    dropped: frozenset[str]
+    overwritten: frozenset[str]
+
+
+def _plan(base: SingleFileBase, erased: Weights, ema: Ema) -> _Plan:
+    """Decide on every tensor of the base; a UNet of other names or shapes is a UsageError."""
+    specs = base.tensors.specs
+    names = {key: name for name, key in base.unet.items()}
+    for name in sorted(erased.specs.keys() | base.unet.keys()):
+        there = specs[base.unet[name]].shape if name in base.unet else None
+        own = erased.specs[name].shape if name in erased.specs else None
+        if there != own:
+            raise UsageError(f"{erased.files[0]}: {name} is {own}, the base's {there}; erase anew")
+    copies = _find_copies(specs, base.unet)
+    # What is of the EMA and matches no weight would still be of the original.
+    strays = {k for k in specs if k.startswith(EMA_PREFIX) and k not in copies}
+    if ema == "drop":
+        dropped, replaced = strays | copies.keys(), {}
+    else:
+        dropped, replaced = strays - {*_COUNTERS}, copies
+
+    def compute(key: str) -> Tensor:
+        if key in names:
+            return _replaced(key, base.tensors[key], erased[names[key]])
+        if key in replaced:
+            return _cast(key, erased[replaced[key]], specs[key].dtype)
+        return base.tensors[key]
+
+    kept = {key: spec for key, spec in specs.items() if key not in dropped}
+    return _Plan(Computed(kept, compute), frozenset(dropped), frozenset(replaced))
+
+
+def _find_copies(specs: Mapping[str, Spec], unet: Mapping[str, str]) -> dict[str, str]:
+    """Which other keys hold a second UNet, and each one's diffusers name.
+
+    Told by shape and by a name that ends as an LDM or diffusers one does, dots or not (`LitEma`
+    leaves them out); of several the longest, since `out.0.bias` also ends `to_out.0.bias`.
+    """
+    ends = {_flat(name): name for name in unet}
+    ends |= {_flat(key.removeprefix(UNET_PREFIX)): name for name, key in unet.items()}
+    copies = {}
+    for key in specs.keys() - unet.values():
+        flat = _flat(key)
+        if not key.startswith(_OTHER_PARTS):
+            found = (ends.get(flat[start:]) for start in range(len(flat)))
+            fit = (n for n in found if n and specs[unet[n]].shape == specs[key].shape)
+            if (name := next(fit, None)) is not None:
+                copies[key] = name
+    return copies
+
+
+def _flat(key: str) -> str:
+    return key.replace(".", "")
+
+
+def _replaced(key: str, original: Tensor, erased: Tensor) -> Tensor:
+    """The erased weights in the base's type; the base's own bits where nothing changed."""
+    changed = changed_places(original.to(erased.dtype), erased)
+    return torch.where(changed, _cast(key, erased, original.dtype), original)
+
+
+def _cast(key: str, erased: Tensor, dtype: torch.dtype) -> Tensor:
+    result = erased.to(dtype)
+    if not result.isfinite().all():
+        raise UsageError(
+            f"{key} is not finite in {str(dtype)[6:]}, the base's type; check the run with "
+            "`expunge verify`, or use --format unet or pipeline"
+        )
+    return result
+
+
+def _require_gone(place: Path, base: SingleFileBase, erased: Weights) -> None:
+    """Refuse a file that holds an original UNet tensor which was changed, whatever its name.
+
+    Rounded to half precision it would do the same, so that counts too.
+    """
+    originals = {}
+    for name, key in base.unet.items():
+        original = base.tensors[key]
+        if not same_bits(original.to(erased[name].dtype), erased[name]):
+            for dtype in (original.dtype, torch.float16, torch.bfloat16):
+                originals |= {digest: key for digest in _fingerprint(original.to(dtype))}
+    written = Weights([place])
+    for key in written:
+        # A change that is lost in the base's precision leaves the tensor as it was.
+        if key not in base.unet.values():
+            for digest in _fingerprint(written[key]):
+                if digest in originals:
+                    raise UsageError(
+                        f"the base's key {key} still holds the original's {originals[digest]}, and"
+                        " a loader that prefers it would bring the concept back; take it out of "
+                        "the base file and erase anew"
+                    )
+
+
+def _fingerprint(tensor: Tensor) -> Iterator[str]:
+    """A hash of the values, whatever half precision has them; none of a constant tensor."""
+    if tensor.dtype.is_floating_point and tensor.numel() and (tensor != tensor.flatten()[0]).any():
+        yield hashlib.sha256(raw_bytes(widened(tensor))).hexdigest()
+
+
+def _metadata(base: SingleFileBase, erased: ErasedRun, plan: _Plan, ema: Ema) -> dict[str, str]:
+    """The base's metadata, and what the run's weights tell of themselves."""
+    own = erased.weights.metadata
+    told = {k: v for k, v in own.items() if k.startswith("expunge.")}
+    told |= {k: own[k] for k in ("modelspec.title", "modelspec.description") if k in own}
+    verb = "overwritten" if ema == "overwrite" else "left out"
+    count = len(plan.overwritten) + len(plan.dropped)
+    kind = (base.family, base.prediction_type)
+    return {
+        "format": "pt",
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": _ARCHITECTURES[kind],
+        "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
+        **{key: value for key, value in base.metadata.items() if key not in _STALE},
+        "modelspec.prediction_type": "epsilon" if base.prediction_type == "epsilon" else "v",
+        **told,
+        "expunge.ema": f"{count} tensors {verb}" if count else "none in the base",
+    }

@@ -1,0 +1,72 @@
+"""What a single file is written around: a base that is one, or a diffusers folder in its layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from erase.ldm_keys import UNET_PREFIX, unet_keys
+from erase.ldm_parts import ldm_text_encoder, ldm_unet, ldm_vae, merged
+from erase.opened import unet_config, unet_weights
+from erase.single_file import Family, open_single_file
+from erase.single_file_parts import unet_names
+from erase.source import ModelSource
+from erase.weights import Computed, Weights
+from prompts.errors import UsageError
+
+
+@dataclass(frozen=True)
+class SingleFileBase:
+    """All tensors of a model under their LDM names, each read when asked for."""
+
+    tensors: Weights | Computed
+    unet: Mapping[str, str]
+    """The full key of every UNet weight, by its diffusers name."""
+    family: Family
+    prediction_type: str
+    metadata: Mapping[str, str]
+
+
+def open_base(source: ModelSource) -> SingleFileBase:
+    """Open a model's files; one that the LDM layout has no names for is a UsageError."""
+    if source.single_file is None:
+        return _from_diffusers(source)
+    file = open_single_file(
+        source.single_file, config=source.folder, prediction_type=source.prediction_type
+    )
+    metadata = file.tensors.metadata if isinstance(file.tensors, Weights) else {}
+    names = unet_names(file)
+    return SingleFileBase(file.tensors, names, file.family, file.prediction_type, metadata)
+
+
+def _from_diffusers(source: ModelSource) -> SingleFileBase:
+    unet = unet_weights(source)
+    config = unet_config(source)
+    keys = unet_keys(config, unet)
+    text = _read(source.folder / "text_encoder" / "config.json")
+    # OpenCLIP's text encoder, which SD 2 took, has the exact GELU.
+    family: Family = "sd1" if text.get("hidden_act", "quick_gelu") == "quick_gelu" else "sd2"
+    blocks = len(_read(source.folder / "vae" / "config.json")["up_block_types"])
+    scheduler = _read(source.folder / "scheduler" / "scheduler_config.json")
+    tensors = merged(
+        ldm_unet(unet, keys),
+        ldm_vae(_weights(source, "vae"), blocks),
+        ldm_text_encoder(_weights(source, "text_encoder"), family),
+    )
+    names = {name: UNET_PREFIX + key for name, key in keys.items()}
+    predicted = str(scheduler.get("prediction_type", "epsilon"))
+    return SingleFileBase(tensors, names, family, predicted, {})
+
+
+def _weights(source: ModelSource, part: str) -> Weights:
+    files = [source.folder / name for name in source.files if name.startswith(f"{part}/")]
+    return Weights([file for file in files if file.suffix in (".safetensors", ".bin")])
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}); get it anew") from error

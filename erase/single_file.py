@@ -1,0 +1,205 @@
+"""A whole Stable Diffusion in one `.safetensors` or `.ckpt` file, in the original (LDM) layout.
+
+What such a file is, what it predicts, and where the configs and the tokenizer that it lacks are.
+Nothing here reads more than a file's names and shapes, and nothing asks a network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from erase import hub
+from erase.ldm_keys import UNET_PREFIX
+from erase.single_file_tensors import read_tensors
+from erase.source import ModelSource, sha256_file
+from erase.weights import Computed, Spec, Weights
+from prompts.errors import UsageError
+
+Family = Literal["sd1", "sd2"]
+Specs = Mapping[str, Spec]
+
+PARTS = ("unet", "vae", "text_encoder", "scheduler", "tokenizer")
+VAE_PREFIX = "first_stage_model."
+TEXT_PREFIXES: dict[Family, str] = {
+    "sd1": "cond_stage_model.transformer.",
+    "sd2": "cond_stage_model.model.",
+}
+_CONFIGS = (
+    "unet/config.json",
+    "vae/config.json",
+    "text_encoder/config.json",
+    "scheduler/scheduler_config.json",
+)
+_WORDS = ("tokenizer/vocab.json", "tokenizer/merges.txt")
+_MORE_INPUTS = {5: "a depth", 7: "an upscaling", 8: "an InstructPix2Pix", 9: "an inpainting"}
+_PREDICTIONS = {"epsilon": "epsilon", "eps": "epsilon", "v": "v_prediction"}
+_PREDICTIONS |= {"v_prediction": "v_prediction", "v-prediction": "v_prediction"}
+
+
+@dataclass(frozen=True)
+class SingleFile:
+    """A file that is a text-to-image Stable Diffusion 1.x or 2.x, and what goes with it."""
+
+    path: Path
+    family: Family
+    tensors: Weights | Computed
+    folder: Path
+    """Where its configs and its tokenizer are."""
+    prediction_type: str
+
+
+def open_single_file(
+    path: Path, *, config: Path | None = None, prediction_type: str | None = None
+) -> SingleFile:
+    """Recognise a file by its names and shapes; any other than SD 1.x or 2.x is a UsageError.
+
+    So is one whose configs (`config`, else the hub's cache) are missing, and one that could
+    predict noise as well as v.
+    """
+    tensors, metadata = read_tensors(path)
+    family = recognise(path, tensors.specs)
+    folder = _find_configs(path, family, config)
+    scheduler = _read_scheduler(folder)
+    if "ztsnr" in tensors.specs and not scheduler.get("rescale_betas_zero_snr"):
+        raise UsageError(
+            f"--model {path}: was trained to zero terminal SNR (it has the key ztsnr); give a "
+            '--config FOLDER whose scheduler, a DDIMScheduler, has "rescale_betas_zero_snr": true'
+        )
+    told = prediction_type or told_prediction(path, tensors.specs, metadata)
+    if told is None and (config is not None or family == "sd1"):
+        told = str(scheduler.get("prediction_type", "epsilon"))
+    if told is None:
+        raise UsageError(
+            f"--model {path}: a Stable Diffusion 2.x whose file does not tell what it predicts; "
+            "add --prediction-type epsilon (the 512-pixel base) or v_prediction (768 pixels)"
+        )
+    return SingleFile(path, family, tensors, folder, told)
+
+
+def locate_single_file(path: Path, config: Path | None, prediction_type: str | None) -> ModelSource:
+    """Where a file's model is from: its own hash, and those of the configs and the tokenizer."""
+    file = open_single_file(path, config=config, prediction_type=prediction_type)
+    small = [
+        place
+        for part in PARTS
+        for place in sorted((file.folder / part).iterdir())
+        if place.suffix in (".json", ".txt") and not place.name.endswith(".index.json")
+    ]
+    files = {place.relative_to(file.folder).as_posix(): sha256_file(place) for place in small}
+    return ModelSource(
+        id=str(path.resolve()),
+        revision=None,
+        files={path.name: sha256_file(path), **files},
+        folder=file.folder,
+        single_file=path.resolve(),
+        prediction_type=file.prediction_type,
+    )
+
+
+def recognise(path: Path, specs: Specs) -> Family:
+    """SD 1.x or 2.x by the names of a file's tensors; anything else is refused by its name."""
+    strange = _other_kind(specs)
+    if strange is not None:
+        raise UsageError(
+            f"--model {path}: this is {strange}; single files are read of text-to-image "
+            "Stable Diffusion 1.x and 2.x"
+        )
+    family: Family = "sd2" if _has(specs, TEXT_PREFIXES["sd2"]) else "sd1"
+    for prefix, what in ((TEXT_PREFIXES[family], "text encoder"), (VAE_PREFIX, "autoencoder")):
+        if not _has(specs, prefix):
+            raise UsageError(
+                f"--model {path}: has no {what} (no {prefix}*); get the model's whole file"
+            )
+    return family
+
+
+def _other_kind(specs: Specs) -> str | None:
+    """What a file is if it is no text-to-image SD 1.x or 2.x; None if it may be one."""
+    if _has(specs, f"{UNET_PREFIX}double_blocks.", "double_blocks."):
+        return "a FLUX model"
+    if _has(specs, f"{UNET_PREFIX}joint_blocks.", "joint_blocks."):
+        return "a Stable Diffusion 3 model"
+    first, last = (
+        specs.get(f"{UNET_PREFIX}{name}") for name in ("input_blocks.0.0.weight", "out.2.weight")
+    )
+    if first is None or last is None:
+        return _no_checkpoint(specs)
+    more = first.shape[1] != last.shape[0]
+    kind = _MORE_INPUTS.get(first.shape[1], "an image-guided") if more else None
+    added = _has(specs, "conditioner.") or _has(specs, f"{UNET_PREFIX}label_emb.")
+    if added and _has(specs, "conditioner.embedders.0.model."):
+        return "an SDXL refiner"
+    if added:
+        return f"{kind} SDXL model" if kind else "an SDXL model"
+    return kind and f"{kind} model (its UNet takes {first.shape[1]} channels)"
+
+
+def _no_checkpoint(specs: Specs) -> str:
+    """What a file without an LDM UNet is."""
+    if any("lora" in name for name in specs):
+        return "a LoRA"
+    if _has(specs, "down_blocks.", "unet.down_blocks."):
+        return "a UNet with diffusers' names, which belongs in a diffusers folder"
+    return f"no Stable Diffusion known here (no {UNET_PREFIX}input_blocks.0.0.weight)"
+
+
+def _has(specs: Iterable[str], *prefixes: str) -> bool:
+    return any(name.startswith(prefixes) for name in specs)
+
+
+def told_prediction(path: Path, specs: Specs, metadata: Mapping[str, str]) -> str | None:
+    """What a file itself says that it predicts; None if nothing, UsageError if two things."""
+    said = metadata.get("modelspec.prediction_type")
+    told = None if said is None else _PREDICTIONS.get(said.strip().lower())
+    if said is not None and told is None:
+        raise UsageError(
+            f"--model {path}: its metadata says prediction type {said!r}, which is not known "
+            "here; add --prediction-type epsilon or v_prediction"
+        )
+    if "v_pred" in specs and told == "epsilon":
+        raise UsageError(
+            f"--model {path}: its metadata says epsilon, its key v_pred the contrary; "
+            "add --prediction-type epsilon or v_prediction"
+        )
+    return "v_prediction" if "v_pred" in specs else told
+
+
+def _find_configs(path: Path, family: Family, config: Path | None) -> Path:
+    """The folder with the file's configs and tokenizer, complete."""
+    repos = hub.CONFIGS[family]
+    fetch = f"hf download {repos[0]} --include '*.json' --include '*.txt' --local-dir FOLDER"
+    if config is not None:
+        if missing := _missing(config):
+            raise UsageError(
+                f"--config {config}: lacks {', '.join(missing)}; give a diffusers folder of the "
+                f"same architecture, or get its small files: `{fetch}`"
+            )
+        return config.resolve()
+    for folder in filter(None, map(hub.cached_snapshot, repos)):
+        if not _missing(folder):
+            return folder
+    needed = ", ".join((*_CONFIGS, *_WORDS))
+    raise UsageError(
+        f"--model {path}: has no configs and no tokenizer in it ({needed}), and the hub's cache "
+        f"has none; get them once: `{fetch}`, and add --config FOLDER"
+    )
+
+
+def _missing(folder: Path) -> list[str]:
+    words = () if (folder / "tokenizer" / "tokenizer.json").is_file() else _WORDS
+    return [name for name in (*_CONFIGS, *words) if not (folder / name).is_file()]
+
+
+def _read_scheduler(folder: Path) -> dict[str, Any]:
+    place = folder / "scheduler" / "scheduler_config.json"
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{place}: cannot be read ({error}); get it anew") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{place}: no JSON object; get it anew")
+    return found

@@ -1,0 +1,155 @@
+"""Diffusers' UNet, autoencoder and text encoder, filled from one file in the original layout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from diffusers.loaders.single_file_utils import (
+    convert_ldm_clip_checkpoint,
+    convert_ldm_vae_checkpoint,
+    convert_open_clip_checkpoint,
+)
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from erase.ldm_keys import UNET_PREFIX, unet_keys
+from erase.single_file import TEXT_PREFIXES, VAE_PREFIX, SingleFile
+from erase.weights import Computed
+from prompts.errors import UsageError
+
+_NO_WEIGHTS = re.compile(r"embeddings\.position_ids|text_projection(\.weight)?|logit_scale")
+
+
+def load_part(file: SingleFile, component: str, dtype: torch.dtype) -> nn.Module:
+    """A model's `unet`, `vae` or `text_encoder`, every weight of it from the file.
+
+    A weight that is missing, is of another shape than the config's, or is left over, is a
+    UsageError: nothing is filled at random and nothing is dropped, but for what diffusers' models
+    have no place for (the last layer of SD 2's text encoder).
+    """
+    build = {"unet": _build_unet, "vae": _build_vae, "text_encoder": _build_text_encoder}
+    model, found = build[component](file)
+    _require_fit(file, component, model, found)
+    # A copy: mapped weights would change under the training, or with the file.
+    weights = {name: found[name].to(dtype, copy=True).contiguous() for name in model.state_dict()}
+    model.load_state_dict(weights, strict=True, assign=True)
+    return model
+
+
+def unet_tensors(file: SingleFile) -> Computed:
+    """The file's UNet under diffusers' names, in its own types, each tensor read when asked for.
+
+    Checked as by `load_part`.
+    """
+    model, found = _build_unet(file)
+    _require_fit(file, "unet", model, found)
+    names = _unet_names(file, model)
+    return Computed({n: file.tensors.specs[key] for n, key in names.items()}, found.__getitem__)
+
+
+def unet_names(file: SingleFile) -> dict[str, str]:
+    """The file's full key of every UNet weight, by its diffusers name."""
+    return _unet_names(file, _empty(UNet2DConditionModel, file.folder / "unet"))
+
+
+def _unet_names(file: SingleFile, model: Any) -> dict[str, str]:
+    keys = unet_keys(model.config, model.state_dict())
+    return {name: UNET_PREFIX + key for name, key in keys.items()}
+
+
+def _empty(kind: Any, folder: Path) -> Any:
+    """A diffusers model of a folder's config, on the meta device."""
+    with init_empty_weights():
+        return kind.from_config(kind.load_config(folder))
+
+
+def _build_unet(file: SingleFile) -> tuple[nn.Module, Mapping[str, Tensor]]:
+    model = _empty(UNet2DConditionModel, file.folder / "unet")
+    names = _unet_names(file, model)
+    specs = file.tensors.specs
+    for name in names.values():
+        if name not in specs:
+            raise _lacking(file, "unet", name)
+    for name in sorted(specs.keys() - names.values()):
+        if name.startswith(UNET_PREFIX):
+            raise _left_over(file, "unet", name)
+    found = Computed({n: specs[k] for n, k in names.items()}, lambda n: file.tensors[names[n]])
+    return model, found
+
+
+def _build_vae(file: SingleFile) -> tuple[nn.Module, Mapping[str, Tensor]]:
+    model = _empty(AutoencoderKL, file.folder / "vae")
+    return model, convert_ldm_vae_checkpoint(_below(file, VAE_PREFIX), model.config)
+
+
+def _build_text_encoder(file: SingleFile) -> tuple[nn.Module, Mapping[str, Tensor]]:
+    config = CLIPTextConfig.from_pretrained(file.folder / "text_encoder", local_files_only=True)
+    with init_empty_weights():
+        model = CLIPTextModel(config)
+    prefix = TEXT_PREFIXES[file.family]
+    if file.family == "sd2":
+        found = convert_open_clip_checkpoint(model, _below(file, prefix), prefix=prefix)
+    else:
+        found = convert_ldm_clip_checkpoint(_below(file, prefix))
+    # transformers 5.6 took a wrapper away that the files still have.
+    wrapper = "" if hasattr(model, "text_model") else "text_model."
+    return model, {name.removeprefix(wrapper): tensor for name, tensor in found.items()}
+
+
+def _below(file: SingleFile, prefix: str) -> dict[str, Tensor]:
+    return {name: file.tensors[name] for name in file.tensors if name.startswith(prefix)}
+
+
+def _require_fit(
+    file: SingleFile, component: str, model: nn.Module, found: Mapping[str, Tensor]
+) -> None:
+    wanted = model.state_dict()
+    for name in sorted(wanted.keys() - found.keys()):
+        raise _lacking(file, component, name)
+    dropped = _dropped(file, component, model)
+    for name in sorted(found.keys() - wanted.keys()):
+        if not dropped(name):
+            raise _left_over(file, component, name)
+    shapes = found.specs if isinstance(found, Computed) else found
+    for name, weight in wanted.items():
+        if tuple(shapes[name].shape) != tuple(weight.shape):
+            raise UsageError(
+                f"--model {file.path}: its {component}'s {name} is {tuple(shapes[name].shape)}, "
+                f"not {tuple(weight.shape)} as {_config(file, component)} tells; give a --config "
+                "FOLDER of its own architecture"
+            )
+
+
+def _dropped(file: SingleFile, component: str, model: Any) -> Callable[[str], bool]:
+    """What the files hold that diffusers' models have no place for."""
+    if component != "text_encoder":
+        return lambda name: False
+    # SD 2 reads the last layer but one, so diffusers' configs end there.
+    depth = model.config.num_hidden_layers
+    last = f"encoder.layers.{depth}." if file.family == "sd2" else "\n"
+    return lambda name: name.startswith(last) or _NO_WEIGHTS.fullmatch(name) is not None
+
+
+def _lacking(file: SingleFile, component: str, name: str) -> UsageError:
+    return UsageError(
+        f"--model {file.path}: its {component} lacks the weight {name} of "
+        f"{_config(file, component)}; get the file anew, or give another --config FOLDER"
+    )
+
+
+def _left_over(file: SingleFile, component: str, name: str) -> UsageError:
+    return UsageError(
+        f"--model {file.path}: its {component} has the weight {name}, for which "
+        f"{_config(file, component)} has no place; give a --config FOLDER of its own architecture"
+    )
+
+
+def _config(file: SingleFile, component: str) -> Path:
+    return file.folder / component / "config.json"

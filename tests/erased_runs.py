@@ -1,0 +1,73 @@
+"""Real short erasures of the tiny model, and where their weights lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from erase.cli import main
+
+SHORT = (
+    "--forget-images 3 --retain-images 4 --inference-steps 2 --batch-size 2 --steps 2 --lr 1e-3"
+).split()
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+
+def erase(model: Path, out: Path, *flags: str, concept: str = "church") -> Path:
+    """`expunge erase` in two steps; the run folder."""
+    where = ["--model", str(model), "--out", str(out)]
+    assert main(["erase", concept, *where, *SHORT, *flags]) == 0
+    return out
+
+
+def bits_equal(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    """Names, types, shapes and every bit."""
+    if {n: (t.dtype, t.shape) for n, t in first.items()} != {
+        n: (t.dtype, t.shape) for n, t in second.items()
+    }:
+        return False
+    return all(torch.equal(_bytes(t), _bytes(second[n])) for n, t in first.items())
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8)
+
+
+def unet(folder: Path) -> dict[str, Tensor]:
+    """The tensors of the UNet of a model's or run's folder."""
+    return load_file(folder / UNET)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too, but for caches."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and "cache" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def make_delta(run: Path, to: Path, *flags: str) -> Path:
+    """`expunge export` of a delta; its file."""
+    assert main(["export", str(run), "--format", "delta", "--to", str(to), *flags]) == 0
+    return to
+
+
+def apply(model: Path, to: Path, *deltas: Path, flags: tuple[str, ...] = ()) -> int:
+    """`expunge apply` of deltas to a model; the exit code."""
+    words = ["--model", str(model), "--to", str(to), *flags]
+    return main(["apply", *map(str, deltas), *words])
+
+
+def undo(model: Path, to: Path, *deltas: Path) -> int:
+    """`expunge undo` of deltas in a model; the exit code."""
+    words = [word for path in deltas for word in ("--delta", str(path))]
+    return main(["undo", str(model), "--to", str(to), *words])
+
+
+def flip_lowest_bit(path: Path, name: str) -> None:
+    """Flip the lowest bit of a float32 tensor's first weight."""
+    weights = load_file(path)
+    weights[name].reshape(-1).view(torch.int32)[0] ^= 1
+    save_file(weights, path, metadata={"format": "pt"})

@@ -1,0 +1,166 @@
+"""Writes the tiny models of a diffusers folder as single files, with maps of the tests' own."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+UNET = "model.diffusion_model."
+# The conftest's UNet, written down by hand: a plain and an attending block, one layer each.
+_UNET_MODULES = {
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "conv_in": "input_blocks.0.0",
+    "down_blocks.0.resnets.0": "input_blocks.1.0",
+    "down_blocks.0.downsamplers.0.conv": "input_blocks.2.0.op",
+    "down_blocks.1.resnets.0": "input_blocks.3.0",
+    "down_blocks.1.attentions.0": "input_blocks.3.1",
+    "mid_block.resnets.0": "middle_block.0",
+    "mid_block.attentions.0": "middle_block.1",
+    "mid_block.resnets.1": "middle_block.2",
+    "up_blocks.0.resnets.0": "output_blocks.0.0",
+    "up_blocks.0.attentions.0": "output_blocks.0.1",
+    "up_blocks.0.resnets.1": "output_blocks.1.0",
+    "up_blocks.0.attentions.1": "output_blocks.1.1",
+    "up_blocks.0.upsamplers.0.conv": "output_blocks.1.2.conv",
+    "up_blocks.1.resnets.0": "output_blocks.2.0",
+    "up_blocks.1.resnets.1": "output_blocks.3.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
+_RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+
+
+def ldm_name(name: str) -> str:
+    """The LDM name, without prefix, of one of the tiny UNet's weights."""
+    module = max((m for m in _UNET_MODULES if name.startswith(f"{m}.")), key=len)
+    rest = name.removeprefix(f"{module}.")
+    if ".resnets." in module:
+        part, kind = rest.rsplit(".", 1)
+        rest = f"{_RESNET[part]}.{kind}"
+    return f"{_UNET_MODULES[module]}.{rest}"
+
+
+def _vae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of two blocks each way: LDM counts those of the decoder from the other end."""
+    found = {}
+    for name, tensor in weights.items():
+        key = re.sub(r"decoder\.up_blocks\.(\d)", lambda m: f"decoder.up.{1 - int(m[1])}", name)
+        for old, new in (
+            ("down_blocks", "down"),
+            (".resnets.", ".block."),
+            ("mid_block.block.0", "mid.block_1"),
+            ("mid_block.block.1", "mid.block_2"),
+            ("mid_block.attentions.0", "mid.attn_1"),
+            ("conv_shortcut", "nin_shortcut"),
+            ("samplers.0", "sample"),
+            ("conv_norm_out", "norm_out"),
+            ("group_norm", "norm"),
+            ("to_out.0", "proj_out"),
+            ("to_", ""),
+        ):
+            key = key.replace(old, new)
+        if ".attn_1." in key and tensor.ndim == 2:
+            tensor = tensor[:, :, None, None]
+        found[f"first_stage_model.{key}"] = tensor
+    return found
+
+
+def _text(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    prefix = "cond_stage_model.transformer.text_model."
+    found = {prefix + name.removeprefix("text_model."): t for name, t in weights.items()}
+    return {**found, f"{prefix}embeddings.position_ids": torch.arange(24)[None]}
+
+
+def _open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One layer, and another one after it, which OpenCLIP has and diffusers has not."""
+    bare = {name.removeprefix("text_model."): t for name, t in weights.items()}
+    found = {
+        "token_embedding.weight": bare["embeddings.token_embedding.weight"],
+        "positional_embedding": bare["embeddings.position_embedding.weight"],
+        "ln_final.weight": bare["final_layer_norm.weight"],
+        "ln_final.bias": bare["final_layer_norm.bias"],
+        "text_projection": torch.randn(16, 16),
+        "logit_scale": torch.tensor(4.6),
+    }
+    layer, names = "encoder.layers.0", {"ln_1": "layer_norm1", "ln_2": "layer_norm2"}
+    names |= {"mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2", "attn.out_proj": "self_attn.out_proj"}
+    for block in ("transformer.resblocks.0", "transformer.resblocks.1"):
+        for kind in ("weight", "bias"):
+            for new, old in names.items():
+                found[f"{block}.{new}.{kind}"] = bare[f"{layer}.{old}.{kind}"].clone()
+            parts = [bare[f"{layer}.self_attn.{part}_proj.{kind}"] for part in "qkv"]
+            found[f"{block}.attn.in_proj_{kind}"] = torch.cat(parts)
+    return {f"cond_stage_model.model.{name}": tensor for name, tensor in found.items()}
+
+
+def ldm_tensors(folder: Path, *, second: bool = False) -> dict[str, Tensor]:
+    """All tensors of a tiny diffusers folder in the LDM layout, of SD 1 or, if `second`, SD 2."""
+    unet = load_file(folder / "unet" / WEIGHTS)
+    text = load_file(folder / "text_encoder" / "model.safetensors")
+    found = {UNET + ldm_name(name): tensor for name, tensor in unet.items()}
+    found |= _vae(load_file(folder / "vae" / WEIGHTS))
+    found |= _open_clip(text) if second else _text(text)
+    schedule = {"betas": torch.linspace(0.00085, 0.012, 1000, dtype=torch.float64)}
+    return {name: t.contiguous() for name, t in (found | schedule).items()}
+
+
+def with_ema(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same with what LDM's EMA of the UNet adds: dots left out, and two counters."""
+    unet = {name: tensor for name, tensor in tensors.items() if name.startswith(UNET)}
+    ema = {
+        "model_ema." + name.removeprefix("model.").replace(".", ""): tensor * 1.01
+        for name, tensor in unet.items()
+    }
+    counters = {"model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(470)}
+    return {**tensors, **ema, **counters}
+
+
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """In float16, all but what is no model: schedules and counters."""
+    whole = ("betas", "model_ema.decay", "model_ema.num_updates")
+    kept = (*whole, "cond_stage_model.transformer.text_model.embeddings.position_ids")
+    return {n: t if n in kept else t.half() for n, t in tensors.items()}
+
+
+def save_single(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> Path:
+    """Write a `.safetensors`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(dict(tensors), path, metadata={"format": "pt", **metadata})
+    return path
+
+
+def second_folder(folder: Path, to: Path) -> Path:
+    """The same model with the text encoder of an SD 2, which uses the exact GELU."""
+    shutil.copytree(folder, to)
+    config = json.loads((to / "text_encoder" / "config.json").read_text())
+    torch.manual_seed(5)
+    text = CLIPTextModel(CLIPTextConfig(**config | {"hidden_act": "gelu"}))
+    text.save_pretrained(to / "text_encoder")
+    return to
+
+
+def configs_of(folder: Path, to: Path) -> Path:
+    """A `--config` folder: the small files of a model's parts, no weights."""
+    parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+    for file in (file for part in parts for file in (folder / part).iterdir()):
+        if file.suffix in (".json", ".txt"):
+            (to / file.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, to / file.relative_to(folder))
+    return to
