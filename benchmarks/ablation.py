@@ -14,7 +14,7 @@ from benchmarks.common import Case, Options, run_case, write_table
 from erase.config import Erase
 from erase.options import SalUnConfig
 
-CONCEPTS = ("church", "dog", "outline")
+CONCEPTS = ("church", "outline")
 MASKS: tuple[Literal["saliency", "random", "none"], ...] = ("saliency", "random", "none")
 
 
