@@ -18,12 +18,23 @@ from diffusers import schedulers
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
-from transformers import CLIPTextModel, CLIPTokenizer
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import (
+    StableDiffusionXLPipeline,
+)
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from erase.single_file import open_single_file
 from erase.single_file_parts import load_part
-from erase.source import MINIATURE, ModelSource, judge_folder, locate, variant_of, vocabulary
+from erase.source import (
+    INDEX,
+    MINIATURE,
+    ModelSource,
+    judge_folder,
+    locate,
+    variant_of,
+    vocabulary,
+)
 from prompts.errors import UsageError
 
 __all__ = [
@@ -51,7 +62,7 @@ _DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float
 
 @dataclass(frozen=True)
 class StableDiffusion:
-    """The five parts of a Stable Diffusion 1.x/2.x model, and where they came from."""
+    """The parts of a Stable Diffusion 1.x, 2.x or XL model, and where they came from."""
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL
@@ -59,19 +70,38 @@ class StableDiffusion:
     tokenizer: CLIPTokenizer
     scheduler: Any
     source: ModelSource
+    text_encoder_2: CLIPTextModelWithProjection | None = None
+    """SDXL's second one, whose pooled embedding the UNet takes too."""
+    tokenizer_2: CLIPTokenizer | None = None
+    force_zeros_for_empty_prompt: bool = False
+    """Whether zeros stand for the empty prompt that guidance leads away from (most SDXL)."""
 
-    def pipeline(self, sampler: str) -> StableDiffusionPipeline:
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels that the UNet was made for."""
+        scale = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+        return int(self.unet.config["sample_size"]) * scale
+
+    def pipeline(self, sampler: str) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
         """A diffusers pipeline over the same weights, with this sampler and no safety checker."""
-        pipeline = StableDiffusionPipeline(
-            vae=self.vae,
-            text_encoder=self.text_encoder,
-            tokenizer=self.tokenizer,
-            unet=self.unet,
-            scheduler=build_sampler(sampler, self.scheduler.config),
-            safety_checker=None,  # pyright: ignore[reportArgumentType]
-            feature_extractor=None,  # pyright: ignore[reportArgumentType]
-            requires_safety_checker=False,
-        )
+        parts: dict[str, Any] = {
+            "vae": self.vae,
+            "text_encoder": self.text_encoder,
+            "tokenizer": self.tokenizer,
+            "unet": self.unet,
+            "scheduler": build_sampler(sampler, self.scheduler.config),
+        }
+        if self.text_encoder_2 is None:
+            parts |= {"safety_checker": None, "feature_extractor": None}
+            pipeline = StableDiffusionPipeline(**parts, requires_safety_checker=False)
+        else:
+            parts |= {"text_encoder_2": self.text_encoder_2, "tokenizer_2": self.tokenizer_2}
+            pipeline = StableDiffusionXLPipeline(
+                **parts,
+                force_zeros_for_empty_prompt=self.force_zeros_for_empty_prompt,
+                # It would mark images where its package happens to be installed.
+                add_watermarker=False,
+            )
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
@@ -156,18 +186,51 @@ def load_checkpoint(
             raise UsageError(f"--model {source.id}: its {component} lacks the weight {name}")
         return model.eval().to(place)
 
-    with _opening(source, "tokenizer"):
-        tokenizer = CLIPTokenizer.from_pretrained(source.folder / "tokenizer")
     with _opening(source, "scheduler"):
         scheduler = _load_scheduler(source.folder / "scheduler", source.prediction_type)
+    second: dict[str, Any] = {}
+    if source.is_xl:
+        second = {
+            "text_encoder_2": load(CLIPTextModelWithProjection, "text_encoder_2"),
+            "tokenizer_2": _load_tokenizer(source, "tokenizer_2"),
+            "force_zeros_for_empty_prompt": _zeros_for_no_prompt(source),
+        }
+    vae = load(AutoencoderKL, "vae")
+    _require_plain_latents(source, vae)
     return StableDiffusion(
         unet=load(UNet2DConditionModel, "unet"),
-        vae=load(AutoencoderKL, "vae"),
+        vae=vae,
         text_encoder=load(CLIPTextModel, "text_encoder"),
-        tokenizer=tokenizer,
+        tokenizer=_load_tokenizer(source, "tokenizer"),
         scheduler=scheduler,
         source=source,
+        **second,
     )
+
+
+def _load_tokenizer(source: ModelSource, component: str) -> CLIPTokenizer:
+    with _opening(source, component):
+        return CLIPTokenizer.from_pretrained(source.folder / component)
+
+
+def _zeros_for_no_prompt(source: ModelSource) -> bool:
+    """What an SDXL's index says of the empty prompt; a folder of configs need not have one."""
+    index = source.folder / INDEX
+    if not index.is_file():
+        return True
+    with _opening(source, INDEX):
+        told = json.loads(index.read_text(encoding="utf-8"))
+        return bool(told.get("force_zeros_for_empty_prompt", True))
+
+
+def _require_plain_latents(source: ModelSource, vae: AutoencoderKL) -> None:
+    """Refuse latents that are shifted before they are scaled, which no SD 1.x, 2.x or XL does."""
+    for name in ("shift_factor", "latents_mean", "latents_std"):
+        if vae.config.get(name) is not None:
+            raise UsageError(
+                f"--model {source.id}: its autoencoder's {name} is not supported; "
+                "expunge takes latents that are scaled alone"
+            )
 
 
 @contextmanager

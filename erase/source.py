@@ -14,8 +14,16 @@ from prompts.concept import Vocabulary
 from prompts.errors import UsageError
 
 MINIATURE = Path(__file__).parent / "miniature"
-_COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-_FAMILY = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+XL_PARTS = (*PARTS, "text_encoder_2", "tokenizer_2")
+INDEX = "model_index.json"
+_FAMILIES = {
+    "StableDiffusionPipeline": PARTS,
+    "StableDiffusionImg2ImgPipeline": PARTS,
+    "StableDiffusionXLPipeline": XL_PARTS,
+    "StableDiffusionXLImg2ImgPipeline": XL_PARTS,
+}
+_SUPPORTED = "expunge erases from text-to-image Stable Diffusion 1.x, 2.x and XL"
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,11 @@ class ModelSource:
             lines += f"prediction type {self.prediction_type}\n"
         return hashlib.sha256(lines.encode()).hexdigest()
 
+    @property
+    def is_xl(self) -> bool:
+        """Whether it is an SDXL, which has a second text encoder."""
+        return "text_encoder_2/config.json" in self.files
+
     def record(self) -> dict[str, Any]:
         """What run.json's `base` holds: enough for `locate_recorded` to find the model again."""
         own = self.single_file is not None and self.unet is None
@@ -63,7 +76,7 @@ def locate(
 
     `model` is `miniature`, a diffusers folder, a run folder, a hub id, or one file, which `config`
     and `prediction_type` then tell of; anything else, and any model that is not a text-to-image
-    Stable Diffusion 1.x/2.x, is a UsageError.
+    Stable Diffusion 1.x, 2.x or XL, is a UsageError.
     """
     path = Path(model)
     if path.suffix in (".safetensors", ".ckpt") and not path.is_dir():
@@ -88,9 +101,9 @@ def locate(
         folder, revision = hub.fetch_pipeline(model, revision, variant)
     else:
         raise hub.unknown_model(model)
-    _check_folder(model, folder)
+    parts = _check_folder(model, folder)
     name = str(folder) if path.is_dir() and model != "miniature" else model
-    return ModelSource(name, revision, _hash_files(folder, variant), folder, variant)
+    return ModelSource(name, revision, _hash_files(folder, parts, variant), folder, variant)
 
 
 def locate_recorded(base: Mapping[str, Any], *, variant: str | None = None) -> ModelSource:
@@ -173,15 +186,16 @@ def _locate_run(path: Path, variant: str | None) -> ModelSource:
     return replace(source, id=str(path.resolve()), revision=None, files=kept | erased, unet=unet)
 
 
-def _check_folder(model: str, folder: Path) -> None:
-    index = folder / "model_index.json"
+def _check_folder(model: str, folder: Path) -> tuple[str, ...]:
+    """The parts that a folder of its family has; a folder that lacks one is a UsageError."""
+    index = folder / INDEX
     if not index.is_file():
         raise UsageError(
             f"--model {model}: {folder.name}/ has no model_index.json and no run.json; "
             "give a diffusers pipeline folder or a run folder"
         )
-    _check_family(model, _read_json(index, model))
-    missing = [part for part in _COMPONENTS if not (folder / part).is_dir()]
+    parts = _check_family(model, _read_json(index, model))
+    missing = [part for part in parts if not (folder / part).is_dir()]
     if missing:
         raise UsageError(
             f"--model {model}: the folder lacks {', '.join(missing)}; download it whole"
@@ -191,17 +205,22 @@ def _check_folder(model: str, folder: Path) -> None:
     if unet.get("in_channels", 4) != unet.get("out_channels", 4):
         raise UsageError(
             f"--model {model}: its UNet takes {unet['in_channels']} channels (an inpainting or "
-            "depth model); expunge erases from text-to-image Stable Diffusion 1.x and 2.x"
+            f"depth model); {_SUPPORTED}"
         )
+    return parts
 
 
-def _check_family(model: str, index: dict[str, Any]) -> None:
+def _check_family(model: str, index: dict[str, Any]) -> tuple[str, ...]:
+    """The parts of a pipeline's family; one that is not supported is a UsageError."""
     family = index.get("_class_name")
-    if family not in _FAMILY:
+    if family not in _FAMILIES:
+        raise UsageError(f"--model {model}: a {family} is not supported; {_SUPPORTED}")
+    parts = _FAMILIES[family]
+    if parts is XL_PARTS and not any(index.get("text_encoder") or ()):
         raise UsageError(
-            f"--model {model}: a {family} is not supported; "
-            "expunge erases from text-to-image Stable Diffusion 1.x and 2.x"
+            f"--model {model}: an SDXL refiner, which finishes another's images; {_SUPPORTED}"
         )
+    return parts
 
 
 def variant_of(folder: Path, variant: str | None) -> str | None:
@@ -218,9 +237,10 @@ def _weight_files(folder: Path, variant: str | None) -> list[Path]:
     ]
 
 
-def _hash_files(folder: Path, variant: str | None) -> dict[str, str]:
-    files: list[Path] = []
-    for part in _COMPONENTS:
+def _hash_files(folder: Path, parts: tuple[str, ...], variant: str | None) -> dict[str, str]:
+    # SDXL's index tells what stands for no prompt, and so what is drawn.
+    files = [folder / INDEX] if parts is XL_PARTS else []
+    for part in parts:
         files += [
             file for file in sorted((folder / part).iterdir()) if file.suffix in (".json", ".txt")
         ]

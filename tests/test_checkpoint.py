@@ -74,7 +74,12 @@ def test_same_seed_same_image_whatever_the_batch_size(tiny: StableDiffusion) -> 
 
 @pytest.mark.parametrize(
     ("family", "message"),
-    [("StableDiffusionXLPipeline", "XLPipeline is not supported"), ("FluxPipeline", "Flux")],
+    [
+        ("StableDiffusionXLInpaintPipeline", "XLInpaintPipeline is not supported"),
+        ("StableDiffusionXLPipeline", "lacks text_encoder_2, tokenizer_2"),
+        ("StableDiffusion3Pipeline", "StableDiffusion3Pipeline is not supported"),
+        ("FluxPipeline", "Flux"),
+    ],
 )
 def test_other_families_are_refused_by_name(
     model_folder: Path, tmp_path: Path, family: str, message: str
