@@ -16,7 +16,8 @@ import tyro
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from erase.checkpoint import load_checkpoint, resolve_dtype
-from erase.diffusion import autocast, encode_prompts, predict
+from erase.conditioning import encode_prompts
+from erase.diffusion import autocast, predict
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,12 @@ def main(options: Options) -> None:
     size = sd.unet.config["sample_size"]
     latents = torch.randn(options.batch_size, sd.unet.config["in_channels"], size, size)
     timesteps = torch.randint(1000, (options.batch_size,))
-    states = encode_prompts(sd.tokenizer, sd.text_encoder, ("a church",))
-    states = states.expand(options.batch_size, -1, -1)
+    conditioning = encode_prompts(sd, ("a church",) * options.batch_size)
 
     def run(kernel: AbstractContextManager[object]) -> tuple[float, float]:
         started = time.perf_counter()
         with autocast(sd.unet.device, dtype), kernel:
-            loss = predict(sd.unet, latents, timesteps, states).square().mean()
+            loss = predict(sd.unet, latents, timesteps, conditioning).square().mean()
         middle = time.perf_counter()
         loss.backward()
         return middle - started, time.perf_counter() - middle

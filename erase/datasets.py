@@ -17,13 +17,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from erase.checkpoint import StableDiffusion
-from erase.diffusion import autocast, encode_images, encode_prompts
+from erase.conditioning import Conditioning, encode_prompts
+from erase.diffusion import autocast, encode_images
 from erase.images import hash_captions, read_pixels
 from erase.tensor_file import write_tensors
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int], object]
-_TENSORS = ("mean", "logvar", "prompt_index", "embeddings")
+_TENSORS = ("mean", "logvar", "prompt_index")
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class RetainSet:
     prompt_index: Tensor
     """[N], which prompt describes each image."""
     prompts: tuple[str, ...]
-    embeddings: Tensor
-    """[P, L, D]"""
+    conditioning: Conditioning
+    """Of the P prompts."""
 
     def __len__(self) -> int:
         """The number of images, N."""
@@ -50,8 +51,8 @@ class ForgetSet(RetainSet):
     """Images of the concept, and what each of their prompts may be relabelled to."""
 
     relabel_prompts: tuple[str, ...]
-    relabel_embeddings: Tensor
-    """[R, L, D]"""
+    relabel_conditioning: Conditioning
+    """Of the R relabel prompts."""
     relabel_choices: tuple[Tensor, ...]
     """For each of the P prompts, the places of its relabel prompts among the R."""
 
@@ -110,14 +111,12 @@ def read_set(
     Images are scaled and cropped about the centre to the model's size. A damaged one is a
     UsageError that names `flag` and the file.
     """
-    made_from = {"images": hash_captions(captions), "size": _image_size(sd), "batch": batch_size}
+    made_from = {"images": hash_captions(captions), "size": sd.image_size, "batch": batch_size}
 
     def pixels() -> Iterator[Tensor]:
         paths = list(captions)
         for start in range(0, len(paths), batch_size):
-            batch = [
-                read_pixels(p, flag, _image_size(sd)) for p in paths[start : start + batch_size]
-            ]
+            batch = [read_pixels(p, flag, sd.image_size) for p in paths[start : start + batch_size]]
             progress(len(batch))
             yield torch.stack(batch)
 
@@ -131,9 +130,9 @@ def add_relabels(
     of_each = [tuple(candidates(prompt)) for prompt in images.prompts]
     place = {prompt: i for i, prompt in enumerate(dict.fromkeys(p for c in of_each for p in c))}
     return ForgetSet(
-        **{name: getattr(images, name) for name in (*_TENSORS, "prompts")},
+        **{name: getattr(images, name) for name in (*_TENSORS, "prompts", "conditioning")},
         relabel_prompts=tuple(place),
-        relabel_embeddings=encode_prompts(sd.tokenizer, sd.text_encoder, tuple(place)),
+        relabel_conditioning=encode_prompts(sd, tuple(place)),
         relabel_choices=tuple(torch.tensor([place[p] for p in c]) for c in of_each),
     )
 
@@ -163,10 +162,6 @@ def _draw(
 def _image_seed(seed: int, role: str, number: int) -> int:
     digest = hashlib.sha256(f"{seed}/{role}/{number}".encode()).digest()
     return int.from_bytes(digest[:4])
-
-
-def _image_size(sd: StableDiffusion) -> int:
-    return int(sd.unet.config["sample_size"]) * 2 ** (len(sd.vae.config["block_out_channels"]) - 1)
 
 
 def _cached(
@@ -200,11 +195,11 @@ def _cached(
         "mean": torch.cat(mean).contiguous(),
         "logvar": torch.cat(logvar).contiguous(),
         "prompt_index": torch.tensor([prompts.index(caption) for caption in captions]),
-        "embeddings": encode_prompts(sd.tokenizer, sd.text_encoder, prompts),
     }
+    conditioning = encode_prompts(sd, prompts)
     cache.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, tensors, {"key": key})
-    return RetainSet(**tensors, prompts=prompts)
+    write_tensors(path, {**tensors, **dict(conditioning.tensors())}, {"key": key})
+    return RetainSet(**tensors, prompts=prompts, conditioning=conditioning)
 
 
 def _load(path: Path, key: str, prompts: tuple[str, ...]) -> RetainSet | None:
@@ -213,7 +208,9 @@ def _load(path: Path, key: str, prompts: tuple[str, ...]) -> RetainSet | None:
     try:
         with safe_open(path, framework="pt") as file:
             if file.metadata()["key"] == key:
-                return RetainSet(**{n: file.get_tensor(n) for n in _TENSORS}, prompts=prompts)
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                images = {name: found.pop(name) for name in _TENSORS}
+                return RetainSet(**images, prompts=prompts, conditioning=Conditioning(**found))
     except (SafetensorError, OSError, KeyError, TypeError) as error:
         log.warning("%s is damaged (%s): making it again", path, error)
     return None

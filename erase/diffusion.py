@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from erase.conditioning import Conditioning, join
 from prompts.errors import UsageError
 
 TRAIN_METHODS = {
@@ -71,23 +72,6 @@ class NoiseSchedule:
 
 
 @torch.no_grad()
-def encode_prompts(tokenizer: Any, text_encoder: nn.Module, prompts: tuple[str, ...]) -> Tensor:
-    """Text embeddings [P, L, D], float32 on the CPU; longer prompts are cut at L tokens."""
-    parameter = next(text_encoder.parameters())
-    embeddings = []
-    for start in range(0, len(prompts), 64):
-        tokens = tokenizer(
-            list(prompts[start : start + 64]),
-            padding="max_length",
-            max_length=tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        embeddings.append(text_encoder(tokens.input_ids.to(parameter.device))[0].float().cpu())
-    return torch.cat(embeddings)
-
-
-@torch.no_grad()
 def encode_images(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and log-variance [B, 4, h, w] of the posterior of pixels [B, 3, H, W] in [-1, 1]."""
     weight = next(vae.parameters())
@@ -100,30 +84,38 @@ def sample_latents(mean: Tensor, logvar: Tensor, noise: Tensor, scaling_factor: 
     return (mean + (0.5 * logvar).exp() * noise) * scaling_factor
 
 
-def predict(unet: Any, noisy_latents: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
+def predict(
+    unet: Any, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning
+) -> Tensor:
     """The UNet's output eps_theta(x_t | c), in float32 whatever the arithmetic was."""
-    return unet(noisy_latents, timesteps, embeddings, return_dict=False)[0].float()
+    return unet(
+        noisy_latents,
+        timesteps,
+        conditioning.embeddings,
+        added_cond_kwargs=conditioning.added,
+        return_dict=False,
+    )[0].float()
 
 
 def guided_prediction(
     unet: Any,
     noisy_latents: Tensor,
     timesteps: Tensor,
-    embeddings: Tensor,
-    empty_embedding: Tensor,
+    conditioning: Conditioning,
+    no_prompt: Conditioning,
     guidance: float,
 ) -> Tensor:
     """(1 + g) eps_theta(x_t | c) - g eps_theta(x_t | ""), both with gradient; g = 0 is one pass.
 
-    SalUn's g of 7.5 is a `guidance_scale` of 8.5 in diffusers' terms; `empty_embedding` [1, L, D].
+    SalUn's g of 7.5 is a `guidance_scale` of 8.5 in diffusers' terms; `no_prompt` is of one prompt.
     """
     if guidance == 0:
-        return predict(unet, noisy_latents, timesteps, embeddings)
+        return predict(unet, noisy_latents, timesteps, conditioning)
     both = predict(
         unet,
         noisy_latents.repeat(2, 1, 1, 1),
         timesteps.repeat(2),
-        torch.cat([embeddings, empty_embedding.expand_as(embeddings)]),
+        join([conditioning, no_prompt[torch.zeros_like(timesteps)]]),
     )
     conditional, unconditional = both.chunk(2)
     return (1 + guidance) * conditional - guidance * unconditional

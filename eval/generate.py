@@ -1,10 +1,8 @@
 """Prompts to PNGs: a seed a row, batched, resumable; one line an image in `generations.jsonl`."""
 
 import hashlib
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
+from eval.embedding import Embeddings, encode
 from eval.generation import (
     IMAGES,
     Generation,
@@ -170,7 +169,7 @@ def _draw(
     """
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
     pipeline.set_progress_bar_config(disable=True)
-    embeddings = _encode(pipeline, {w.prompt for w in wanted})
+    embeddings = encode(pipeline, {w.prompt for w in wanted})
     with part_path(out, rank).open("a", encoding="utf-8") as log:
         for batch in _batches(wanted, batch_size):
             began = time.perf_counter()
@@ -188,45 +187,17 @@ def _draw(
             yield len(finished)
 
 
-@contextmanager
-def _no_word_of_prompts() -> Iterator[None]:
-    """Keep diffusers from quoting the end of each prompt that is too long, perhaps an explicit one.
-
-    Such prompts are cut where the text encoder ends, by every tool alike.
-    """
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@torch.no_grad()
-def _encode(pipeline: Any, prompts: set[str]) -> dict[str, torch.Tensor]:
-    """Embedding [1, L, D] of each distinct prompt, and of the empty one that guidance needs.
-
-    One at a time: in a batch the rounding, and so the image, would hang on the neighbours.
-    """
-    device = pipeline._execution_device
-    with _no_word_of_prompts():
-        return {
-            prompt: pipeline.encode_prompt(prompt, device, 1, False)[0]
-            for prompt in sorted(prompts | {""})
-        }
-
-
 def _draw_batch(
-    pipeline: Any, batch: Sequence[Generation], embeddings: Mapping[str, torch.Tensor]
+    pipeline: Any, batch: Sequence[Generation], embeddings: Mapping[str | None, Embeddings]
 ) -> list[Image.Image]:
     # CPU generators: the noise of a seed is then the same on every device.
     generators = [torch.Generator("cpu").manual_seed(request.seed) for request in batch]
+    prompts = [embeddings[request.prompt] for request in batch]
+    arguments = {name: torch.cat([each[name] for each in prompts]) for name in prompts[0]}
+    for name, none in embeddings[None].items():
+        arguments[name] = none.expand(len(batch), *none.shape[1:])
     return pipeline(
-        prompt_embeds=torch.cat([embeddings[request.prompt] for request in batch]),
-        negative_prompt_embeds=embeddings[""].expand(len(batch), -1, -1),
+        **arguments,
         generator=generators,
         num_inference_steps=batch[0].steps,
         guidance_scale=batch[0].guidance_scale,

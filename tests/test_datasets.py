@@ -39,7 +39,7 @@ def test_prompts_take_turns_and_tensors_fit(tiny: StableDiffusion, tmp_path: Pat
     assert images.mean.shape == images.logvar.shape == (3, 4, 8, 8)
     assert images.prompt_index.tolist() == [0, 1, 0]
     assert images.prompts == PROMPTS
-    assert images.embeddings.shape == (2, 24, 16)
+    assert images.conditioning.embeddings.shape == (2, 24, 16)
     assert not torch.equal(images.mean[0], images.mean[2])
 
 
@@ -112,4 +112,4 @@ def test_each_prompt_has_its_own_relabels(tiny: StableDiffusion, tmp_path: Path)
     forget = add_relabels(tiny, draw(tiny, tmp_path), candidates.__getitem__)
     assert forget.relabel_prompts == ("a dog", "a tree")
     assert [choices.tolist() for choices in forget.relabel_choices] == [[0, 1], [1]]
-    assert forget.relabel_embeddings.shape == (2, 24, 16)
+    assert forget.relabel_conditioning.embeddings.shape == (2, 24, 16)

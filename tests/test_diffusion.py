@@ -7,10 +7,10 @@ import torch
 from conftest import make_scheduler
 
 from erase.checkpoint import StableDiffusion
+from erase.conditioning import encode_no_prompt, encode_prompts
 from erase.diffusion import (
     NoiseSchedule,
     encode_images,
-    encode_prompts,
     guided_prediction,
     predict,
     sample_latents,
@@ -63,24 +63,16 @@ def test_a_posterior_without_spread_gives_its_scaled_mean() -> None:
 
 def test_guidance_weighs_the_two_predictions(tiny: StableDiffusion) -> None:
     """Guidance 7.5: 8.5 conditional - 7.5 unconditional; guidance 0: the conditional alone."""
-    embeddings = encode_prompts(tiny.tokenizer, tiny.text_encoder, ("a church", "a dog", "x"))
-    empty = encode_prompts(tiny.tokenizer, tiny.text_encoder, ("",))
+    prompts = encode_prompts(tiny, ("a church", "a dog", "x"))
+    empty = encode_no_prompt(tiny)
     latents, _, timesteps = noise_case()
     with torch.no_grad():
-        with_prompt = predict(tiny.unet, latents, timesteps, embeddings)
-        without = predict(tiny.unet, latents, timesteps, empty.expand_as(embeddings))
-        guided = guided_prediction(tiny.unet, latents, timesteps, embeddings, empty, 7.5)
-        plain = guided_prediction(tiny.unet, latents, timesteps, embeddings, empty, 0)
+        with_prompt = predict(tiny.unet, latents, timesteps, prompts)
+        without = predict(tiny.unet, latents, timesteps, encode_prompts(tiny, ("",) * 3))
+        guided = guided_prediction(tiny.unet, latents, timesteps, prompts, empty, 7.5)
+        plain = guided_prediction(tiny.unet, latents, timesteps, prompts, empty, 0)
     torch.testing.assert_close(guided, 8.5 * with_prompt - 7.5 * without, atol=1e-4, rtol=0)
     assert torch.equal(plain, with_prompt)
-
-
-def test_prompts_are_encoded_as_the_pipeline_does(tiny: StableDiffusion) -> None:
-    prompts = ("a church in outline style, at night, far away", "")
-    ours = encode_prompts(tiny.tokenizer, tiny.text_encoder, prompts)
-    theirs, _ = tiny.pipeline("ddim").encode_prompt(list(prompts), torch.device("cpu"), 1, False)
-    assert ours.shape == (2, 24, 16)
-    torch.testing.assert_close(ours, theirs.detach())
 
 
 def test_images_become_posteriors_of_the_latent_shape(tiny: StableDiffusion) -> None:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from erase.checkpoint import StableDiffusion
+from erase.conditioning import Conditioning, encode_no_prompt, join
 from erase.datasets import ForgetSet, RetainSet
 from erase.diffusion import (
     NoiseSchedule,
-    encode_prompts,
     guided_prediction,
     predict,
     sample_latents,
@@ -45,17 +45,17 @@ class NoisyBatch:
 
     noisy_latents: Tensor
     timesteps: Tensor
-    embeddings: Tensor
+    conditioning: Conditioning
     target: Tensor
 
     @property
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
+    def inputs(self) -> tuple[Tensor, Tensor, Conditioning]:
         """What a UNet is called with."""
-        return self.noisy_latents, self.timesteps, self.embeddings
+        return self.noisy_latents, self.timesteps, self.conditioning
 
     def first(self, count: int) -> NoisyBatch:
         """The first images alone."""
-        return NoisyBatch(*(tensor[:count] for tensor in vars(self).values()))
+        return NoisyBatch(*(each[:count] for each in vars(self).values()))
 
 
 def relabel_loss(model_pred: Tensor, relabel_pred: Tensor, weight: Tensor = ONE) -> Tensor:
@@ -92,15 +92,13 @@ def forget_saliency(
 ) -> dict[str, Tensor]:
     """|gradient of `saliency_loss` summed over one pass of the forget set|, in float32."""
     schedule = NoiseSchedule.of(sd.scheduler)
-    empty = encode_prompts(sd.tokenizer, sd.text_encoder, ("",)).to(sd.unet.device)
+    no_prompt = encode_no_prompt(sd).to(sd.unet.device)
     generator = torch.Generator().manual_seed(seed)
 
     def loss(rows: Tensor) -> Tensor:
         batch = _noise(sd, schedule, forget, rows, generator)
         with training_arithmetic(sd.unet, torch.float32):
-            guided = guided_prediction(
-                sd.unet, batch.noisy_latents, batch.timesteps, batch.embeddings, empty, guidance
-            )
+            guided = guided_prediction(sd.unet, *batch.inputs, no_prompt, guidance)
         progress(len(rows))
         return saliency_loss(guided, batch.target)
 
@@ -151,7 +149,7 @@ def erase(
 
         # One pass over both sets: on a CPU a batch of 32 is quicker than two of 16.
         both = _join(to_forget, to_retain)
-        taught = _join(replace(to_forget, embeddings=relabels), to_retain)
+        taught = _join(replace(to_forget, conditioning=relabels), to_retain)
         taught = taught if teach_retained else taught.first(batch_size)
         with training_arithmetic(unet, dtype):
             with torch.no_grad():
@@ -191,11 +189,11 @@ def _noise(
     batch = NoisyBatch(
         noisy_latents=schedule.add_noise(latents, noise, timesteps),
         timesteps=timesteps,
-        embeddings=images.embeddings[images.prompt_index[rows]],
+        conditioning=images.conditioning[images.prompt_index[rows]],
         target=schedule.prediction_target(latents, noise, timesteps),
     )
     device = sd.unet.device
-    return NoisyBatch(*(tensor.to(device) for tensor in vars(batch).values()))
+    return NoisyBatch(*(each.to(device) for each in vars(batch).values()))
 
 
 def _weighted_mse(model_pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -204,16 +202,21 @@ def _weighted_mse(model_pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def _join(a: NoisyBatch, b: NoisyBatch) -> NoisyBatch:
-    return NoisyBatch(*map(torch.cat, zip(vars(a).values(), vars(b).values(), strict=True)))
+    return NoisyBatch(
+        noisy_latents=torch.cat([a.noisy_latents, b.noisy_latents]),
+        timesteps=torch.cat([a.timesteps, b.timesteps]),
+        conditioning=join([a.conditioning, b.conditioning]),
+        target=torch.cat([a.target, b.target]),
+    )
 
 
-def _draw_relabels(forget: ForgetSet, rows: Tensor, generator: torch.Generator) -> Tensor:
-    """Embeddings [B, L, D] of a relabel prompt for each row, drawn at random from its own."""
+def _draw_relabels(forget: ForgetSet, rows: Tensor, generator: torch.Generator) -> Conditioning:
+    """That of a relabel prompt for each row, drawn at random from its own."""
     drawn = []
     for prompt in forget.prompt_index[rows].tolist():
         choices = forget.relabel_choices[prompt]
         drawn.append(choices[torch.randint(len(choices), (), generator=generator)])
-    return forget.relabel_embeddings[torch.stack(drawn)]
+    return forget.relabel_conditioning[torch.stack(drawn)]
 
 
 def _endless_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
