@@ -34,9 +34,9 @@ class Conditioning:
         """Those of some prompts, in the order of `rows` (int64 [B])."""
         return Conditioning(**{name: tensor[rows] for name, tensor in self.tensors()})
 
-    def to(self, device: torch.device) -> Conditioning:
-        """The same on another device."""
-        return Conditioning(**{name: tensor.to(device) for name, tensor in self.tensors()})
+    def to(self, place: torch.device | torch.dtype) -> Conditioning:
+        """The same on another device, or in another type."""
+        return Conditioning(**{name: tensor.to(place) for name, tensor in self.tensors()})
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """The tensors that there are, by field."""

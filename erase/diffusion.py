@@ -88,11 +88,12 @@ def predict(
     unet: Any, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning
 ) -> Tensor:
     """The UNet's output eps_theta(x_t | c), in float32 whatever the arithmetic was."""
+    told = conditioning.to(unet.dtype)
     return unet(
-        noisy_latents,
+        noisy_latents.to(unet.dtype),
         timesteps,
-        conditioning.embeddings,
-        added_cond_kwargs=conditioning.added,
+        told.embeddings,
+        added_cond_kwargs=told.added,
         return_dict=False,
     )[0].float()
 
@@ -137,7 +138,7 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 @contextmanager
 def training_arithmetic(unet: Any, dtype: torch.dtype) -> Iterator[None]:
-    """Arithmetic in `dtype` for passes that will be differentiated.
+    """Arithmetic in `dtype`, over weights in it or in float32, for passes with a gradient.
 
     In bfloat16 on a CPU the backward of torch's fused attention is slow (torch 2.13:
     benchmarks/attention.py), so there attention is written out, unless its matrices, which are then
@@ -145,5 +146,6 @@ def training_arithmetic(unet: Any, dtype: torch.dtype) -> Iterator[None]:
     """
     on_cpu = unet.device.type == "cpu" and dtype == torch.bfloat16
     plain = on_cpu and unet.config["sample_size"] <= 32
-    with autocast(unet.device, dtype), sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
+    mixed = autocast(unet.device, dtype) if unet.dtype != dtype else nullcontext()
+    with mixed, sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
         yield

@@ -2,82 +2,199 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+Build = Callable[[list[Tensor]], torch.optim.Optimizer]
+_BUCKET = 1 << 22
+"""Selected weights that are updated together: enough that no time goes into calling."""
+_INDEXED = 1 << 26
+"""Bytes of indices up to which places are kept as such; as bits they take less, and some time."""
+
 
 @dataclass(frozen=True)
-class _Selection:
+class Places:
+    """Which weights of a tensor are selected, by position in memory order."""
+
+    count: int
+    """How many there are."""
+    total: int
+    """How many weights the tensor has."""
+    stored: Tensor
+    """int32 [count] on the tensor's device, or a bit a weight, uint8 [total / 8], on the CPU."""
+
+    @staticmethod
+    def of(bits: Tensor, *, packed: bool) -> Places:
+        """Those where the flat `bits` are True."""
+        if packed or bits.numel() > torch.iinfo(torch.int32).max:
+            stored = torch.from_numpy(np.packbits(bits.cpu().numpy()))
+        else:
+            stored = bits.nonzero().flatten().int()
+        return Places(int(bits.sum()), bits.numel(), stored)
+
+    def indices(self, device: torch.device) -> Tensor:
+        """int64 [count], ascending."""
+        if self.stored.dtype == torch.int32:
+            return self.stored.long()
+        # On a CPU several times as fast as torch's own unpacking and nonzero.
+        bits = np.unpackbits(self.stored.numpy(), count=self.total)
+        return torch.from_numpy(np.flatnonzero(bits.view(bool))).to(device)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A parameter of a bucket, and where its selected weights are in the bucket's."""
+
     parameter: nn.Parameter
-    places: Tensor
-    """Positions of the selected weights in memory order, int32 where they fit."""
-    weights: Tensor
-    """The selected weights in float32, 1-D: what the inner optimiser sees and keeps state for."""
+    places: Places
+    span: slice
+
+
+class _Bucket:
+    """Some parameters whose selected weights are updated together."""
+
+    def __init__(self, chosen: list[tuple[nn.Parameter, Places]], build: Build) -> None:
+        """Gather the weights into one float32 tensor, of which an own inner optimiser is built."""
+        self.members: list[_Member] = []
+        end = 0
+        for parameter, places in chosen:
+            self.members.append(_Member(parameter, places, slice(end, end + places.count)))
+            end += places.count
+        self.weights = torch.empty(end, device=chosen[0][0].device)
+        for member in self.members:
+            indices = member.places.indices(self.weights.device)
+            values = _in_memory_order(member.parameter.detach(), member.parameter)
+            self.weights[member.span] = torch.take(values, indices).float()
+        self.inner = build([self.weights])
+        self._waiting = len(self.members)
+
+    def arrived(self, _: Tensor) -> None:
+        """Count a gradient that is complete; the last one updates them all."""
+        self._waiting -= 1
+        if self._waiting == 0:
+            self.update()
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """One step of the inner optimiser, from the members' gradients, which are freed."""
+        gradient = torch.zeros_like(self.weights)
+        found = [member.places.indices(self.weights.device) for member in self.members]
+        for member, indices in zip(self.members, found, strict=True):
+            if member.parameter.grad is not None:
+                flat = _in_memory_order(member.parameter.grad, member.parameter)
+                gradient[member.span] = torch.take(flat, indices).float()
+                member.parameter.grad = None
+        self.weights.grad = gradient
+        self.inner.step()
+        self.weights.grad = None
+        for member, indices in zip(self.members, found, strict=True):
+            flat = _in_memory_order(member.parameter.detach(), member.parameter)
+            flat.index_copy_(0, indices, self.weights[member.span].to(flat.dtype))
+        self._waiting = len(self.members)
 
 
 class MaskedOptimizer:
     """Any torch optimiser, run on the selected weights alone.
 
-    The selected weights of each parameter are gathered into one 1-D float32 tensor, which the
-    inner optimiser owns, moments and weight decay included; after each step they are scattered
-    back. So an unselected weight stays bit-identical whatever its gradient is (NaN too), and a
-    parameter held in half precision is trained through float32 copies. Parameters of which nothing
-    is selected stop requiring a gradient.
+    The selected weights are gathered into 1-D float32 tensors, which the inner optimisers own,
+    moments and weight decay included; after each step they are scattered back. So an unselected
+    weight stays bit-identical whatever its gradient is (NaN too), and a parameter held in half
+    precision is trained through float32 copies. Parameters of which nothing is selected stop
+    requiring a gradient; a gradient that is missing counts as zero.
+
+    With `in_backward` parameters are updated as soon as their gradients are there, within
+    `backward`, and the gradients freed: only a few are ever held. That needs the whole batch in one
+    pass of one process.
     """
 
     def __init__(
         self,
         parameters: Mapping[str, nn.Parameter],
         mask: Mapping[str, Tensor],
-        build: Callable[[list[Tensor]], torch.optim.Optimizer],
+        build: Build,
+        *,
+        in_backward: bool = False,
     ) -> None:
         """`mask` has a bool tensor of the parameter's shape under each parameter's name."""
-        self._selections = []
-        for name, parameter in parameters.items():
-            bits = mask[name].to(parameter.device)
-            if bits.shape != parameter.shape:
-                raise ValueError(
-                    f"mask of {name}: {tuple(bits.shape)}, not {tuple(parameter.shape)}"
-                )
-            parameter.requires_grad_(bool(bits.any()))
-            if parameter.requires_grad:
-                self._selections.append(_select(parameter, bits))
-        if not self._selections:
+        self._homes: dict[str, tuple[_Bucket, _Member]] = {}
+        self.buckets: list[_Bucket] = []
+        for names, chosen in _bucketed(parameters, mask):
+            bucket = _Bucket(chosen, build)
+            self.buckets.append(bucket)
+            self._homes |= {
+                name: (bucket, m) for name, m in zip(names, bucket.members, strict=True)
+            }
+        if not self.buckets:
             raise ValueError("the mask selects no weight")
-        self.inner = build([selection.weights for selection in self._selections])
+        self._hooks = [
+            member.parameter.register_post_accumulate_grad_hook(bucket.arrived)
+            for bucket in self.buckets
+            for member in bucket.members
+            if in_backward
+        ]
 
     @property
     def selected(self) -> int:
         """How many weights are trained."""
-        return sum(selection.weights.numel() for selection in self._selections)
+        return sum(len(bucket.weights) for bucket in self.buckets)
 
-    @torch.no_grad()
-    def step(self, lr: float | None = None) -> None:
-        """Update the selected weights and free the gradients; `lr` replaces the rate."""
-        for group in self.inner.param_groups:
-            group["lr"] = group["lr"] if lr is None else lr
-        for selection in self._selections:
-            gradient = selection.parameter.grad
-            if gradient is not None:
-                flat = _in_memory_order(gradient, selection.parameter)
-                selection.weights.grad = flat[selection.places].float()
-            selection.parameter.grad = None
-        self.inner.step()
-        self.inner.zero_grad(set_to_none=True)
-        for selection in self._selections:
-            flat = _in_memory_order(selection.parameter.detach(), selection.parameter)
-            flat[selection.places] = selection.weights.to(flat.dtype)
+    def set_lr(self, lr: float) -> None:
+        """Change the learning rate of the updates to come."""
+        for bucket in self.buckets:
+            for group in bucket.inner.param_groups:
+                group["lr"] = lr
+
+    def step(self) -> None:
+        """Update all that has a gradient left; with `in_backward` that is usually nothing."""
+        for bucket in self.buckets:
+            if any(member.parameter.grad is not None for member in bucket.members):
+                bucket.update()
+
+    def close(self) -> None:
+        """Let go of the parameters: no `backward` updates them any more."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def merged(self, name: str, base: Tensor) -> Tensor:
+        """A parameter's tensor as trained, float32: `base` with the selected weights in place.
+
+        `base` must have the parameter's shape. What was not selected is the base's own.
+        """
+        if name not in self._homes:
+            return base.float()
+        bucket, member = self._homes[name]
+        result = torch.empty_like(member.parameter, dtype=torch.float32, device="cpu").copy_(base)
+        flat = _in_memory_order(result, result)
+        indices = member.places.indices(torch.device("cpu")).cpu()
+        flat.index_copy_(0, indices, bucket.weights[member.span].cpu())
+        return result.contiguous()
 
 
-def _select(parameter: nn.Parameter, bits: Tensor) -> _Selection:
-    places = _in_memory_order(bits, parameter).nonzero().flatten()
-    if parameter.numel() <= torch.iinfo(torch.int32).max:
-        places = places.int()
-    weights = _in_memory_order(parameter.detach(), parameter)[places].float()
-    return _Selection(parameter, places, weights)
+def _bucketed(
+    parameters: Mapping[str, nn.Parameter], mask: Mapping[str, Tensor]
+) -> Iterator[tuple[list[str], list[tuple[nn.Parameter, Places]]]]:
+    """The parameters in which something is selected, in groups of some millions of weights."""
+    packed = 4 * sum(int(mask[name].sum()) for name in parameters) > _INDEXED
+    names: list[str] = []
+    chosen: list[tuple[nn.Parameter, Places]] = []
+    for name, parameter in parameters.items():
+        bits = mask[name].to(parameter.device)
+        if bits.shape != parameter.shape:
+            raise ValueError(f"mask of {name}: {tuple(bits.shape)}, not {tuple(parameter.shape)}")
+        parameter.requires_grad_(bool(bits.any()))
+        if parameter.requires_grad:
+            places = Places.of(_in_memory_order(bits, parameter), packed=packed)
+            if chosen and sum(p.count for _, p in chosen) + places.count > _BUCKET:
+                yield names, chosen
+                names, chosen = [], []
+            names.append(name)
+            chosen.append((parameter, places))
+    if chosen:
+        yield names, chosen
 
 
 def _in_memory_order(tensor: Tensor, like: Tensor) -> Tensor:

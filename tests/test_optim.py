@@ -31,15 +31,20 @@ def make(channels_last: bool = False) -> tuple[dict[str, nn.Parameter], dict[str
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize(
     "build",
     [
         adam,
+        lambda weights: torch.optim.Adam(weights, lr=0.01, fused=True),
         lambda weights: torch.optim.AdamW(weights, lr=0.01, weight_decay=0.1),
         lambda weights: torch.optim.SGD(weights, lr=0.01, momentum=0.9, weight_decay=0.1),
     ],
 )
-def test_equals_the_dense_optimiser_where_selected(build: Build, channels_last: bool) -> None:
+def test_equals_the_dense_optimiser_where_selected(
+    build: Build, channels_last: bool, packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("erase.optim._INDEXED", 0 if packed else 1 << 26)
     parameters, mask = make(channels_last)
     dense = {name: p.detach().clone().requires_grad_() for name, p in parameters.items()}
     before = {name: p.detach().clone() for name, p in parameters.items()}
@@ -48,7 +53,8 @@ def test_equals_the_dense_optimiser_where_selected(build: Build, channels_last: 
         for name in ("a", "b"):
             generator = torch.Generator().manual_seed(step)
             gradient = torch.randn(dense[name].shape, generator=generator)
-            dense[name].grad = gradient.clone()
+            # Laid out as autograd does it: torch's fused optimisers look at memory alone.
+            dense[name].grad = torch.empty_like(dense[name]).copy_(gradient)
             # What is not selected must not matter, however bad it is.
             parameters[name].grad = gradient.masked_fill(~mask[name], float("nan"))
         masked.step()
@@ -56,6 +62,7 @@ def test_equals_the_dense_optimiser_where_selected(build: Build, channels_last: 
     for name, parameter in parameters.items():
         chosen = mask[name]
         torch.testing.assert_close(parameter[chosen], dense[name][chosen], rtol=0, atol=1e-7)
+        assert torch.equal(masked.merged(name, before[name]), parameter)
         assert torch.equal(parameter[~chosen], before[name][~chosen])
         assert not chosen.any() or not torch.equal(parameter[chosen], before[name][chosen])
 
@@ -76,8 +83,8 @@ def test_state_and_gradients_only_for_selected_weights() -> None:
     assert optimiser.selected == selected
     sum((p * p).sum() for p in parameters.values()).backward()  # pyright: ignore
     optimiser.step()
-    state = optimiser.inner.state.values()
-    assert sum(entry["exp_avg"].numel() for entry in state) == selected
+    states = [entry for b in optimiser.buckets for entry in b.inner.state.values()]
+    assert sum(entry["exp_avg"].numel() for entry in states) == selected
     assert all(parameter.grad is None for parameter in parameters.values())
 
 
@@ -87,8 +94,44 @@ def test_half_precision_weights_have_float32_copies() -> None:
     optimiser = MaskedOptimizer({"w": parameter}, {"w": torch.tensor([True, False])}, adam)
     for _ in range(100):
         parameter.grad = torch.ones_like(parameter)
-        optimiser.step(lr=1e-4)
+        optimiser.set_lr(1e-4)
+        optimiser.step()
     assert parameter.tolist() == [pytest.approx(0.99, abs=0.004), 1.0]
+
+
+def test_updates_within_backward_are_those_after_it_and_free_each_gradient() -> None:
+    """Buckets of a few weights, so that some are full before the backward ends."""
+    results = []
+    for in_backward in (False, True):
+        parameters, mask = make()
+        optimiser = MaskedOptimizer(parameters, mask, adam, in_backward=in_backward)
+        for _ in range(3):
+            sum((p * p).sum() for p in parameters.values()).backward()  # pyright: ignore
+            assert all((p.grad is None) == in_backward for n, p in parameters.items() if n != "c")
+            optimiser.step()
+            assert all(parameter.grad is None for parameter in parameters.values())
+        optimiser.close()
+        sum((p * p).sum() for p in parameters.values()).backward()  # pyright: ignore
+        assert parameters["a"].grad is not None
+        results.append([p.detach().clone() for p in parameters.values()])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_a_missing_gradient_is_zero() -> None:
+    parameters, mask = make()
+    optimiser = MaskedOptimizer(parameters, mask, adam)
+    before = parameters["b"].detach().clone()
+    parameters["a"].grad = torch.ones_like(parameters["a"])
+    optimiser.step()
+    assert torch.equal(parameters["b"], before)
+
+
+def test_buckets_hold_every_selected_weight_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("erase.optim._BUCKET", 20)
+    parameters, mask = make()
+    optimiser = MaskedOptimizer(parameters, mask, adam)
+    assert len(optimiser.buckets) == 2
+    assert optimiser.selected == sum(int(bits.sum()) for bits in mask.values())
 
 
 def test_a_mask_of_nothing_or_of_another_shape_is_an_error() -> None:

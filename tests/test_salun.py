@@ -54,7 +54,7 @@ def train(
     parameters = trainable_parameters(sd.unet, "full")
     saliency = forget_saliency(sd, parameters, forget, guidance=7.5, batch_size=3, seed=0)
     mask = top_k_mask(saliency, density, {}).unpacked()
-    return erase(sd, parameters, mask, forget, retain, **(DEFAULTS | changes)), mask
+    return erase(sd, parameters, mask, forget, retain, **(DEFAULTS | changes))[0], mask
 
 
 def weights(sd: StableDiffusion) -> dict[str, Tensor]:

@@ -130,7 +130,7 @@ def _train(
             bar.set_postfix(forget=f"{row.forget_loss:.4f}", retain=f"{row.retain_loss:.4f}")
             bar.update()
 
-        return salun.erase(
+        rows, _ = salun.erase(
             sd,
             parameters,
             mask.unpacked(),
@@ -148,6 +148,7 @@ def _train(
             dtype=plan.dtype,
             progress=show,
         )
+        return rows
 
 
 def _write_log(path: Path, rows: list[salun.StepRow]) -> None:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from erase.batches import Draw, add_noise, draw_steps, join_batches
 from erase.checkpoint import StableDiffusion
-from erase.conditioning import Conditioning, encode_no_prompt, join
+from erase.conditioning import encode_no_prompt
 from erase.datasets import ForgetSet, RetainSet
-from erase.diffusion import (
-    NoiseSchedule,
-    guided_prediction,
-    predict,
-    sample_latents,
-    training_arithmetic,
-)
+from erase.diffusion import NoiseSchedule, guided_prediction, predict, training_arithmetic
 from erase.optim import MaskedOptimizer
 from erase.saliency import accumulate_saliency
 from prompts.errors import UsageError
@@ -37,25 +33,6 @@ class StepRow:
     retain_loss: float
     lr: float
     seconds: float
-
-
-@dataclass(frozen=True)
-class NoisyBatch:
-    """Noised images: what a UNet sees of them, and what it should say; all [B, …]."""
-
-    noisy_latents: Tensor
-    timesteps: Tensor
-    conditioning: Conditioning
-    target: Tensor
-
-    @property
-    def inputs(self) -> tuple[Tensor, Tensor, Conditioning]:
-        """What a UNet is called with."""
-        return self.noisy_latents, self.timesteps, self.conditioning
-
-    def first(self, count: int) -> NoisyBatch:
-        """The first images alone."""
-        return NoisyBatch(*(each[:count] for each in vars(self).values()))
 
 
 def relabel_loss(model_pred: Tensor, relabel_pred: Tensor, weight: Tensor = ONE) -> Tensor:
@@ -91,12 +68,12 @@ def forget_saliency(
     progress: Callable[[int], object] = lambda images: None,
 ) -> dict[str, Tensor]:
     """|gradient of `saliency_loss` summed over one pass of the forget set|, in float32."""
-    schedule = NoiseSchedule.of(sd.scheduler)
+    schedule, scale = NoiseSchedule.of(sd.scheduler), sd.vae.config["scaling_factor"]
     no_prompt = encode_no_prompt(sd).to(sd.unet.device)
     generator = torch.Generator().manual_seed(seed)
 
     def loss(rows: Tensor) -> Tensor:
-        batch = _noise(sd, schedule, forget, rows, generator)
+        batch = add_noise(schedule, scale, forget, rows, generator).to(sd.unet.device)
         with training_arithmetic(sd.unet, torch.float32):
             guided = guided_prediction(sd.unet, *batch.inputs, no_prompt, guidance)
         progress(len(rows))
@@ -123,107 +100,128 @@ def erase(
     noise_weight: float,
     seed: int,
     dtype: torch.dtype = torch.float32,
+    micro_batch: int | None = None,
+    teach_ahead: bool = True,
     progress: Callable[[StepRow], object] = lambda row: None,
-) -> list[StepRow]:
-    """Train `sd.unet` in place on relabel_loss + alpha * retain_loss; a row a step.
+    taught: Callable[[], object] = lambda: None,
+) -> tuple[list[StepRow], MaskedOptimizer]:
+    """Train `sd.unet` in place on relabel_loss + alpha * retain_loss.
+
+    Gives a row a step, and the optimiser, whose `merged` has the trained weights in float32.
 
     Only weights with a True in `mask` (bool tensors by parameter name) change. A step sees
-    `batch_size` images of each set. The teacher is the original UNet, or the one being trained;
-    with `teach_retained` its prediction is the target on the retain set too.
+    `batch_size` images of each set, `micro_batch` of each at once. The teacher is the original
+    UNet, or the one being trained; with `teach_retained` its prediction is the target on the retain
+    set too. A frozen teacher speaks before the training begins (`teach_ahead`), which calls
+    `taught` after each step's worth and stores every target, or it is a copy of the UNet.
     """
     unet = sd.unet.eval().requires_grad_(False)
-    teacher = copy.deepcopy(unet) if frozen_teacher else unet
-    optimizer = MaskedOptimizer(parameters, mask, lambda weights: torch.optim.Adam(weights, lr=lr))
     schedule = NoiseSchedule.of(sd.scheduler)
-    generator = torch.Generator().manual_seed(seed)
-    forget_rows = _endless_batches(len(forget), batch_size, generator)
-    retain_rows = _endless_batches(len(retain), batch_size, generator)
+    micro_batch = min(micro_batch or batch_size, batch_size)
+
+    def draws() -> Iterator[Draw]:
+        return draw_steps(
+            schedule,
+            sd.vae.config["scaling_factor"],
+            forget,
+            retain,
+            steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+        )
+
+    copied = frozen_teacher and not teach_ahead
+    targets = _teach(
+        copy.deepcopy(unet) if copied else unet, draws(), micro_batch, teach_retained, dtype
+    )
+    if frozen_teacher and teach_ahead:
+        targets = iter(_listed(targets, taught))
+    # A step inside the backward pass needs all of a step's images in that pass.
+    optimizer = MaskedOptimizer(
+        parameters,
+        mask,
+        lambda weights: torch.optim.Adam(weights, lr=lr),
+        in_backward=micro_batch == batch_size,
+    )
     log = []
-    for step in range(steps):
+    for step, draw in enumerate(draws()):
         started = time.perf_counter()
-        rows = next(forget_rows)
-        to_forget = _noise(sd, schedule, forget, rows, generator)
-        relabels = _draw_relabels(forget, rows, generator).to(unet.device)
-        to_retain = _noise(sd, schedule, retain, next(retain_rows), generator)
         step_lr = lr * (1 - step / steps) if linear_decay else lr
-
-        # One pass over both sets: on a CPU a batch of 32 is quicker than two of 16.
-        both = _join(to_forget, to_retain)
-        taught = _join(replace(to_forget, conditioning=relabels), to_retain)
-        taught = taught if teach_retained else taught.first(batch_size)
-        with training_arithmetic(unet, dtype):
-            with torch.no_grad():
-                targets = predict(teacher, *taught.inputs)
-            model_pred = predict(unet, *both.inputs)
-        forget_pred, retain_pred = model_pred.split(batch_size)
-        weights = schedule.noise_weight(both.timesteps, noise_weight).to(unet.device)
-        forgetting = relabel_loss(forget_pred, targets[:batch_size], weights[:batch_size])
-        retain_target = targets[batch_size:] if teach_retained else to_retain.target
-        retaining = retain_loss(retain_pred, retain_target, weights[batch_size:])
-        if not torch.isfinite(forgetting + retaining):
-            raise UsageError(f"--lr {lr}: the loss is not finite at step {step + 1}; lower it")
-        (forgetting + alpha * retaining).backward()
-        optimizer.step(step_lr)
-
+        optimizer.set_lr(step_lr)
+        target, losses = next(targets), torch.zeros(2)
+        weights = [
+            schedule.noise_weight(images.timesteps, noise_weight)
+            for images in (draw.forget, draw.retain)
+        ]
+        for rows in _micro_batches(batch_size, micro_batch):
+            forgetting, retaining = _losses(unet, draw, target, weights, rows, dtype)
+            losses += torch.stack([forgetting, retaining]).detach().cpu()
+            if not losses.isfinite().all():
+                raise UsageError(f"--lr {lr}: the loss is not finite at step {step + 1}; lower it")
+            (forgetting + alpha * retaining).backward()
+        optimizer.step()
         seconds = time.perf_counter() - started
-        row = StepRow(step + 1, forgetting.item(), retaining.item(), step_lr, seconds)
+        row = StepRow(step + 1, losses[0].item(), losses[1].item(), step_lr, seconds)
         log.append(row)
         progress(row)
+    optimizer.close()
     unet.requires_grad_(False)
-    return log
+    return log, optimizer
 
 
-def _noise(
-    sd: StableDiffusion,
-    schedule: NoiseSchedule,
-    images: RetainSet,
-    rows: Tensor,
-    generator: torch.Generator,
-) -> NoisyBatch:
-    """Draw latents, timesteps and noise for some rows of a set, and mix them into x_t."""
-    mean, logvar = images.mean[rows], images.logvar[rows]
-    # Drawn on the CPU, so that a seed means the same on every device.
-    draw, noise = (torch.randn(mean.shape, generator=generator) for _ in range(2))
-    timesteps = torch.randint(len(schedule), (len(rows),), generator=generator)
-    latents = sample_latents(mean, logvar, draw, sd.vae.config["scaling_factor"])
-    batch = NoisyBatch(
-        noisy_latents=schedule.add_noise(latents, noise, timesteps),
-        timesteps=timesteps,
-        conditioning=images.conditioning[images.prompt_index[rows]],
-        target=schedule.prediction_target(latents, noise, timesteps),
-    )
-    device = sd.unet.device
-    return NoisyBatch(*(each.to(device) for each in vars(batch).values()))
+Target = tuple[Tensor, Tensor]
+"""What a step's forget and retain images are held to, each [B, C, h, w] on the CPU."""
+
+
+@torch.no_grad()
+def _teach(
+    teacher: Any, draws: Iterable[Draw], micro_batch: int, teach_retained: bool, dtype: torch.dtype
+) -> Iterator[Target]:
+    """What the teacher says of each step's images, when it is asked for."""
+    for draw in draws:
+        said: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for rows in _micro_batches(len(draw.forget), micro_batch):
+            part = draw[rows].to(teacher.device)
+            asked = part.relabelled()
+            asked = join_batches(asked, part.retain) if teach_retained else asked
+            with training_arithmetic(teacher, dtype):
+                # In the arithmetic's own type nothing is lost, and half the memory is enough.
+                prediction = predict(teacher, *asked.inputs).to(dtype).cpu()
+            for each, tensor in zip(said, prediction.split(len(part.forget)), strict=False):
+                each.append(tensor)
+        yield torch.cat(said[0]), torch.cat(said[1]) if teach_retained else draw.retain.target
+
+
+def _listed(targets: Iterable[Target], taught: Callable[[], object]) -> list[Target]:
+    """All of them, told of one by one."""
+    found = []
+    for target in targets:
+        found.append(target)
+        taught()
+    return found
+
+
+def _losses(
+    unet: Any, draw: Draw, target: Target, weights: list[Tensor], rows: slice, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """What some rows of either set contribute to a step's relabel_loss and retain_loss."""
+    part = draw[rows].to(unet.device)
+    with training_arithmetic(unet, dtype):
+        # One pass over both sets: on a CPU a batch of 32 is quicker than two of 16.
+        model_pred = predict(unet, *part.both().inputs)
+    parts = []
+    for i, loss in enumerate((relabel_loss, retain_loss)):
+        share = weights[i][rows].sum() / weights[i].sum()
+        wanted = target[i][rows].to(unet.device).float()
+        pred = model_pred.split(len(part.forget))[i]
+        parts.append(share * loss(pred, wanted, weights[i][rows].to(unet.device)))
+    return parts[0], parts[1]
+
+
+def _micro_batches(batch_size: int, micro_batch: int) -> list[slice]:
+    return [slice(start, start + micro_batch) for start in range(0, batch_size, micro_batch)]
 
 
 def _weighted_mse(model_pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     error = mse_loss(model_pred, target, reduction="none")
     return (weight * error).sum() / weight.expand_as(error).sum()
-
-
-def _join(a: NoisyBatch, b: NoisyBatch) -> NoisyBatch:
-    return NoisyBatch(
-        noisy_latents=torch.cat([a.noisy_latents, b.noisy_latents]),
-        timesteps=torch.cat([a.timesteps, b.timesteps]),
-        conditioning=join([a.conditioning, b.conditioning]),
-        target=torch.cat([a.target, b.target]),
-    )
-
-
-def _draw_relabels(forget: ForgetSet, rows: Tensor, generator: torch.Generator) -> Conditioning:
-    """That of a relabel prompt for each row, drawn at random from its own."""
-    drawn = []
-    for prompt in forget.prompt_index[rows].tolist():
-        choices = forget.relabel_choices[prompt]
-        drawn.append(choices[torch.randint(len(choices), (), generator=generator)])
-    return forget.relabel_conditioning[torch.stack(drawn)]
-
-
-def _endless_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Batches of row numbers, always full: one shuffled pass over all rows after the other."""
-    rows = torch.empty(0, dtype=torch.long)
-    while True:
-        while len(rows) < batch_size:
-            rows = torch.cat([rows, torch.randperm(count, generator=generator)])
-        yield rows[:batch_size]
-        rows = rows[batch_size:]
