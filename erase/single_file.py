@@ -10,31 +10,18 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from erase import hub
+from erase.ldm_families import SD1, SD2, SDXL, VAE_PREFIX, Family
 from erase.ldm_keys import UNET_PREFIX
 from erase.single_file_tensors import read_tensors
-from erase.source import ModelSource, sha256_file
+from erase.source import INDEX, ModelSource, sha256_file
 from erase.weights import Computed, Spec, Weights
 from prompts.errors import UsageError
 
-Family = Literal["sd1", "sd2"]
 Specs = Mapping[str, Spec]
 
-PARTS = ("unet", "vae", "text_encoder", "scheduler", "tokenizer")
-VAE_PREFIX = "first_stage_model."
-TEXT_PREFIXES: dict[Family, str] = {
-    "sd1": "cond_stage_model.transformer.",
-    "sd2": "cond_stage_model.model.",
-}
-_CONFIGS = (
-    "unet/config.json",
-    "vae/config.json",
-    "text_encoder/config.json",
-    "scheduler/scheduler_config.json",
-)
-_WORDS = ("tokenizer/vocab.json", "tokenizer/merges.txt")
 _MORE_INPUTS = {5: "a depth", 7: "an upscaling", 8: "an InstructPix2Pix", 9: "an inpainting"}
 _PREDICTIONS = {"epsilon": "epsilon", "eps": "epsilon", "v": "v_prediction"}
 _PREDICTIONS |= {"v_prediction": "v_prediction", "v-prediction": "v_prediction"}
@@ -42,7 +29,7 @@ _PREDICTIONS |= {"v_prediction": "v_prediction", "v-prediction": "v_prediction"}
 
 @dataclass(frozen=True)
 class SingleFile:
-    """A file that is a text-to-image Stable Diffusion 1.x or 2.x, and what goes with it."""
+    """A file that is a text-to-image Stable Diffusion 1.x, 2.x or XL, and what goes with it."""
 
     path: Path
     family: Family
@@ -55,7 +42,7 @@ class SingleFile:
 def open_single_file(
     path: Path, *, config: Path | None = None, prediction_type: str | None = None
 ) -> SingleFile:
-    """Recognise a file by its names and shapes; any other than SD 1.x or 2.x is a UsageError.
+    """Recognise a file by its names and shapes; any other than SD 1.x, 2.x or XL: UsageError.
 
     So is one whose configs (`config`, else the hub's cache) are missing, and one that could
     predict noise as well as v.
@@ -70,12 +57,12 @@ def open_single_file(
             '--config FOLDER whose scheduler, a DDIMScheduler, has "rescale_betas_zero_snr": true'
         )
     told = prediction_type or told_prediction(path, tensors.specs, metadata)
-    if told is None and (config is not None or family == "sd1"):
+    if told is None and (config is not None or family.choices is None):
         told = str(scheduler.get("prediction_type", "epsilon"))
     if told is None:
         raise UsageError(
-            f"--model {path}: a Stable Diffusion 2.x whose file does not tell what it predicts; "
-            "add --prediction-type epsilon (the 512-pixel base) or v_prediction (768 pixels)"
+            f"--model {path}: this {family.title} file does not tell what it predicts; "
+            f"add --prediction-type {family.choices}"
         )
     return SingleFile(path, family, tensors, folder, told)
 
@@ -85,10 +72,13 @@ def locate_single_file(path: Path, config: Path | None, prediction_type: str | N
     file = open_single_file(path, config=config, prediction_type=prediction_type)
     small = [
         place
-        for part in PARTS
+        for part in file.family.parts
         for place in sorted((file.folder / part).iterdir())
         if place.suffix in (".json", ".txt") and not place.name.endswith(".index.json")
     ]
+    # SDXL's index tells what stands for no prompt, and so what is drawn.
+    if file.family is SDXL and (file.folder / INDEX).is_file():
+        small.append(file.folder / INDEX)
     files = {place.relative_to(file.folder).as_posix(): sha256_file(place) for place in small}
     return ModelSource(
         id=str(path.resolve()),
@@ -101,24 +91,30 @@ def locate_single_file(path: Path, config: Path | None, prediction_type: str | N
 
 
 def recognise(path: Path, specs: Specs) -> Family:
-    """SD 1.x or 2.x by the names of a file's tensors; anything else is refused by its name."""
+    """SD 1.x, 2.x or XL by a file's names and shapes; anything else is refused by its name."""
     strange = _other_kind(specs)
     if strange is not None:
         raise UsageError(
             f"--model {path}: this is {strange}; single files are read of text-to-image "
-            "Stable Diffusion 1.x and 2.x"
+            "Stable Diffusion 1.x, 2.x and XL"
         )
-    family: Family = "sd2" if _has(specs, TEXT_PREFIXES["sd2"]) else "sd1"
-    for prefix, what in ((TEXT_PREFIXES[family], "text encoder"), (VAE_PREFIX, "autoencoder")):
+    older = SD2 if _has(specs, *SD2.text.values()) else SD1
+    family = SDXL if _is_xl(specs) else older
+    for what, prefix in {**family.text, "autoencoder": VAE_PREFIX}.items():
         if not _has(specs, prefix):
             raise UsageError(
-                f"--model {path}: has no {what} (no {prefix}*); get the model's whole file"
+                f"--model {path}: has no {what.replace('_', ' ')} (no {prefix}*); "
+                "get the model's whole file"
             )
     return family
 
 
+def _is_xl(specs: Specs) -> bool:
+    return _has(specs, "conditioner.", f"{UNET_PREFIX}label_emb.")
+
+
 def _other_kind(specs: Specs) -> str | None:
-    """What a file is if it is no text-to-image SD 1.x or 2.x; None if it may be one."""
+    """What a file is if it is no text-to-image SD 1.x, 2.x or XL; None if it may be one."""
     if _has(specs, f"{UNET_PREFIX}double_blocks.", "double_blocks."):
         return "a FLUX model"
     if _has(specs, f"{UNET_PREFIX}joint_blocks.", "joint_blocks."):
@@ -130,12 +126,14 @@ def _other_kind(specs: Specs) -> str | None:
         return _no_checkpoint(specs)
     more = first.shape[1] != last.shape[0]
     kind = _MORE_INPUTS.get(first.shape[1], "an image-guided") if more else None
-    added = _has(specs, "conditioner.") or _has(specs, f"{UNET_PREFIX}label_emb.")
-    if added and _has(specs, "conditioner.embedders.0.model."):
+    if _has(specs, "conditioner.embedders.0.model."):
         return "an SDXL refiner"
-    if added:
-        return f"{kind} SDXL model" if kind else "an SDXL model"
-    return kind and f"{kind} model (its UNet takes {first.shape[1]} channels)"
+    if _has(specs, "edm_mean", "edm_vpred."):
+        return "an SDXL with EDM's noise levels (such as Playground 2.5 and CosXL)"
+    if _is_xl(specs) and _has(specs, "cond_stage_model."):
+        return "an unCLIP model"
+    name = "SDXL model" if _is_xl(specs) else "model"
+    return kind and f"{kind} {name} (its UNet takes {first.shape[1]} channels)"
 
 
 def _no_checkpoint(specs: Specs) -> str:
@@ -170,28 +168,40 @@ def told_prediction(path: Path, specs: Specs, metadata: Mapping[str, str]) -> st
 
 def _find_configs(path: Path, family: Family, config: Path | None) -> Path:
     """The folder with the file's configs and tokenizer, complete."""
-    repos = hub.CONFIGS[family]
+    repos = hub.CONFIGS[family.name]
     fetch = f"hf download {repos[0]} --include '*.json' --include '*.txt' --local-dir FOLDER"
     if config is not None:
-        if missing := _missing(config):
+        if missing := _missing(config, family):
             raise UsageError(
                 f"--config {config}: lacks {', '.join(missing)}; give a diffusers folder of the "
                 f"same architecture, or get its small files: `{fetch}`"
             )
         return config.resolve()
     for folder in filter(None, map(hub.cached_snapshot, repos)):
-        if not _missing(folder):
+        if not _missing(folder, family):
             return folder
-    needed = ", ".join((*_CONFIGS, *_WORDS))
+    needed = ", ".join(name for part in family.parts for name in _needed(part))
     raise UsageError(
         f"--model {path}: has no configs and no tokenizer in it ({needed}), and the hub's cache "
         f"has none; get them once: `{fetch}`, and add --config FOLDER"
     )
 
 
-def _missing(folder: Path) -> list[str]:
-    words = () if (folder / "tokenizer" / "tokenizer.json").is_file() else _WORDS
-    return [name for name in (*_CONFIGS, *words) if not (folder / name).is_file()]
+def _missing(folder: Path, family: Family) -> list[str]:
+    return [
+        name
+        for part in family.parts
+        if not (folder / part / "tokenizer.json").is_file()
+        for name in _needed(part)
+        if not (folder / name).is_file()
+    ]
+
+
+def _needed(part: str) -> tuple[str, ...]:
+    """The small files without which a part is not there."""
+    if part.startswith("tokenizer"):
+        return f"{part}/vocab.json", f"{part}/merges.txt"
+    return (f"{part}/{'scheduler_' if part == 'scheduler' else ''}config.json",)
 
 
 def _read_scheduler(folder: Path) -> dict[str, Any]:

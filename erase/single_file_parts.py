@@ -17,25 +17,30 @@ from diffusers.loaders.single_file_utils import (
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from erase.ldm_families import VAE_PREFIX
 from erase.ldm_keys import UNET_PREFIX, unet_keys
-from erase.single_file import TEXT_PREFIXES, VAE_PREFIX, SingleFile
+from erase.single_file import SingleFile
 from erase.weights import Computed
 from prompts.errors import UsageError
 
-_NO_WEIGHTS = re.compile(r"embeddings\.position_ids|text_projection(\.weight)?|logit_scale")
+_NO_WEIGHTS = re.compile(
+    r"(text_model\.)?embeddings\.position_ids|text_projection(\.weight)?|logit_scale"
+)
 
 
 def load_part(file: SingleFile, component: str, dtype: torch.dtype) -> nn.Module:
-    """A model's `unet`, `vae` or `text_encoder`, every weight of it from the file.
+    """A model's `unet`, `vae`, `text_encoder` or `text_encoder_2`, every weight from the file.
 
     A weight that is missing, is of another shape than the config's, or is left over, is a
     UsageError: nothing is filled at random and nothing is dropped, but for what diffusers' models
     have no place for (the last layer of SD 2's text encoder).
     """
-    build = {"unet": _build_unet, "vae": _build_vae, "text_encoder": _build_text_encoder}
-    model, found = build[component](file)
+    if component in file.family.text:
+        model, found = _build_text_encoder(file, component)
+    else:
+        model, found = {"unet": _build_unet, "vae": _build_vae}[component](file)
     _require_fit(file, component, model, found)
     # A copy: mapped weights would change under the training, or with the file.
     weights = {name: found[name].to(dtype, copy=True).contiguous() for name in model.state_dict()}
@@ -89,18 +94,27 @@ def _build_vae(file: SingleFile) -> tuple[nn.Module, Mapping[str, Tensor]]:
     return model, convert_ldm_vae_checkpoint(_below(file, VAE_PREFIX), model.config)
 
 
-def _build_text_encoder(file: SingleFile) -> tuple[nn.Module, Mapping[str, Tensor]]:
-    config = CLIPTextConfig.from_pretrained(file.folder / "text_encoder", local_files_only=True)
+def _build_text_encoder(file: SingleFile, component: str) -> tuple[nn.Module, Mapping[str, Tensor]]:
+    config = CLIPTextConfig.from_pretrained(file.folder / component, local_files_only=True)
+    kind = CLIPTextModelWithProjection if component == "text_encoder_2" else CLIPTextModel
     with init_empty_weights():
-        model = CLIPTextModel(config)
-    prefix = TEXT_PREFIXES[file.family]
-    if file.family == "sd2":
-        found = convert_open_clip_checkpoint(model, _below(file, prefix), prefix=prefix)
+        model: Any = kind(config)
+    prefix = file.family.text[component]
+    weights = _below(file, prefix)
+    if component in file.family.open_clip:
+        found = convert_open_clip_checkpoint(model, weights, prefix=prefix)
+        # Diffusers' own script for writing such files leaves it as its Linear has it.
+        if (linear := f"{prefix}text_projection.weight") in weights:
+            found.setdefault("text_projection.weight", weights[linear])
     else:
-        found = convert_ldm_clip_checkpoint(_below(file, prefix))
-    # transformers 5.6 took a wrapper away that the files still have.
-    wrapper = "" if hasattr(model, "text_model") else "text_model."
-    return model, {name.removeprefix(wrapper): tensor for name, tensor in found.items()}
+        found = convert_ldm_clip_checkpoint(weights)
+    # The model has a wrapper or not, which the oldest files lack and transformers 5.6 took away.
+    wrapper = "text_model." if hasattr(model, "text_model") else ""
+    bare = {name.removeprefix("text_model."): tensor for name, tensor in found.items()}
+    return model, {
+        name if name.startswith("text_projection") else wrapper + name: tensor
+        for name, tensor in bare.items()
+    }
 
 
 def _below(file: SingleFile, prefix: str) -> dict[str, Tensor]:
@@ -129,11 +143,11 @@ def _require_fit(
 
 def _dropped(file: SingleFile, component: str, model: Any) -> Callable[[str], bool]:
     """What the files hold that diffusers' models have no place for."""
-    if component != "text_encoder":
+    if component not in file.family.text:
         return lambda name: False
     # SD 2 reads the last layer but one, so diffusers' configs end there.
     depth = model.config.num_hidden_layers
-    last = f"encoder.layers.{depth}." if file.family == "sd2" else "\n"
+    last = f"encoder.layers.{depth}." if file.family.last_layer_unread else "\n"
     return lambda name: name.startswith(last) or _NO_WEIGHTS.fullmatch(name) is not None
 
 

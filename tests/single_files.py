@@ -7,11 +7,17 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
+
+from erase.opened import unet_config, unet_weights
+from erase.run import write_run
+from erase.saliency import top_k_mask
+from erase.source import ModelSource
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 UNET = "model.diffusion_model."
@@ -37,6 +43,38 @@ _UNET_MODULES = {
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
 }
+# tests/sdxl.py's: three blocks, of which the first attends to nothing.
+_XL_MODULES = {
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_in": "input_blocks.0.0",
+    "down_blocks.0.resnets.0": "input_blocks.1.0",
+    "down_blocks.0.downsamplers.0.conv": "input_blocks.2.0.op",
+    "down_blocks.1.resnets.0": "input_blocks.3.0",
+    "down_blocks.1.attentions.0": "input_blocks.3.1",
+    "down_blocks.1.downsamplers.0.conv": "input_blocks.4.0.op",
+    "down_blocks.2.resnets.0": "input_blocks.5.0",
+    "down_blocks.2.attentions.0": "input_blocks.5.1",
+    "mid_block.resnets.0": "middle_block.0",
+    "mid_block.attentions.0": "middle_block.1",
+    "mid_block.resnets.1": "middle_block.2",
+    "up_blocks.0.resnets.0": "output_blocks.0.0",
+    "up_blocks.0.attentions.0": "output_blocks.0.1",
+    "up_blocks.0.resnets.1": "output_blocks.1.0",
+    "up_blocks.0.attentions.1": "output_blocks.1.1",
+    "up_blocks.0.upsamplers.0.conv": "output_blocks.1.2.conv",
+    "up_blocks.1.resnets.0": "output_blocks.2.0",
+    "up_blocks.1.attentions.0": "output_blocks.2.1",
+    "up_blocks.1.resnets.1": "output_blocks.3.0",
+    "up_blocks.1.attentions.1": "output_blocks.3.1",
+    "up_blocks.1.upsamplers.0.conv": "output_blocks.3.2.conv",
+    "up_blocks.2.resnets.0": "output_blocks.4.0",
+    "up_blocks.2.resnets.1": "output_blocks.5.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
 _RESNET = {
     "norm1": "in_layers.0",
     "conv1": "in_layers.2",
@@ -47,14 +85,15 @@ _RESNET = {
 }
 
 
-def ldm_name(name: str) -> str:
+def ldm_name(name: str, *, xl: bool = False) -> str:
     """The LDM name, without prefix, of one of the tiny UNet's weights."""
-    module = max((m for m in _UNET_MODULES if name.startswith(f"{m}.")), key=len)
+    modules = _XL_MODULES if xl else _UNET_MODULES
+    module = max((m for m in modules if name.startswith(f"{m}.")), key=len)
     rest = name.removeprefix(f"{module}.")
     if ".resnets." in module:
         part, kind = rest.rsplit(".", 1)
         rest = f"{_RESNET[part]}.{kind}"
-    return f"{_UNET_MODULES[module]}.{rest}"
+    return f"{modules[module]}.{rest}"
 
 
 def _vae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -82,32 +121,35 @@ def _vae(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def _text(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    prefix = "cond_stage_model.transformer.text_model."
+def _text(weights: Mapping[str, Tensor], home: str) -> dict[str, Tensor]:
+    prefix = f"{home}.transformer.text_model."
     found = {prefix + name.removeprefix("text_model."): t for name, t in weights.items()}
     return {**found, f"{prefix}embeddings.position_ids": torch.arange(24)[None]}
 
 
-def _open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """One layer, and another one after it, which OpenCLIP has and diffusers has not."""
+def _open_clip(
+    weights: Mapping[str, Tensor], home: str, layers: tuple[int, ...]
+) -> dict[str, Tensor]:
+    """As many blocks as `layers`, each like the layer of that number."""
     bare = {name.removeprefix("text_model."): t for name, t in weights.items()}
     found = {
         "token_embedding.weight": bare["embeddings.token_embedding.weight"],
         "positional_embedding": bare["embeddings.position_embedding.weight"],
         "ln_final.weight": bare["final_layer_norm.weight"],
         "ln_final.bias": bare["final_layer_norm.bias"],
-        "text_projection": torch.randn(16, 16),
+        "text_projection": bare.get("text_projection.weight", torch.randn(16, 16)).T,
         "logit_scale": torch.tensor(4.6),
     }
-    layer, names = "encoder.layers.0", {"ln_1": "layer_norm1", "ln_2": "layer_norm2"}
+    names = {"ln_1": "layer_norm1", "ln_2": "layer_norm2"}
     names |= {"mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2", "attn.out_proj": "self_attn.out_proj"}
-    for block in ("transformer.resblocks.0", "transformer.resblocks.1"):
+    for number, layer in enumerate(f"encoder.layers.{index}" for index in layers):
+        block = f"transformer.resblocks.{number}"
         for kind in ("weight", "bias"):
             for new, old in names.items():
                 found[f"{block}.{new}.{kind}"] = bare[f"{layer}.{old}.{kind}"].clone()
             parts = [bare[f"{layer}.self_attn.{part}_proj.{kind}"] for part in "qkv"]
             found[f"{block}.attn.in_proj_{kind}"] = torch.cat(parts)
-    return {f"cond_stage_model.model.{name}": tensor for name, tensor in found.items()}
+    return {f"{home}.model.{name}": tensor for name, tensor in found.items()}
 
 
 def ldm_tensors(folder: Path, *, second: bool = False) -> dict[str, Tensor]:
@@ -116,9 +158,25 @@ def ldm_tensors(folder: Path, *, second: bool = False) -> dict[str, Tensor]:
     text = load_file(folder / "text_encoder" / "model.safetensors")
     found = {UNET + ldm_name(name): tensor for name, tensor in unet.items()}
     found |= _vae(load_file(folder / "vae" / WEIGHTS))
-    found |= _open_clip(text) if second else _text(text)
+    # OpenCLIP has a layer after the last one of diffusers.
+    home = "cond_stage_model"
+    found |= _open_clip(text, home, (0, 0)) if second else _text(text, home)
     schedule = {"betas": torch.linspace(0.00085, 0.012, 1000, dtype=torch.float64)}
     return {name: t.contiguous() for name, t in (found | schedule).items()}
+
+
+def xl_tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a tiny SDXL folder under the names of sd_xl_base_1.0.safetensors."""
+    first, second = (
+        load_file(folder / part / "model.safetensors")
+        for part in ("text_encoder", "text_encoder_2")
+    )
+    unet = load_file(folder / "unet" / WEIGHTS)
+    found = {UNET + ldm_name(name, xl=True): tensor for name, tensor in unet.items()}
+    found |= _vae(load_file(folder / "vae" / WEIGHTS))
+    found |= _text(first, "conditioner.embedders.0")
+    found |= _open_clip(second, "conditioner.embedders.1", (0, 1, 2))
+    return {name: t.contiguous() for name, t in found.items()}
 
 
 def with_ema(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -157,10 +215,47 @@ def second_folder(folder: Path, to: Path) -> Path:
 
 
 def configs_of(folder: Path, to: Path) -> Path:
-    """A `--config` folder: the small files of a model's parts, no weights."""
-    parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-    for file in (file for part in parts for file in (folder / part).iterdir()):
+    """A `--config` folder: the small files of a model's parts, no weights and no judges."""
+    for file in sorted(folder.glob("*/*")):
         if file.suffix in (".json", ".txt"):
             (to / file.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, to / file.relative_to(folder))
     return to
+
+
+def save_run(source: ModelSource, run: Path, *, density: float = 0.3) -> Path:
+    """A finished run of any model: its UNet altered where a random mask is 1; no training."""
+    original = {name: tensor.float() for name, tensor in unet_weights(source).items()}
+    generator = torch.Generator().manual_seed(3)
+    noise = {name: torch.rand(t.shape, generator=generator) for name, t in original.items()}
+    mask = top_k_mask(noise, density, {"density": str(density), "base": source.digest})
+    erased = {
+        name: torch.where(mask.bits(name), tensor + 0.1 * noise[name], tensor)
+        for name, tensor in original.items()
+    }
+    told = {
+        "expunge.concept": "church",
+        "modelspec.title": f"{Path(source.id).name} without church",
+    }
+    (run / "unet").mkdir(parents=True)
+    (run / "unet" / "config.json").write_text(json.dumps(unet_config(source)))
+    save_file(erased, run / "unet" / WEIGHTS, metadata={"format": "pt", **told})
+    mask.save(run / "mask.safetensors")
+    record = {"command": "erase", "concepts": ["church"], "finished": "2026-01-01"}
+    write_run(run, {**record, "base": source.record()})
+    return run
+
+
+def require_equal_xl(first: Any, second: Any) -> None:
+    """Every weight of two bundles or pipelines."""
+    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        one, other = (getattr(model, part).state_dict() for model in (first, second))
+        assert one.keys() == other.keys() and one
+        assert all(torch.equal(one[name], other[name]) for name in one), part
+
+
+def draw_xl(pipeline: Any) -> Any:
+    """One small image in two steps."""
+    seed = torch.Generator().manual_seed(0)
+    words = {"num_inference_steps": 2, "output_type": "np", "height": 16, "width": 16}
+    return pipeline(["a church"], generator=seed, **words).images

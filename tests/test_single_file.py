@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import torch
 from erased_runs import SHORT
+from safetensors.torch import load_file
 from single_files import (
+    UNET,
     configs_of,
     halved,
     ldm_tensors,
+    save_run,
     save_single,
     second_folder,
     with_ema,
@@ -23,6 +26,7 @@ from single_files import (
 
 from erase.checkpoint import StableDiffusion, load_checkpoint, locate
 from erase.cli import main
+from erase.export.single_file import export_single_file
 from erase.reproduce import run_command
 from erase.run import read_run
 from prompts.errors import UsageError
@@ -72,6 +76,23 @@ def test_an_sd_2_file_is_the_model_of_its_folder(model_folder: Path, tmp_path: P
     ours = load_checkpoint(str(path), config=folder, device="cpu")
     require_equal(ours, load_checkpoint(str(folder), device="cpu"))
     assert ours.scheduler.config.prediction_type == "v_prediction"
+
+
+def test_a_text_encoder_without_its_wrapper_s_name_is_read_too(
+    model_folder: Path, configs: Path, tmp_path: Path
+) -> None:
+    """As in the oldest files; what comes out keeps their names and bytes."""
+    tensors = {n.replace(".text_model.", "."): t for n, t in ldm_tensors(model_folder).items()}
+    assert "cond_stage_model.transformer.final_layer_norm.bias" in tensors
+    path = save_single(tmp_path / "old.safetensors", tensors)
+    ours = load_checkpoint(str(path), config=configs, device="cpu")
+    require_equal(ours, load_checkpoint(str(model_folder), device="cpu"))
+    run = save_run(locate(str(path), config=configs), tmp_path / "run")
+    export_single_file(run, to := tmp_path / "erased.safetensors")
+    exported = load_file(to)
+    assert exported.keys() == tensors.keys()
+    kept = [name for name in tensors if not name.startswith(UNET)]
+    assert all(torch.equal(exported[name], tensors[name]) for name in kept)
 
 
 def test_half_precision_is_widened_and_full_is_narrowed(

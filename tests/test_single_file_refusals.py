@@ -92,7 +92,7 @@ def _only(*names: str) -> Callable[[Tensors], Tensors]:
 REFUSED: list[tuple[Callable[[Tensors], Tensors], str]] = [
     (_resized("input_blocks.0.0.weight", (8, 9, 3, 3)), "an inpainting model .* 9 channels"),
     (_resized("input_blocks.0.0.weight", (8, 5, 3, 3)), "a depth model"),
-    (_with("conditioner.embedders.0.transformer.x", f"{UNET}label_emb.0.0.weight"), "an SDXL mod"),
+    (_with(f"{UNET}label_emb.0.0.weight"), "an unCLIP model"),
     (_with("conditioner.embedders.0.model.ln_final.bias"), "an SDXL refiner"),
     (_only(f"{UNET}double_blocks.0.img_attn.norm.key_norm.scale"), "a FLUX model"),
     (_only("double_blocks.0.img_attn.norm.key_norm.scale"), "a FLUX model"),

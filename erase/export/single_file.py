@@ -13,9 +13,9 @@ from torch import Tensor
 
 from erase.export.place import put_in_place
 from erase.export.single_file_base import SingleFileBase, open_base
+from erase.ldm_families import VAE_PREFIX
 from erase.ldm_keys import EMA_PREFIX, UNET_PREFIX
 from erase.opened import ErasedRun, open_run
-from erase.single_file import VAE_PREFIX
 from erase.source import sha256_file
 from erase.tensor_stream import require_written, stream_tensors
 from erase.weights import Computed, Spec, Weights, changed_places, raw_bytes, same_bits, widened
@@ -23,15 +23,9 @@ from prompts.errors import UsageError
 
 Ema = Literal["drop", "overwrite"]
 _COUNTERS = (f"{EMA_PREFIX}decay", f"{EMA_PREFIX}num_updates")
-_OTHER_PARTS = (VAE_PREFIX, "cond_stage_model.")
+_OTHER_PARTS = (VAE_PREFIX, "cond_stage_model.", "conditioner.")
 _STALE = ("modelspec.hash_sha256", "sshs_model_hash", "sshs_legacy_hash")
 """Hashes of the base's content, which is no longer the file's."""
-_ARCHITECTURES = {
-    ("sd1", "epsilon"): "stable-diffusion-v1",
-    ("sd1", "v_prediction"): "stable-diffusion-v1",
-    ("sd2", "epsilon"): "stable-diffusion-v2-512",
-    ("sd2", "v_prediction"): "stable-diffusion-v2-768-v",
-}
 
 
 def export_single_file(
@@ -185,11 +179,10 @@ def _metadata(base: SingleFileBase, erased: ErasedRun, plan: _Plan, ema: Ema) ->
     told |= {k: own[k] for k in ("modelspec.title", "modelspec.description") if k in own}
     verb = "overwritten" if ema == "overwrite" else "left out"
     count = len(plan.overwritten) + len(plan.dropped)
-    kind = (base.family, base.prediction_type)
     return {
         "format": "pt",
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": _ARCHITECTURES[kind],
+        "modelspec.architecture": base.family.architectures[base.prediction_type],
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
         **{key: value for key, value in base.metadata.items() if key not in _STALE},
         "modelspec.prediction_type": "epsilon" if base.prediction_type == "epsilon" else "v",

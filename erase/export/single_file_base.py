@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from erase.ldm_families import SD1, SD2, SDXL, Family
 from erase.ldm_keys import UNET_PREFIX, unet_keys
-from erase.ldm_parts import ldm_text_encoder, ldm_unet, ldm_vae, merged
+from erase.ldm_parts import ldm_clip, ldm_marks, ldm_open_clip, ldm_unet, ldm_vae, merged
 from erase.opened import unet_config, unet_weights
-from erase.single_file import Family, open_single_file
+from erase.single_file import open_single_file
 from erase.single_file_parts import unet_names
 from erase.source import ModelSource
 from erase.weights import Computed, Weights
@@ -45,19 +47,34 @@ def _from_diffusers(source: ModelSource) -> SingleFileBase:
     unet = unet_weights(source)
     config = unet_config(source)
     keys = unet_keys(config, unet)
-    text = _read(source.folder / "text_encoder" / "config.json")
-    # OpenCLIP's text encoder, which SD 2 took, has the exact GELU.
-    family: Family = "sd1" if text.get("hidden_act", "quick_gelu") == "quick_gelu" else "sd2"
+    family = _family(source)
     blocks = len(_read(source.folder / "vae" / "config.json")["up_block_types"])
     scheduler = _read(source.folder / "scheduler" / "scheduler_config.json")
     tensors = merged(
         ldm_unet(unet, keys),
         ldm_vae(_weights(source, "vae"), blocks),
-        ldm_text_encoder(_weights(source, "text_encoder"), family),
+        *(ldm_clip(_weights(source, part), prefix) for part, prefix in family.clip.items()),
+        *(ldm_open_clip(_weights(source, part), p) for part, p in family.open_clip.items()),
+        ldm_marks(*_marks(family, scheduler)),
     )
     names = {name: UNET_PREFIX + key for name, key in keys.items()}
     predicted = str(scheduler.get("prediction_type", "epsilon"))
     return SingleFileBase(tensors, names, family, predicted, {})
+
+
+def _family(source: ModelSource) -> Family:
+    if source.is_xl:
+        return SDXL
+    text = _read(source.folder / "text_encoder" / "config.json")
+    # OpenCLIP's text encoder, which SD 2 took, has the exact GELU.
+    return SD1 if text.get("hidden_act", "quick_gelu") == "quick_gelu" else SD2
+
+
+def _marks(family: Family, scheduler: Mapping[str, Any]) -> list[str]:
+    """The keys by which interfaces know an SDXL that predicts v, or begins at pure noise."""
+    if family is not SDXL or scheduler.get("prediction_type") != "v_prediction":
+        return []
+    return ["v_pred", "ztsnr"] if scheduler.get("rescale_betas_zero_snr") else ["v_pred"]
 
 
 def _weights(source: ModelSource, part: str) -> Weights:
@@ -65,7 +82,7 @@ def _weights(source: ModelSource, part: str) -> Weights:
     return Weights([file for file in files if file.suffix in (".safetensors", ".bin")])
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
