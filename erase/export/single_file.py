@@ -18,24 +18,42 @@ from erase.ldm_keys import EMA_PREFIX, UNET_PREFIX
 from erase.opened import ErasedRun, open_run
 from erase.source import sha256_file
 from erase.tensor_stream import require_written, stream_tensors
-from erase.weights import Computed, Spec, Weights, changed_places, raw_bytes, same_bits, widened
+from erase.weights import (
+    Computed,
+    Spec,
+    Weights,
+    blend,
+    changed_places,
+    raw_bytes,
+    same_bits,
+    widened,
+)
 from prompts.errors import UsageError
 
 Ema = Literal["drop", "overwrite"]
 _COUNTERS = (f"{EMA_PREFIX}decay", f"{EMA_PREFIX}num_updates")
 _OTHER_PARTS = (VAE_PREFIX, "cond_stage_model.", "conditioner.")
 _STALE = ("modelspec.hash_sha256", "sshs_model_hash", "sshs_legacy_hash")
-"""Hashes of the base's content, which is no longer the file's."""
+_STALE += ("expunge.strength", "expunge.dtype")
+"""What was true of the base alone: hashes of its content, and how it was exported itself."""
 
 
 def export_single_file(
-    run: Path, to: Path, *, ema: Ema = "drop", overwrite: bool = False
+    run: Path,
+    to: Path,
+    *,
+    ema: Ema = "drop",
+    strength: float = 1.0,
+    dtype: torch.dtype | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a finished run's base in one file, its UNet replaced by the erased one.
 
-    From a single-file base everything but the UNet stays byte for byte, and each of its tensors in
-    its own type; from a diffusers folder names become LDM's. Copies of the UNet under other names
-    (`model_ema.*`) are left out or overwritten, since one that stays would bring the concept back.
+    From a single-file base everything but the UNet stays byte for byte; from a diffusers folder
+    names become LDM's. `strength` goes from the base's UNet (0, its own bits) to the erased one
+    (1), reckoned in float32. Each of the UNet's tensors keeps the base's type, or all become
+    `dtype`; it is for the UNet alone. Copies of the UNet under other names (`model_ema.*`) are left
+    out or overwritten with the same weights, since one that stays would bring the concept back.
     No more than a few tensors are in memory at a time. The file is read again and compared bit for
     bit before it takes its place; bad input is a UsageError, and then nothing is written.
     """
@@ -43,22 +61,25 @@ def export_single_file(
         raise UsageError(f"--to {to}: a single file is written as .safetensors; name it so")
     erased = open_run(run)
     base = open_base(erased.locate_base())
-    plan = _plan(base, erased.weights, ema)
-    metadata = _metadata(base, erased, plan, ema)
+    plan = _plan(base, erased.weights, ema, strength, dtype)
+    metadata = _metadata(base, erased, plan, ema) | _changes(erased, strength, dtype)
 
     def write(place: Path) -> None:
         stream_tensors(place, plan.tensors, metadata)
         require_written(place, plan.tensors, metadata)
-        _require_gone(place, base, erased.weights)
+        _require_gone(place, base, plan)
 
     written = put_in_place(to, write, overwrite=overwrite)
+    unet = base.unet.values()
     return {
         "export": str(to),
         "format": "single-file",
         "concept": erased.concept,
+        "strength": strength,
+        "dtype": ", ".join(sorted({str(plan.tensors.specs[k].dtype)[6:] for k in unet})),
         "written": written,
         "tensors": len(plan.tensors),
-        "unet": len(base.unet),
+        "unet": len(unet),
         "ema": metadata["expunge.ema"],
         "dropped": sorted(plan.dropped),
         "sha256": sha256_file(to),
@@ -75,15 +96,12 @@ class _Plan:
     overwritten: frozenset[str]
 
 
-def _plan(base: SingleFileBase, erased: Weights, ema: Ema) -> _Plan:
+def _plan(
+    base: SingleFileBase, erased: Weights, ema: Ema, strength: float, dtype: torch.dtype | None
+) -> _Plan:
     """Decide on every tensor of the base; a UNet of other names or shapes is a UsageError."""
+    _require_fit(base, erased)
     specs = base.tensors.specs
-    names = {key: name for name, key in base.unet.items()}
-    for name in sorted(erased.specs.keys() | base.unet.keys()):
-        there = specs[base.unet[name]].shape if name in base.unet else None
-        own = erased.specs[name].shape if name in erased.specs else None
-        if there != own:
-            raise UsageError(f"{erased.files[0]}: {name} is {own}, the base's {there}; erase anew")
     copies = _find_copies(specs, base.unet)
     # What is of the EMA and matches no weight would still be of the original.
     strays = {k for k in specs if k.startswith(EMA_PREFIX) and k not in copies}
@@ -91,16 +109,27 @@ def _plan(base: SingleFileBase, erased: Weights, ema: Ema) -> _Plan:
         dropped, replaced = strays | copies.keys(), {}
     else:
         dropped, replaced = strays - {*_COUNTERS}, copies
+    names = {key: name for name, key in base.unet.items()} | replaced
+    kept = {key: spec for key, spec in specs.items() if key not in dropped}
+    kept |= {key: Spec(dtype or specs[key].dtype, specs[key].shape) for key in names}
 
     def compute(key: str) -> Tensor:
-        if key in names:
-            return _replaced(key, base.tensors[key], erased[names[key]])
-        if key in replaced:
-            return _cast(key, erased[replaced[key]], specs[key].dtype)
-        return base.tensors[key]
+        name = names.get(key)
+        if name is None:
+            return base.tensors[key]
+        original = base.tensors[base.unet[name]]
+        return _replaced(key, original, erased[name], strength, kept[key].dtype)
 
-    kept = {key: spec for key, spec in specs.items() if key not in dropped}
     return _Plan(Computed(kept, compute), frozenset(dropped), frozenset(replaced))
+
+
+def _require_fit(base: SingleFileBase, erased: Weights) -> None:
+    specs = base.tensors.specs
+    for name in sorted(erased.specs.keys() | base.unet.keys()):
+        there = specs[base.unet[name]].shape if name in base.unet else None
+        own = erased.specs[name].shape if name in erased.specs else None
+        if there != own:
+            raise UsageError(f"{erased.files[0]}: {name} is {own}, the base's {there}; erase anew")
 
 
 def _find_copies(specs: Mapping[str, Spec], unet: Mapping[str, str]) -> dict[str, str]:
@@ -126,37 +155,38 @@ def _flat(key: str) -> str:
     return key.replace(".", "")
 
 
-def _replaced(key: str, original: Tensor, erased: Tensor) -> Tensor:
-    """The erased weights in the base's type; the base's own bits where nothing changed."""
-    changed = changed_places(original.to(erased.dtype), erased)
-    return torch.where(changed, _cast(key, erased, original.dtype), original)
-
-
-def _cast(key: str, erased: Tensor, dtype: torch.dtype) -> Tensor:
-    result = erased.to(dtype)
+def _replaced(
+    key: str, original: Tensor, erased: Tensor, strength: float, dtype: torch.dtype
+) -> Tensor:
+    """The weights between the base's and the erased ones; the base's own where nothing changed."""
+    start = original.to(erased.dtype)
+    end = blend(start, erased, strength)
+    changed = changed_places(start.float(), end)
+    result = torch.where(changed, end.to(dtype), original.to(dtype))
     if not result.isfinite().all():
         raise UsageError(
-            f"{key} is not finite in {str(dtype)[6:]}, the base's type; check the run with "
-            "`expunge verify`, or use --format unet or pipeline"
+            f"{key} is not finite at strength {strength:g} in {str(dtype)[6:]}; "
+            "try --dtype bf16 or fp32, or `expunge verify` if it was not before"
         )
     return result
 
 
-def _require_gone(place: Path, base: SingleFileBase, erased: Weights) -> None:
-    """Refuse a file that holds an original UNet tensor which was changed, whatever its name.
+def _require_gone(place: Path, base: SingleFileBase, plan: _Plan) -> None:
+    """Refuse a file that holds an original UNet tensor which it changes, whatever its name.
 
     Rounded to half precision it would do the same, so that counts too.
     """
     originals = {}
-    for name, key in base.unet.items():
-        original = base.tensors[key]
-        if not same_bits(original.to(erased[name].dtype), erased[name]):
-            for dtype in (original.dtype, torch.float16, torch.bfloat16):
-                originals |= {digest: key for digest in _fingerprint(original.to(dtype))}
     written = Weights([place])
+    for key in base.unet.values():
+        original = base.tensors[key]
+        # A change that is lost in the file's precision, or strength 0, leaves the tensor as it was.
+        if not same_bits(original.to(written.specs[key].dtype), written[key]):
+            for dtype in {original.dtype, torch.float16, torch.bfloat16}:
+                originals |= {digest: key for digest in _fingerprint(original.to(dtype))}
     for key in written:
-        # A change that is lost in the base's precision leaves the tensor as it was.
-        if key not in base.unet.values():
+        # An overwritten copy has the new weights, though its precision may not show the change.
+        if key not in base.unet.values() and key not in plan.overwritten:
             for digest in _fingerprint(written[key]):
                 if digest in originals:
                     raise UsageError(
@@ -189,3 +219,13 @@ def _metadata(base: SingleFileBase, erased: ErasedRun, plan: _Plan, ema: Ema) ->
         **told,
         "expunge.ema": f"{count} tensors {verb}" if count else "none in the base",
     }
+
+
+def _changes(erased: ErasedRun, strength: float, dtype: torch.dtype | None) -> dict[str, str]:
+    """What the file tells of a strength or a type that was asked for."""
+    told = {} if dtype is None else {"expunge.dtype": str(dtype)[6:]}
+    if strength == 1:
+        return told
+    title = erased.weights.metadata.get("modelspec.title", "")
+    named = {"modelspec.title": f"{title} (strength {strength:g})".strip()}
+    return {**told, **named, "expunge.strength": repr(strength)}
