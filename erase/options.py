@@ -109,6 +109,8 @@ class SalUnConfig(SaliencyConfig):
     relabel: Annotated[str | None, shown("TEXT", DEFAULTS["relabel"])] = None
     """What a forget prompt is to look like: `random` (another thing, drawn for each sample),
     `fixed` (the concept's one relabel prompt), or a prompt in quotes."""
+    micro_batch: Annotated[int | None, shown("INT", "as the free memory allows")] = None
+    """Images of either set in one pass; a step takes as many passes as make its batch."""
     mask: Annotated[Path | None, shown("FILE", "build one")] = None
     """Reuse this mask.safetensors of the same model instead of building one."""
     mask_kind: Literal["saliency", "random", "none"] = "saliency"
@@ -119,6 +121,7 @@ class SalUnConfig(SaliencyConfig):
         super().__post_init__()
         at_least("--steps", self.steps, 1)
         positive("--lr", self.lr)
+        at_least("--micro-batch", self.micro_batch, 1)
         at_least("--alpha", self.alpha, 0)
         at_least("--noise-weight", self.noise_weight, 1)
         require(

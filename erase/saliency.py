@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from erase.tensor_file import write_tensors
+from erase.weights import Computed, Spec
 from prompts.errors import UsageError
 
 Batch = TypeVar("Batch")
@@ -63,6 +64,11 @@ class SaliencyMask:
     def unpacked(self) -> dict[str, Tensor]:
         """All bool tensors by name."""
         return {name: self.bits(name) for name in self.shapes}
+
+    def by_name(self) -> Mapping[str, Tensor]:
+        """The bool tensors by name, each unpacked when it is asked for."""
+        specs = {name: Spec(torch.bool, tuple(shape)) for name, shape in self.shapes.items()}
+        return Computed(specs, self.bits)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Selected and total weights by parameter name."""

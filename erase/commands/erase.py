@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from tqdm import tqdm
 
-from erase import prepare, provenance
+from erase import prepare, provenance, training
 from erase.checkpoint import StableDiffusion, load_checkpoint
 from erase.config import Erase
-from erase.datasets import ForgetSet, RetainSet
+from erase.datasets import ForgetSet
 from erase.diffusion import NoiseSchedule, trainable_parameters
-from erase.export.unet import WEIGHTS, write_unet
+from erase.export.unet import WEIGHTS
 from erase.methods import salun
 from erase.options import SalUnConfig
 from erase.run import inspect_folder, prepare_folder, read_run, write_run
@@ -51,6 +50,7 @@ def erase_concepts(config: Erase) -> dict[str, Any]:
     if state == "finished":
         log.info("%s: this very run is there, finished; --overwrite does it again", plan.out)
         return {"out": str(plan.out), **read_run(plan.out)}
+    before = read_run(plan.out).get("training") if state == "unfinished" else None
     clock = provenance.Timings()
     sd = load_checkpoint(plan.source, device=settled.model.device, dtype="float32")
     NoiseSchedule.of(sd.scheduler)
@@ -62,6 +62,7 @@ def erase_concepts(config: Erase) -> dict[str, Any]:
     prepare_folder(plan.out, fresh=state == "new")
     asked = {k: v for k, v in asdict(config.salun).items() if v is not None}
     head = {**plan.identity, "method": "salun", "asked": {k: str(v) for k, v in asked.items()}}
+    head |= {"training": before} if before else {}
     write_run(plan.out, {**head, "finished": None})
     clock.lap("load")
 
@@ -72,10 +73,17 @@ def erase_concepts(config: Erase) -> dict[str, Any]:
     mask = given or _make_mask(sd, parameters, forget, plan, settings)
     mask.save(plan.out / "mask.safetensors")
     clock.lap("mask")
-    rows = _train(sd, parameters, mask, forget, retain, plan, settings)
+    sd.release_encoders()
+    # What an unfinished run took is taken again: other passes would round otherwise.
+    size = settings.micro_batch or (before or {}).get("micro_batch")
+    how = training.plan_run(sd, parameters, mask, plan, settings, size)
+    log.info("training: %s", how.describe())
+    head = {**head, "training": how.record()}
+    write_run(plan.out, {**head, "finished": None})
+    rows, optimizer = training.train(sd, parameters, mask, forget, retain, plan, settings, how)
     _write_log(plan.out / "train_log.jsonl", rows)
     clock.lap("train")
-    write_unet(sd.unet, plan.out / "unet", _weights_metadata(plan, settings))
+    training.write_weights(sd, optimizer, plan, settings)
     clock.lap("export")
 
     record = {
@@ -110,66 +118,10 @@ def _make_mask(
     return prepare.build_mask(sd, parameters, forget, plan, settings, settings.mask_kind)
 
 
-def _train(
-    sd: StableDiffusion,
-    parameters: Mapping[str, nn.Parameter],
-    mask: SaliencyMask,
-    forget: ForgetSet,
-    retain: RetainSet,
-    plan: prepare.Plan,
-    settings: SalUnConfig,
-) -> list[salun.StepRow]:
-    assert settings.steps
-    assert settings.lr
-    assert settings.batch_size
-    assert settings.alpha is not None
-    assert settings.noise_weight is not None
-    with tqdm(total=settings.steps, desc="erasing", unit="step") as bar:
-
-        def show(row: salun.StepRow) -> None:
-            bar.set_postfix(forget=f"{row.forget_loss:.4f}", retain=f"{row.retain_loss:.4f}")
-            bar.update()
-
-        rows, _ = salun.erase(
-            sd,
-            parameters,
-            mask.unpacked(),
-            forget,
-            retain,
-            steps=settings.steps,
-            lr=settings.lr,
-            linear_decay=settings.lr_schedule == "linear",
-            batch_size=settings.batch_size,
-            alpha=settings.alpha,
-            frozen_teacher=settings.teacher == "frozen",
-            teach_retained=settings.retain_target == "teacher",
-            noise_weight=settings.noise_weight,
-            seed=settings.seed,
-            dtype=plan.dtype,
-            progress=show,
-        )
-        return rows
-
-
 def _write_log(path: Path, rows: list[salun.StepRow]) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
     os.replace(partial, path)
-
-
-def _weights_metadata(plan: prepare.Plan, settings: SalUnConfig) -> dict[str, str]:
-    return {
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.title": f"{Path(plan.source.id).name} without {plan.concept.name}",
-        "modelspec.architecture": "stable-diffusion-v1/unet",
-        "modelspec.implementation": "diffusers",
-        "modelspec.description": f"{plan.concept.name} erased with SalUn by expunge",
-        "expunge.concept": plan.concept.name,
-        "expunge.method": "salun",
-        "expunge.base": plan.source.digest,
-        "expunge.config": json.dumps(plan.identity["config"], sort_keys=True),
-        "expunge.seed": str(settings.seed),
-    }
 
 
 def _table(record: Mapping[str, Any]) -> str:

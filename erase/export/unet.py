@@ -9,26 +9,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
-from erase.tensor_file import write_tensors
 from erase.tensor_stream import require_written, stream_tensors
 from erase.weights import Computed, Weights
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
-def write_unet(unet: UNet2DConditionModel, folder: Path, metadata: Mapping[str, str]) -> None:
-    """Write config.json and the weights, as they are, whole or not at all.
+def write_unet(
+    weights: Computed | Weights,
+    config: Mapping[str, Any],
+    folder: Path,
+    metadata: Mapping[str, str],
+) -> None:
+    """Write config.json and the weights whole or not at all, in the place of what was there.
 
     `UNet2DConditionModel.from_pretrained(folder)` gives bit-equal weights. `metadata` goes into the
     safetensors header, where user interfaces look for `modelspec.*`.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    _write_config(json.loads(unet.to_json_string()), partial)
-    write_tensors(partial / WEIGHTS, unet.state_dict(), {"format": "pt", **metadata})
+    write_unet_files(weights, config, partial, metadata)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
 
@@ -39,7 +39,7 @@ def write_unet_files(
     folder: Path,
     metadata: Mapping[str, str],
 ) -> None:
-    """Write the same two files from weights that no model holds, and read them again.
+    """Write the two files, and read the weights again.
 
     `folder` must not exist, and is left half-written if something fails: the caller gives a
     temporary name. A file that reads back otherwise is a UsageError.

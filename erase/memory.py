@@ -1,0 +1,186 @@
+"""How to train within the memory there is: an estimate of every part, and one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
+
+from prompts.errors import UsageError
+
+_LARGE = 100_000_000
+"""Weights from which on a UNet is held in half precision while it is trained in it."""
+_TOKENS = 77
+_MARGIN = 0.9
+"""Share of the free memory that an estimate may fill."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a UNet is trained; what the method computes is the same, rounding apart."""
+
+    weights: str
+    """Type that the UNet is held in, by torch's name; the trained weights have float32 copies."""
+    micro_batch: int
+    """Images of either set in one pass; several passes make a step's batch."""
+    checkpointing: bool
+    """Whether activations are computed again in the backward pass instead of kept."""
+    teach_ahead: bool
+    """Whether a frozen teacher's targets are all computed first, instead of by a copy of it."""
+    gigabytes: dict[str, float]
+    """The estimate, by part."""
+
+    @property
+    def total(self) -> float:
+        """Of all parts, in gigabytes."""
+        return sum(self.gigabytes.values())
+
+    def record(self) -> dict[str, Any]:
+        """What run.json has."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """One line for people."""
+        parts = [f"weights in {self.weights}", f"{self.micro_batch} + {self.micro_batch} at once"]
+        parts += ["activations recomputed"] if self.checkpointing else []
+        parts += [] if self.teach_ahead else ["a copy of the UNet as teacher"]
+        return f"{', '.join(parts)}; needs about {self.total:.1f} GB"
+
+
+def plan_training(
+    unet: UNet2DConditionModel,
+    *,
+    parameters: Sequence[nn.Parameter],
+    selected: int,
+    batch_size: int,
+    steps: int,
+    dtype: torch.dtype,
+    frozen_teacher: bool,
+    teach_retained: bool,
+    micro_batch: int | None = None,
+    free: float | None = None,
+) -> TrainingPlan:
+    """The fastest way that fits into `free` gigabytes (default: what the device has free).
+
+    One rule: first all of a batch at once, since then weights are updated within the backward pass
+    and no gradients are kept; then ever smaller parts of it; then the same with activations
+    computed twice. If nothing fits, a UsageError says what the least would need. `selected` is how
+    many weights of the `parameters` are trained; a given `micro_batch` is kept.
+    """
+    count = unet.num_parameters()
+    held = dtype if count > _LARGE else torch.float32
+    free = free_gigabytes(unet.device) if free is None else free
+    targets = _targets(unet, batch_size * (2 if teach_retained else 1), steps, dtype)
+    copy = count * held.itemsize / 1e9
+    ahead = not frozen_teacher or targets <= copy
+    always = {
+        # Autocast keeps every weight in its own type too.
+        "weights": copy if held == dtype else copy + count * dtype.itemsize / 1e9,
+        "teacher": min(targets, copy) if frozen_teacher else 0.0,
+        "optimiser": (selected * 12 + min(selected * 4, count / 8)) / 1e9,
+    }
+    whole = _activations(unet, dtype, checkpointing=False)
+    least = _activations(unet, dtype, checkpointing=True) + whole / 10
+    plan = None
+    for checkpointing, per_image in ((False, whole), (True, least)):
+        for size in [micro_batch] if micro_batch else _halved(batch_size):
+            parts = {
+                **always,
+                "activations": 2 * size * per_image,
+                "gradients": _gradients(parameters, held, whole=size < batch_size),
+            }
+            plan = TrainingPlan(str(held)[6:], size, checkpointing, ahead, _rounded(parts))
+            if plan.total <= _MARGIN * free:
+                return plan
+    assert plan is not None
+    raise UsageError(
+        f"training needs about {plan.total:.1f} GB beside the rest, even with the smallest batch "
+        f"at once, and {free:.1f} GB are free; lower --density, choose --train-method xattn, or "
+        "take a machine with more memory"
+    )
+
+
+def free_gigabytes(device: torch.device) -> float:
+    """Memory that can still be had: of the GPU, or of this machine and its control group."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] / 1e9
+    free = psutil.virtual_memory().available
+    limit, used = (Path("/sys/fs/cgroup") / f"memory.{name}" for name in ("max", "current"))
+    if limit.is_file() and limit.read_text().strip().isdigit():
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return free / 1e9
+
+
+def _activations(unet: UNet2DConditionModel, dtype: torch.dtype, *, checkpointing: bool) -> float:
+    """Gigabytes that autograd keeps of one image, counted on a UNet without content."""
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    size, config = unet.config["sample_size"], unet.config
+    with FakeTensorMode(), _default(dtype), saved_tensors_hooks(keep, lambda tensor: tensor):
+        shell: Any = UNet2DConditionModel.from_config(config)
+        if checkpointing:
+            shell.enable_gradient_checkpointing()
+        shell(
+            torch.zeros(1, config["in_channels"], size, size),
+            torch.zeros(1, dtype=torch.long),
+            torch.zeros(1, _TOKENS, config["cross_attention_dim"]),
+            added_cond_kwargs=_added(config),
+        )
+        for parameter in shell.parameters():
+            # Seen from a transposed view, it is no Parameter.
+            kept.pop(parameter.untyped_storage()._cdata, None)
+        return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / 1e9
+
+
+def _added(config: Any) -> dict[str, Tensor] | None:
+    """What an SDXL takes beside the prompt."""
+    if config.get("addition_embed_type") != "text_time":
+        return None
+    ids = 6 * config["addition_time_embed_dim"]
+    pooled = config["projection_class_embeddings_input_dim"] - ids
+    return {"text_embeds": torch.zeros(1, pooled), "time_ids": torch.zeros(1, 6)}
+
+
+def _gradients(parameters: Sequence[nn.Parameter], held: torch.dtype, *, whole: bool) -> float:
+    """Gigabytes of gradients: all of them, or what one bucket of the optimiser has at a time."""
+    sizes = [parameter.numel() for parameter in parameters]
+    return (sum(sizes) if whole else 2 * max(sizes)) * held.itemsize / 1e9
+
+
+def _targets(unet: UNet2DConditionModel, images: int, steps: int, dtype: torch.dtype) -> float:
+    """Gigabytes of all that a teacher says in a training."""
+    size = unet.config["sample_size"]
+    return images * steps * unet.config["out_channels"] * size * size * dtype.itemsize / 1e9
+
+
+def _halved(size: int) -> Iterator[int]:
+    while size:
+        yield size
+        size //= 2
+
+
+def _rounded(parts: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in parts.items()}
+
+
+@contextmanager
+def _default(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

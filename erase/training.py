@@ -1,0 +1,138 @@
+"""The training of a run: how it fits into memory, its progress bars, the weights it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from erase import prepare
+from erase.checkpoint import StableDiffusion
+from erase.datasets import ForgetSet, RetainSet
+from erase.export.unet import write_unet
+from erase.memory import TrainingPlan, plan_training
+from erase.methods import salun
+from erase.opened import unet_weights
+from erase.optim import MaskedOptimizer
+from erase.options import SalUnConfig
+from erase.saliency import SaliencyMask
+from erase.weights import Computed, Spec
+
+
+def plan_run(
+    sd: StableDiffusion,
+    parameters: Mapping[str, nn.Parameter],
+    mask: SaliencyMask,
+    plan: prepare.Plan,
+    settings: SalUnConfig,
+    micro_batch: int | None,
+) -> TrainingPlan:
+    """How to train in the memory that is free; puts the UNet in that shape."""
+    training = plan_training(
+        sd.unet,
+        parameters=list(parameters.values()),
+        selected=mask.kept,
+        batch_size=settings.batch_size or 1,
+        steps=settings.steps or 1,
+        dtype=plan.dtype,
+        frozen_teacher=settings.teacher == "frozen",
+        teach_retained=settings.retain_target == "teacher",
+        micro_batch=micro_batch,
+    )
+    sd.unet.to(getattr(torch, training.weights))
+    if training.checkpointing:
+        sd.unet.enable_gradient_checkpointing()
+    return training
+
+
+def train(
+    sd: StableDiffusion,
+    parameters: Mapping[str, nn.Parameter],
+    mask: SaliencyMask,
+    forget: ForgetSet,
+    retain: RetainSet,
+    plan: prepare.Plan,
+    settings: SalUnConfig,
+    training: TrainingPlan,
+) -> tuple[list[salun.StepRow], MaskedOptimizer]:
+    """SalUn as the settings say, with a bar for the teacher and one for the steps."""
+    assert settings.steps
+    assert settings.lr
+    assert settings.batch_size
+    assert settings.alpha is not None
+    assert settings.noise_weight is not None
+    frozen = settings.teacher == "frozen"
+    ahead = frozen and training.teach_ahead
+    teacher = tqdm(total=settings.steps, desc="teacher", unit="step", disable=not ahead)
+
+    @cache
+    def erasing() -> tqdm:
+        teacher.close()
+        return tqdm(total=settings.steps, desc="erasing", unit="step")
+
+    def show(row: salun.StepRow) -> None:
+        losses = {"forget": f"{row.forget_loss:.4f}", "retain": f"{row.retain_loss:.4f}"}
+        erasing().set_postfix(losses)
+        erasing().update()
+
+    try:
+        return salun.erase(
+            sd,
+            parameters,
+            mask.by_name(),
+            forget,
+            retain,
+            steps=settings.steps,
+            lr=settings.lr,
+            linear_decay=settings.lr_schedule == "linear",
+            batch_size=settings.batch_size,
+            alpha=settings.alpha,
+            frozen_teacher=frozen,
+            teach_retained=settings.retain_target == "teacher",
+            noise_weight=settings.noise_weight,
+            seed=settings.seed,
+            dtype=plan.dtype,
+            micro_batch=training.micro_batch,
+            teach_ahead=training.teach_ahead,
+            progress=show,
+            taught=teacher.update,
+        )
+    finally:
+        teacher.close()
+        erasing().close()
+
+
+def write_weights(
+    sd: StableDiffusion, optimizer: MaskedOptimizer, plan: prepare.Plan, settings: SalUnConfig
+) -> None:
+    """The base's own weights in float32, with the trained ones in their places."""
+    base = unet_weights(plan.source)
+    write_unet(
+        Computed(
+            {name: Spec(torch.float32, spec.shape) for name, spec in base.specs.items()},
+            lambda name: optimizer.merged(name, base[name]),
+        ),
+        json.loads(sd.unet.to_json_string()),
+        plan.out / "unet",
+        _weights_metadata(plan, settings),
+    )
+
+
+def _weights_metadata(plan: prepare.Plan, settings: SalUnConfig) -> dict[str, str]:
+    return {
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.title": f"{Path(plan.source.id).name} without {plan.concept.name}",
+        "modelspec.architecture": "stable-diffusion-v1/unet",
+        "modelspec.implementation": "diffusers",
+        "modelspec.description": f"{plan.concept.name} erased with SalUn by expunge",
+        "expunge.concept": plan.concept.name,
+        "expunge.method": "salun",
+        "expunge.base": plan.source.digest,
+        "expunge.config": json.dumps(plan.identity["config"], sort_keys=True),
+        "expunge.seed": str(settings.seed),
+    }

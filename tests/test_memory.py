@@ -1,0 +1,81 @@
+"""The estimate of a training's memory, against what it takes, and the rule that reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from conftest import make_unet
+from sdxl import make_sdxl_unet
+from torch.autograd.graph import saved_tensors_hooks
+
+from erase.memory import free_gigabytes, plan_training
+from prompts.errors import UsageError
+
+USUAL: dict[str, Any] = {
+    "selected": 1000,
+    "batch_size": 4,
+    "steps": 10,
+    "dtype": torch.float32,
+    "frozen_teacher": True,
+    "teach_retained": True,
+}
+
+
+def plan(unet: Any, **changes: Any) -> Any:
+    return plan_training(unet, parameters=list(unet.parameters()), **(USUAL | changes))
+
+
+def kept(unet: Any, rows: int, tokens: int = 77) -> float:
+    """Gigabytes that a real forward pass leaves for its backward pass."""
+    found: dict[int, torch.Tensor] = {}
+
+    own = {parameter.data_ptr() for parameter in unet.parameters()}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage().data_ptr() not in own:
+            found[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        told = torch.randn(rows, tokens, 16)
+        unet(torch.randn(rows, 4, 8, 8), torch.zeros(rows, dtype=torch.long), told)
+    return sum(tensor.untyped_storage().nbytes() for tensor in found.values()) / 1e9
+
+
+def test_activations_are_those_that_a_real_pass_keeps() -> None:
+    unet = make_unet()
+    assert plan(unet, batch_size=8).gigabytes["activations"] == pytest.approx(
+        kept(unet, 16), rel=0.03
+    )
+
+
+def test_memory_buys_first_the_whole_batch_then_parts_then_recomputing() -> None:
+    unet = make_unet()
+    whole = plan(unet)
+    assert (whole.micro_batch, whole.checkpointing, whole.teach_ahead) == (4, False, True)
+    least = plan(unet, micro_batch=1)
+    assert least.gigabytes["gradients"] > whole.gigabytes["gradients"]
+    half = plan(unet, free=(whole.total - 1e-4) / 0.9)
+    assert half.micro_batch < 4 or half.checkpointing
+    with pytest.raises(UsageError, match=r"needs about \d.*GB are free; lower --density"):
+        plan(unet, free=1e-9)
+
+
+def test_a_training_of_many_steps_copies_its_teacher() -> None:
+    """Ten steps of 8 images are 80 targets of 1 kB; the UNet has some ten thousand weights."""
+    assert plan(make_unet(), steps=10).teach_ahead
+    assert not plan(make_unet(), steps=10_000).teach_ahead
+    assert plan(make_unet(), steps=10_000, frozen_teacher=False).teach_ahead
+
+
+def test_sdxl_can_be_estimated_and_a_given_micro_batch_stays() -> None:
+    found = plan(make_sdxl_unet(), micro_batch=3)
+    assert found.micro_batch == 3 and found.gigabytes["activations"] > 0
+    assert "3 + 3 at once" in found.describe()
+    assert found.record()["weights"] == "float32"
+
+
+def test_there_is_some_memory_free() -> None:
+    assert 0 < free_gigabytes(torch.device("cpu")) < 1e5
