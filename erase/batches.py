@@ -102,7 +102,7 @@ def add_noise(
     generator: torch.Generator,
 ) -> NoisyBatch:
     """Draw latents, timesteps and noise for some rows of a set, and mix them into x_t."""
-    mean, logvar = images.mean[rows], images.logvar[rows]
+    mean, logvar = images.posterior[rows].unbind(1)
     draw, noise = (torch.randn(mean.shape, generator=generator) for _ in range(2))
     timesteps = torch.randint(len(schedule), (len(rows),), generator=generator)
     latents = sample_latents(mean, logvar, draw, scaling_factor)

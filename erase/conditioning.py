@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from erase.checkpoint import StableDiffusion
+from erase.row_file import Rows, open_rows, write_rows
 
 _AT_ONCE = 64
 
@@ -53,6 +55,22 @@ class Conditioning:
         return {"text_embeds": self.pooled, "time_ids": self.time_ids}
 
 
+@dataclass(frozen=True)
+class StoredConditioning:
+    """The same of any number of prompts, in files."""
+
+    rows: Mapping[str, Rows]
+    """By the field of `Conditioning`."""
+
+    def __len__(self) -> int:
+        """The number of prompts, P."""
+        return len(self.rows["embeddings"])
+
+    def __getitem__(self, rows: Tensor) -> Conditioning:
+        """Read those of some prompts, int64 [B]."""
+        return Conditioning(**{name: stored[rows] for name, stored in self.rows.items()})
+
+
 def join(parts: Sequence[Conditioning]) -> Conditioning:
     """Several after each other, of one kind of model."""
     tensors = [dict(part.tensors()) for part in parts]
@@ -67,6 +85,24 @@ def encode_prompts(sd: StableDiffusion, prompts: Sequence[str]) -> Conditioning:
     """
     chunks = [prompts[i : i + _AT_ONCE] for i in range(0, len(prompts), _AT_ONCE)]
     return join([_encode_chunk(sd, chunk) for chunk in chunks])
+
+
+def store_prompts(
+    sd: StableDiffusion, prompts: Sequence[str], stem: Path, key: str
+) -> StoredConditioning:
+    """Encode prompts into files beside `stem`, or find them there; `key` names what they are of."""
+    first = encode_prompts(sd, prompts[:1])
+    stored = {}
+    for name, _ in first.tensors():
+
+        def encode(start: int, name: str = name) -> Iterator[Tensor]:
+            for at in range(start, len(prompts), _AT_ONCE):
+                yield getattr(encode_prompts(sd, prompts[at : at + _AT_ONCE]), name)
+
+        path = stem.with_name(f"{stem.name}.{name}.safetensors")
+        found = open_rows(path, key)
+        stored[name] = found or write_rows(path, key, len(prompts), _AT_ONCE, encode)
+    return StoredConditioning(stored)
 
 
 def encode_no_prompt(sd: StableDiffusion) -> Conditioning:

@@ -13,37 +13,38 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from erase.checkpoint import StableDiffusion
-from erase.conditioning import Conditioning, encode_prompts
+from erase.conditioning import (
+    Conditioning,
+    StoredConditioning,
+    encode_prompts,
+    store_prompts,
+)
 from erase.diffusion import autocast, encode_images
 from erase.images import hash_captions, read_pixels
-from erase.tensor_file import write_tensors
+from erase.row_file import Rows, open_rows, write_rows
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int], object]
-_TENSORS = ("mean", "logvar", "prompt_index")
 
 
 @dataclass(frozen=True)
 class RetainSet:
-    """N encoded images with their captions among P prompts; all tensors on the CPU."""
+    """N encoded images with their captions among P prompts; the large parts stay on disk."""
 
-    mean: Tensor
-    """[N, 4, h, w], of the autoencoder's posterior, unscaled."""
-    logvar: Tensor
-    """[N, 4, h, w]"""
+    posterior: Rows | Tensor
+    """[N, 2, C, h, w]: mean and log-variance of the autoencoder's posterior, unscaled."""
     prompt_index: Tensor
     """[N], which prompt describes each image."""
     prompts: tuple[str, ...]
-    conditioning: Conditioning
+    conditioning: Conditioning | StoredConditioning
     """Of the P prompts."""
 
     def __len__(self) -> int:
         """The number of images, N."""
-        return len(self.mean)
+        return len(self.posterior)
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,12 @@ def draw_set(
         **asdict(drawing),
         "dtype": str(drawing.dtype),
     }
-    return _cached(
-        cache, role, sd, made_from, captions, lambda: _draw(sd, captions, seeds, drawing, progress)
-    )
+
+    def pixels(start: int) -> Iterator[Tensor]:
+        progress(start)
+        return _draw(sd, captions[start:], seeds[start:], drawing, progress)
+
+    return _cached(cache, role, sd, made_from, captions, drawing.batch_size, pixels)
 
 
 def read_set(
@@ -113,14 +117,16 @@ def read_set(
     """
     made_from = {"images": hash_captions(captions), "size": sd.image_size, "batch": batch_size}
 
-    def pixels() -> Iterator[Tensor]:
-        paths = list(captions)
-        for start in range(0, len(paths), batch_size):
-            batch = [read_pixels(p, flag, sd.image_size) for p in paths[start : start + batch_size]]
+    def pixels(start: int) -> Iterator[Tensor]:
+        progress(start)
+        paths = list(captions)[start:]
+        for first in range(0, len(paths), batch_size):
+            batch = paths[first : first + batch_size]
+            images = torch.stack([read_pixels(path, flag, sd.image_size) for path in batch])
             progress(len(batch))
-            yield torch.stack(batch)
+            yield images
 
-    return _cached(cache, role, sd, made_from, list(captions.values()), pixels)
+    return _cached(cache, role, sd, made_from, list(captions.values()), batch_size, pixels)
 
 
 def add_relabels(
@@ -130,7 +136,7 @@ def add_relabels(
     of_each = [tuple(candidates(prompt)) for prompt in images.prompts]
     place = {prompt: i for i, prompt in enumerate(dict.fromkeys(p for c in of_each for p in c))}
     return ForgetSet(
-        **{name: getattr(images, name) for name in (*_TENSORS, "prompts", "conditioning")},
+        **vars(images),
         relabel_prompts=tuple(place),
         relabel_conditioning=encode_prompts(sd, tuple(place)),
         relabel_choices=tuple(torch.tensor([place[p] for p in c]) for c in of_each),
@@ -170,11 +176,13 @@ def _cached(
     sd: StableDiffusion,
     made_from: dict[str, Any],
     captions: Sequence[str],
-    pixels: Callable[[], Iterable[Tensor]],
+    batch_size: int,
+    pixels: Callable[[int], Iterable[Tensor]],
 ) -> RetainSet:
-    """The set from the cache, if there is one made from the same things; else make and keep it."""
+    """The set from the cache, as far as it was made from the same things; the rest is made."""
     everything = {
         **made_from,
+        "layout": 2,
         "model": sd.source.digest,
         "device": sd.unet.device.type,
         "torch": torch.__version__,
@@ -182,35 +190,21 @@ def _cached(
         "transformers": transformers.__version__,
     }
     key = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
-    path = cache / f"{role}-{key[:16]}.safetensors"
-    prompts = tuple(dict.fromkeys(captions))
-    found = _load(path, key, prompts)
-    if found is not None:
-        log.info("%s set: %d images from %s", role, len(found), path)
-        return found
-    mean, logvar = zip(*(encode_images(sd.vae, batch) for batch in pixels()), strict=True)
-    # The layout chooses the convolution's kernel, and so its last bits: what is fresh must lie as
-    # what comes from the cache.
-    tensors = {
-        "mean": torch.cat(mean).contiguous(),
-        "logvar": torch.cat(logvar).contiguous(),
-        "prompt_index": torch.tensor([prompts.index(caption) for caption in captions]),
-    }
-    conditioning = encode_prompts(sd, prompts)
     cache.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, {**tensors, **dict(conditioning.tensors())}, {"key": key})
-    return RetainSet(**tensors, prompts=prompts, conditioning=conditioning)
+    path = cache / f"{role}-{key[:16]}.safetensors"
+    rows = open_rows(path, key)
+    if rows is not None:
+        log.info("%s set: %d images from %s", role, len(rows), path)
 
+    def encode(start: int) -> Iterator[Tensor]:
+        for batch in pixels(start):
+            yield torch.stack(encode_images(sd.vae, batch), dim=1)
 
-def _load(path: Path, key: str, prompts: tuple[str, ...]) -> RetainSet | None:
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            if file.metadata()["key"] == key:
-                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                images = {name: found.pop(name) for name in _TENSORS}
-                return RetainSet(**images, prompts=prompts, conditioning=Conditioning(**found))
-    except (SafetensorError, OSError, KeyError, TypeError) as error:
-        log.warning("%s is damaged (%s): making it again", path, error)
-    return None
+    prompts = tuple(dict.fromkeys(captions))
+    place = {prompt: i for i, prompt in enumerate(prompts)}
+    return RetainSet(
+        posterior=rows or write_rows(path, key, len(captions), batch_size, encode),
+        prompt_index=torch.tensor([place[caption] for caption in captions]),
+        prompts=prompts,
+        conditioning=store_prompts(sd, prompts, cache / f"{role}-{key[:16]}", key),
+    )

@@ -36,22 +36,31 @@ def save_images(folder: Path, count: int) -> None:
 
 def test_prompts_take_turns_and_tensors_fit(tiny: StableDiffusion, tmp_path: Path) -> None:
     images = draw(tiny, tmp_path)
-    assert images.mean.shape == images.logvar.shape == (3, 4, 8, 8)
+    assert images.posterior.shape == (3, 2, 4, 8, 8)
     assert images.prompt_index.tolist() == [0, 1, 0]
     assert images.prompts == PROMPTS
-    assert images.conditioning.embeddings.shape == (2, 24, 16)
-    assert not torch.equal(images.mean[0], images.mean[2])
+    assert images.conditioning[torch.tensor([1, 0])].embeddings.shape == (2, 24, 16)
+    assert not torch.equal(*images.posterior[torch.tensor([0, 2])])
+
+
+def all_of(images: RetainSet) -> torch.Tensor:
+    """Every row of a set."""
+    return images.posterior[torch.arange(len(images))]
 
 
 def test_the_cache_is_used_and_gives_the_same(tiny: StableDiffusion, tmp_path: Path) -> None:
-    first = draw(tiny, tmp_path)
-    (file,) = tmp_path.iterdir()
-    written = file.stat().st_mtime_ns
-    again = draw(tiny, tmp_path)
-    assert file.stat().st_mtime_ns == written
-    assert torch.equal(first.mean, again.mean)
-    file.write_bytes(b"damaged")
-    assert torch.equal(draw(tiny, tmp_path).mean, first.mean)
+    first = all_of(draw(tiny, tmp_path))
+    posterior, embeddings = sorted(tmp_path.iterdir(), key=lambda path: len(path.name))
+    written = posterior.stat().st_mtime_ns
+    again = all_of(draw(tiny, tmp_path))
+    assert posterior.stat().st_mtime_ns == written
+    assert torch.equal(first, again)
+    for file in (posterior, embeddings):
+        data = file.read_bytes()
+        for damaged in (b"damaged", data[:-100], data[:-300] + b"x" + data[-299:]):
+            file.write_bytes(damaged)
+            assert torch.equal(all_of(draw(tiny, tmp_path)), first)
+            assert file.read_bytes() == data
 
 
 def test_the_cache_key_covers_what_the_images_depend_on(
@@ -68,7 +77,7 @@ def test_the_cache_key_covers_what_the_images_depend_on(
         draw(tiny, tmp_path, drawing)
     draw(tiny, tmp_path, seed=1)
     draw(load_checkpoint(str(other_model_folder), device="cpu"), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 8
+    assert len(list(tmp_path.iterdir())) == 2 * 8
 
 
 def test_images_come_from_a_folder(tiny: StableDiffusion, tmp_path: Path) -> None:
@@ -77,7 +86,7 @@ def test_images_come_from_a_folder(tiny: StableDiffusion, tmp_path: Path) -> Non
     images = read_set(
         tiny, captions, flag="--retain-data", role="retain", cache=tmp_path / "cache", batch_size=2
     )
-    assert images.mean.shape == (3, 4, 8, 8)
+    assert images.posterior.shape == (3, 2, 4, 8, 8)
     assert images.prompt_index.tolist() == [0, 1, 0]
 
 

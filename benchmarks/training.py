@@ -1,0 +1,208 @@
+"""One training step: ours, the official structure's, and the bare UNet's; time and memory.
+
+python -m benchmarks.training --size miniature
+
+`floor` is what no implementation can do without: a teacher's forward pass, a student's forward and
+backward pass over the same rows in the same type and layout, and a fused AdamW step over as many
+weights as are selected. `reference` (benchmarks/reference.py) is the official structure in float32;
+at the full size of SD 1.5 its state alone would be 20.6 GB, so it is left out there. Each runs in a
+process of its own, one after the other; the quickest of the steps after the first counts.
+"""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import tyro
+
+from benchmarks.models import (
+    ROWS,
+    TOKENS,
+    Size,
+    make_bundle,
+    make_encoders,
+    make_sets,
+    make_unet,
+    random_bits,
+)
+from benchmarks.reference import ReferenceTraining
+from erase.batches import Draw, draw_steps
+from erase.checkpoint import resolve_dtype
+from erase.diffusion import NoiseSchedule, predict, training_arithmetic
+from erase.memory import plan_training
+from erase.methods import salun
+from eval.results import replace_file
+
+LR = 1e-5
+Variant = Literal["floor", "ours", "reference"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Flags."""
+
+    size: Size = "miniature"
+    """The shipped miniature (16 + 16 rows), an SD-shaped UNet of 215 M weights, or SD 1.5's
+    (1 + 1 rows of 64x64 latents)."""
+    density: float = 0.5
+    """Share of the weights that are trained."""
+    steps: int = 6
+    """Training steps, the first one for warming up."""
+    dtype: str = "auto"
+    """As `expunge erase --dtype`."""
+    out: Path = Path("runs/bench")
+    """Folder of the table."""
+    variant: Variant | None = None
+    """Run this one alone, here, and print its JSON."""
+
+
+def main(options: Options) -> None:
+    """Print and write the table, or run one variant."""
+    if options.variant:
+        print(json.dumps(_run(options, options.variant)))
+        return
+    variants: list[Variant] = ["floor", "ours"]
+    if options.size != "sd15":
+        variants.append("reference")
+    results = {variant: _apart(variant) for variant in variants}
+    ours = results["ours"]["seconds"]
+    for result in results.values():
+        result["ours_is"] = round(result["seconds"] / ours, 3)
+    record = {
+        "benchmark": "training",
+        "size": options.size,
+        "density": options.density,
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "results": results,
+    }
+    name = f"training-{options.size}-{options.density:g}"
+    options.out.mkdir(parents=True, exist_ok=True)
+    replace_file(options.out / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
+    print(json.dumps(record, indent=2))
+
+
+def _apart(variant: Variant) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.training", *sys.argv[1:], "--variant", variant]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _run(options: Options, variant: Variant) -> dict[str, Any]:
+    dtype = resolve_dtype(options.dtype, torch.device("cpu"))
+    run = {"floor": _floor, "ours": _ours, "reference": _reference}[variant]
+    times = run(options, dtype)
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1e6  # pyright: ignore
+    return {"seconds": round(min(times), 4), "all": [round(t, 3) for t in times], "peak_gb": peak}
+
+
+def _held(options: Options, dtype: torch.dtype) -> torch.dtype:
+    """What the UNet is held in, by the rule that `erase` goes by."""
+    return torch.float32 if options.size == "miniature" else dtype
+
+
+def _ours(options: Options, dtype: torch.dtype) -> list[float]:
+    unet = make_unet(options.size, _held(options, dtype))
+    rows, parameters = ROWS[options.size], dict(unet.named_parameters())
+    forget, retain = make_sets(unet, 4 * rows, TOKENS[options.size])
+    mask = random_bits(unet, options.density)
+    plan = plan_training(
+        unet,
+        parameters=list(parameters.values()),
+        selected=sum(int(bits.sum()) for bits in mask.values()),
+        batch_size=rows,
+        steps=options.steps,
+        dtype=dtype,
+        frozen_teacher=True,
+        teach_retained=True,
+    )
+    print(plan.describe(), plan.gigabytes, file=sys.stderr)
+    assert getattr(torch, plan.weights) == unet.dtype
+    said: list[float] = [time.perf_counter()]
+    log, _ = salun.erase(
+        make_bundle(unet),
+        parameters,
+        mask,
+        forget,
+        retain,
+        steps=options.steps,
+        lr=LR,
+        linear_decay=False,
+        batch_size=rows,
+        alpha=3,
+        frozen_teacher=True,
+        teach_retained=True,
+        noise_weight=1,
+        seed=0,
+        dtype=dtype,
+        micro_batch=plan.micro_batch,
+        teach_ahead=plan.teach_ahead,
+        taught=lambda: said.append(time.perf_counter()),
+    )
+    taught = [after - before for before, after in pairwise(said)]
+    return [a + row.seconds for a, row in zip(taught, log, strict=True)][1:]
+
+
+def _draws(options: Options, unet: Any) -> tuple[NoiseSchedule, list[Draw]]:
+    rows, bundle = ROWS[options.size], make_bundle(unet)
+    schedule = NoiseSchedule.of(bundle.scheduler)
+    forget, retain = make_sets(unet, 4 * rows, TOKENS[options.size])
+    scale = bundle.vae.config["scaling_factor"]
+    sets = (forget, retain)
+    drawn = draw_steps(schedule, scale, *sets, steps=options.steps, batch_size=rows, seed=0)
+    return schedule, list(drawn)
+
+
+def _floor(options: Options, dtype: torch.dtype) -> list[float]:
+    unet = make_unet(options.size, _held(options, dtype)).requires_grad_(True)
+    selected = round(options.density * unet.num_parameters())
+    weights = torch.zeros(selected)
+    weights.grad = torch.full((selected,), 1e-3)
+    optimizer = torch.optim.AdamW([weights], lr=LR, fused=True)
+    times = []
+    for draw in _draws(options, unet)[1]:
+        both = draw.both()
+        started = time.perf_counter()
+        with training_arithmetic(unet, dtype):
+            with torch.no_grad():
+                target = predict(unet, *both.inputs)
+            (predict(unet, *both.inputs) - target).square().mean().backward()
+        for parameter in unet.parameters():
+            parameter.grad = None
+        optimizer.step()
+        times.append(time.perf_counter() - started)
+    return times[1:]
+
+
+def _reference(options: Options, dtype: torch.dtype) -> list[float]:
+    unet = make_unet(options.size, torch.float32)
+    vae, text_encoder = make_encoders(options.size)
+    training = ReferenceTraining(
+        unet, vae, text_encoder, random_bits(unet, options.density), lr=LR, alpha=3
+    )
+    pixels = unet.config["sample_size"] * 2 ** (len(vae.config["block_out_channels"]) - 1)
+    images = torch.rand(ROWS[options.size], 3, pixels, pixels) * 2 - 1
+    tokens = torch.zeros(ROWS[options.size], TOKENS[options.size], dtype=torch.long)
+    times = []
+    for draw in _draws(options, unet)[1]:
+        started = time.perf_counter()
+        for _ in ("forget", "pseudo", "retain"):
+            training.encode(images, tokens)
+        training.step(draw)
+        times.append(time.perf_counter() - started)
+    return times[1:]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+    main(tyro.cli(Options, description=__doc__))
