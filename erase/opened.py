@@ -48,7 +48,7 @@ class ErasedRun:
 
 @dataclass(frozen=True)
 class OpenedUNet:
-    """A UNet to be altered, and the model around it if there is one."""
+    """A UNet to be altered, and the model it is of if there is more than it."""
 
     weights: Weights | Computed
     config: Mapping[str, Any]
@@ -66,19 +66,43 @@ def open_run(folder: Path) -> ErasedRun:
     if not record.get("finished") or not (unet / "config.json").is_file():
         raise UsageError(f"{folder}: this run is not finished; finish it with its `expunge erase`")
     weights = Weights(sorted(unet.glob("*.safetensors")))
-    return ErasedRun(folder, record, weights, _read_config(unet))
+    return ErasedRun(folder, record, weights, read_config(unet))
 
 
-def open_unet(model: str, *, revision: str | None = None, variant: str | None = None) -> OpenedUNet:
+def find_base(erased: ErasedRun, given: str | None, **words: Any) -> ModelSource:
+    """The base that a run is to be compared with, whatever its hashes; gone is a UsageError.
+
+    `given` is where it is now, and `words` what else `locate` is to be told of it.
+    """
+    base = erased.record["base"]
+    if given:
+        told = {key: value for key, value in words.items() if value is not None}
+        return locate_recorded({**base, "id": given, "revision": None, **told})
+    try:
+        return locate_recorded(base)
+    except UsageError as error:
+        raise UsageError(f"{error}; if the base has moved, say where with --base") from error
+
+
+def open_unet(
+    model: str,
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    config: Path | None = None,
+    prediction_type: str | None = None,
+) -> OpenedUNet:
     """Open a UNet that lies in a folder alone, or that of a model as `locate` finds it."""
     folder = Path(model)
     if (folder / "config.json").is_file():
-        config = _read_config(folder)
+        own = read_config(folder)
         files = sorted(folder.glob("*.safetensors"))
-        if config.get("_class_name") != "UNet2DConditionModel" or not files:
+        if own.get("_class_name") != "UNet2DConditionModel" or not files:
             raise UsageError(f"--model {model}: neither a model's folder nor a UNet's; give one")
-        return OpenedUNet(Weights(files), config, None)
-    source = locate(model, revision=revision, variant=variant)
+        return OpenedUNet(Weights(files), own, None)
+    source = locate(
+        model, revision=revision, variant=variant, config=config, prediction_type=prediction_type
+    )
     return OpenedUNet(unet_weights(source), unet_config(source), source)
 
 
@@ -98,10 +122,11 @@ def unet_weights(source: ModelSource) -> Weights | Computed:
 
 def unet_config(source: ModelSource) -> Mapping[str, Any]:
     """The config.json of a model's UNet."""
-    return _read_config(source.unet or source.folder / "unet")
+    return read_config(source.unet or source.folder / "unet")
 
 
-def _read_config(folder: Path) -> Mapping[str, Any]:
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """The config.json in a folder; unreadable is a UsageError."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

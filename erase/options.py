@@ -31,6 +31,7 @@ def shown(metavar: Any, default: Any) -> Any:
 LR_SHOWN = f"{MINIATURE_LR} for the miniature, else {DEFAULTS['lr']}"
 Rate = Annotated[float | None, shown("FLOAT", LR_SHOWN)]
 Predicted = Annotated[Prediction | None, shown(Prediction, "as the file tells, else its config")]
+ConfigFolder = Annotated[Path | None, shown("FOLDER", "the hub's cache")]
 Held = Annotated[RetainTarget | None, shown(RetainTarget, DEFAULTS["retain_target"])]
 
 
@@ -45,7 +46,7 @@ class ModelArgs:
     """Branch, tag or commit of a hub model."""
     variant: Annotated[str | None, shown("TEXT", "none")] = None
     """Weight variant of a hub model or folder, such as `fp16`."""
-    config: Annotated[Path | None, shown("FOLDER", "the hub's cache")] = None
+    config: ConfigFolder = None
     """For a single file: a diffusers folder of its architecture, for the configs and tokenizer."""
     prediction_type: Predicted = None
     """For a single file: what its UNet predicts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from erase.saliency import SaliencyMask
-from erase.source import sha256_file
+from erase.source import ModelSource, sha256_file
 from erase.weights import Computed, Spec, Weights, changed_places
 
 State = Literal["ok", "FAILED", "skipped"]
@@ -70,15 +70,22 @@ def check_mask(mask: SaliencyMask, recorded: Mapping[str, Any]) -> Check:
     return check("mask", problems, f"{mask.kept:,} of {mask.total:,} weights, as recorded")
 
 
-def check_names(erased: Mapping[str, Spec], base: Mapping[str, Spec]) -> Check:
-    """Whether names and shapes are the base's, and types the base's or float32, as trained in."""
+def check_names(
+    erased: Mapping[str, Spec],
+    base: Mapping[str, Spec],
+    types_too: Collection[torch.dtype] = (torch.float32,),
+) -> Check:
+    """Whether names and shapes are the base's, and types too, or others that are told.
+
+    Unless told otherwise that is float32, in which runs train.
+    """
     problems, types = [], set()
     for name in sorted(erased.keys() | base.keys()):
         if name not in erased or name not in base:
             problems.append(f"{name} is {'gone' if name in base else 'not in the base'}")
         elif erased[name].shape != base[name].shape:
             problems.append(f"{name} is {erased[name].shape}, the base's {base[name].shape}")
-        elif erased[name].dtype not in (base[name].dtype, torch.float32):
+        elif erased[name].dtype not in (base[name].dtype, *types_too):
             problems.append(f"{name} is {erased[name].dtype}, the base's {base[name].dtype}")
         else:
             types.add(f"{str(erased[name].dtype)[6:]} (base {str(base[name].dtype)[6:]})")
@@ -96,10 +103,25 @@ class Difference:
     """Changed although the mask does not select them."""
 
 
+def check_digest(source: ModelSource, *recorded: str | None) -> Check:
+    """Whether one hash over a base's files is what is recorded of it, wherever it is."""
+    wrong = sorted({digest[:12] for digest in recorded if digest and digest != source.digest})
+    if wrong:
+        told = f"{source.digest[:12]}, recorded {', '.join(wrong)}"
+        return Check("the base's digest", "FAILED", told)
+    return Check("the base's digest", "ok", source.digest[:12])
+
+
 def check_weights(
-    erased: Weights, base: Weights | Computed, mask: SaliencyMask
+    erased: Weights | Computed,
+    base: Weights | Computed,
+    mask: SaliencyMask,
+    chosen: str = "the mask",
 ) -> tuple[list[Check], Difference]:
-    """Whether all weights are finite, and unselected ones are the base's by the bit."""
+    """Whether all weights are finite, and unselected ones are the base's by the bit.
+
+    The base's are compared in the type of the erased ones. `chosen` is what `mask` is called.
+    """
     infinite, outside, misfits = [], [], []
     found = Difference()
     for name, weight in erased.items():
@@ -109,31 +131,32 @@ def check_weights(
         if original is None or original.shape != weight.shape:
             misfits.append(f"{name} cannot be compared")
             continue
-        # float32, in which a run trains and stores, has every value of half precision.
+        # float32, in which a run trains and stores, has every value of half precision; a narrower
+        # export rounds what did not change as the base's is rounded here.
         changed = changed_places(original.to(weight.dtype), weight)
         stray = changed & ~_selected(mask, name, weight)
         found.total += weight.numel()
         found.changed += int(changed.sum())
         if stray.any():
             found.outside += int(stray.sum())
-            outside.append(f"{name}: {int(stray.sum()):,} changed outside the mask")
+            outside.append(f"{name}: {int(stray.sum()):,} changed outside {chosen}")
     unselected = found.total - mask.kept
     return [
         check("finite", infinite, f"all of {found.total:,} weights"),
         check(
             "unselected weights", misfits + outside, f"{unselected:,} bit-identical to the base's"
         ),
-        _changed(mask, found, [*misfits, *_unknown(mask, erased)]),
+        _changed(mask, found, chosen, [*misfits, *_unknown(mask, erased)]),
     ], found
 
 
-def _changed(mask: SaliencyMask, found: Difference, problems: list[str]) -> Check:
+def _changed(mask: SaliencyMask, found: Difference, chosen: str, problems: list[str]) -> Check:
     inside = found.changed - found.outside
     share = f"{inside:,} of {mask.kept:,} selected ({100 * inside / max(mask.kept, 1):.2f} %)"
     share += f", {100 * found.changed / max(found.total, 1):.2f} % of all weights"
     if found.outside:
-        problems = [*problems, f"{found.outside:,} are not in the mask; {share}"]
-    return check("changed weights", problems, f"{share}; all in the mask")
+        problems = [*problems, f"{found.outside:,} are not in {chosen}; {share}"]
+    return check("changed weights", problems, f"{share}; all in {chosen}")
 
 
 def _selected(mask: SaliencyMask, name: str, weight: Tensor) -> Tensor:
@@ -142,7 +165,7 @@ def _selected(mask: SaliencyMask, name: str, weight: Tensor) -> Tensor:
     return torch.zeros_like(weight, dtype=torch.bool)
 
 
-def _unknown(mask: SaliencyMask, erased: Weights) -> Iterator[str]:
+def _unknown(mask: SaliencyMask, erased: Weights | Computed) -> Iterator[str]:
     """What the mask selects that the UNet does not have in this shape."""
     for name, shape in mask.shapes.items():
         if name not in erased.specs or erased.specs[name].shape != shape:

@@ -232,7 +232,7 @@ def test_half_precision_bases_are_compared_after_widening(
 def test_what_is_no_finished_run_is_bad_input(
     run: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["verify", str(model_folder)]) == 2
+    assert main(["verify", str(model_folder / "tokenizer")]) == 2
     assert "no run folder" in capsys.readouterr().err
     record = read_run(run)
     (run / "run.json").write_text(json.dumps({**record, "finished": None}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -67,7 +67,7 @@ def export_single_file(
     def write(place: Path) -> None:
         stream_tensors(place, plan.tensors, metadata)
         require_written(place, plan.tensors, metadata)
-        _require_gone(place, base, plan)
+        require_gone(place, base, plan.overwritten)
 
     written = put_in_place(to, write, overwrite=overwrite)
     unet = base.unet.values()
@@ -102,7 +102,7 @@ def _plan(
     """Decide on every tensor of the base; a UNet of other names or shapes is a UsageError."""
     _require_fit(base, erased)
     specs = base.tensors.specs
-    copies = _find_copies(specs, base.unet)
+    copies = find_copies(specs, base.unet)
     # What is of the EMA and matches no weight would still be of the original.
     strays = {k for k in specs if k.startswith(EMA_PREFIX) and k not in copies}
     if ema == "drop":
@@ -132,7 +132,7 @@ def _require_fit(base: SingleFileBase, erased: Weights) -> None:
             raise UsageError(f"{erased.files[0]}: {name} is {own}, the base's {there}; erase anew")
 
 
-def _find_copies(specs: Mapping[str, Spec], unet: Mapping[str, str]) -> dict[str, str]:
+def find_copies(specs: Mapping[str, Spec], unet: Mapping[str, str]) -> dict[str, str]:
     """Which other keys hold a second UNet, and each one's diffusers name.
 
     Told by shape and by a name that ends as an LDM or diffusers one does, dots or not (`LitEma`
@@ -171,10 +171,11 @@ def _replaced(
     return result
 
 
-def _require_gone(place: Path, base: SingleFileBase, plan: _Plan) -> None:
+def require_gone(place: Path, base: SingleFileBase, copies: Collection[str]) -> None:
     """Refuse a file that holds an original UNet tensor which it changes, whatever its name.
 
-    Rounded to half precision it would do the same, so that counts too.
+    Rounded to half precision it would do the same, so that counts too. Not asked of the `copies`,
+    which are known to have the file's own weights.
     """
     originals = {}
     written = Weights([place])
@@ -186,7 +187,7 @@ def _require_gone(place: Path, base: SingleFileBase, plan: _Plan) -> None:
                 originals |= {digest: key for digest in _fingerprint(original.to(dtype))}
     for key in written:
         # An overwritten copy has the new weights, though its precision may not show the change.
-        if key not in base.unet.values() and key not in plan.overwritten:
+        if key not in base.unet.values() and key not in copies:
             for digest in _fingerprint(written[key]):
                 if digest in originals:
                     raise UsageError(
