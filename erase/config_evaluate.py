@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from erase.checks import at_least, require, require_seed
-from erase.options import Dtype, Sampler, shown
+from erase.options import ConfigFolder, Dtype, Predicted, Sampler, shown
 
 Looked = Annotated[
     tuple[str, ...],
@@ -27,6 +27,11 @@ class Evaluation:
     """A run folder, whose run.json tells original, concept and place; or any model."""
     baseline: Annotated[str | None, shown("MODEL", "the run's base")] = None
     """The original model, if TARGET is no run folder; without it there is nothing to compare."""
+    config: ConfigFolder = None
+    """For a TARGET or --baseline that is a single file: a diffusers folder of its architecture, for
+    the configs and tokenizer; of both, if both are."""
+    prediction_type: Predicted = None
+    """For the same: what the UNet predicts."""
     out: Annotated[Path | None, shown("FOLDER", "RUN/eval/NAME")] = None
     """Folder to write; NAME is `concept`, `i2p` or `quality`."""
     originals: Annotated[Path | None, shown("FOLDER", ".originals beside RUN")] = None

@@ -85,14 +85,18 @@ class Apply:
     """Files of `expunge export --format delta`. Of several, the later one's value stands where two
     change the same weight."""
     to: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
-    """Folder to write: the whole model, or the UNet alone if that is what was given."""
+    """Folder to write: the whole model, or the UNet alone if that or a single file was given."""
     model: str = "miniature"
-    """The deltas' base: a hub id, a diffusers folder, a folder with a UNet alone, or the shipped
-    `miniature`."""
+    """The deltas' base: a hub id, a diffusers folder, a folder with a UNet alone, one .safetensors
+    or .ckpt file, or the shipped `miniature`."""
     revision: Annotated[str | None, shown("TEXT", "main")] = None
     """Branch, tag or commit of a hub model."""
     variant: Annotated[str | None, shown("TEXT", "none")] = None
     """Weight variant of a hub model or folder, such as `fp16`."""
+    config: ConfigFolder = None
+    """For a single file: a diffusers folder of its architecture, for the configs and tokenizer."""
+    prediction_type: Predicted = None
+    """For a single file: what its UNet predicts."""
     strength: float = 1.0
     """How far to go from the base (0) to what the deltas make of it (1); up to 1.5, beyond it."""
     overwrite: bool = False

@@ -54,6 +54,11 @@ class OpenedUNet:
     config: Mapping[str, Any]
     source: ModelSource | None
 
+    @property
+    def pipeline(self) -> ModelSource | None:
+        """The files of the whole model, if it is a folder whose other parts can be copied."""
+        return None if self.source is None or self.source.single_file else self.source
+
 
 def open_run(folder: Path) -> ErasedRun:
     """Open a run that is finished; anything else is a UsageError."""

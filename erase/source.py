@@ -79,7 +79,7 @@ def locate(
     Stable Diffusion 1.x, 2.x or XL, is a UsageError.
     """
     path = Path(model)
-    if path.suffix in (".safetensors", ".ckpt") and not path.is_dir():
+    if is_single_file(model):
         # It reads tensors, so it needs torch, which this module does without.
         from erase.single_file import locate_single_file
 
@@ -104,6 +104,12 @@ def locate(
     parts = _check_folder(model, folder)
     name = str(folder) if path.is_dir() and model != "miniature" else model
     return ModelSource(name, revision, _hash_files(folder, parts, variant), folder, variant)
+
+
+def is_single_file(model: str) -> bool:
+    """Whether `locate` takes this for one file with a whole model, there or not."""
+    path = Path(model)
+    return path.suffix in (".safetensors", ".ckpt") and not path.is_dir()
 
 
 def locate_recorded(base: Mapping[str, Any], *, variant: str | None = None) -> ModelSource:

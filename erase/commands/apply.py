@@ -39,7 +39,13 @@ def apply(settings: Apply) -> dict[str, Any]:
     or one that is damaged, is a UsageError, and then nothing is written.
     """
     deltas = open_deltas(settings.deltas)
-    opened = open_unet(settings.model, revision=settings.revision, variant=settings.variant)
+    opened = open_unet(
+        settings.model,
+        revision=settings.revision,
+        variant=settings.variant,
+        config=settings.config,
+        prediction_type=settings.prediction_type,
+    )
     dtype = deltas[0].dtype
     shapes = {name: spec.shape for name, spec in opened.weights.specs.items()}
     specs = {name: Spec(dtype, shape) for name, shape in shapes.items()}
@@ -58,7 +64,7 @@ def apply(settings: Apply) -> dict[str, Any]:
 
     def write(place: Path) -> None:
         write_model(opened, weights, _metadata(deltas, settings.strength), place)
-        if opened.source:
+        if opened.pipeline:
             sha256 = sha256_file(unet_folder(opened, place) / WEIGHTS)
             card = _card(deltas, opened, settings, sha256)
             (place / "README.md").write_text(card, encoding="utf-8")

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from erase import checkpoint, run
 from erase.config_evaluate import DrawnEvaluation, Evaluation
-from erase.source import locate_recorded
+from erase.source import is_single_file, locate_recorded
 from eval.generate import Drawing, native_size
 from eval.pair import Subject
 from prompts.errors import UsageError
@@ -27,6 +27,8 @@ class Place:
     concepts: tuple[str, ...]
     out: Path
     originals: Path
+    told: Mapping[str, Any]
+    """What `checkpoint.locate` is to be told of single files."""
 
 
 def locate(settings: Evaluation, kind: str) -> Place:
@@ -36,6 +38,7 @@ def locate(settings: Evaluation, kind: str) -> Place:
     """
     target, baseline, out = settings.target, settings.baseline, settings.out
     concepts = settings.concept if isinstance(settings, DrawnEvaluation) else ()
+    told = {"config": settings.config, "prediction_type": settings.prediction_type}
     folder = Path(target)
     if run.is_run(folder):
         record = run.read_run(folder)
@@ -47,6 +50,7 @@ def locate(settings: Evaluation, kind: str) -> Place:
             concepts=concepts or tuple(record["concepts"]),
             out=out or folder / "eval" / kind,
             originals=settings.originals or folder.resolve().parent / ".originals",
+            told=told,
         )
     if out is None:
         raise missing("--out", target)
@@ -57,6 +61,7 @@ def locate(settings: Evaluation, kind: str) -> Place:
         concepts=concepts,
         out=out,
         originals=settings.originals or out.resolve().parent / ".originals",
+        told=told,
     )
 
 
@@ -66,13 +71,22 @@ def missing(flag: str, target: str) -> UsageError:
 
 
 def find_models(place: Place) -> tuple[checkpoint.ModelSource | None, checkpoint.ModelSource]:
-    """The files of the original, if there is one, and of the erased model."""
-    erased = checkpoint.locate(place.target)
+    """The files of the original, if there is one, and of the erased model.
+
+    What is told of single files goes to each that is one; told of none, it is a UsageError.
+    """
+    baseline = None if place.recorded is not None else place.baseline
+    single = {model for model in (place.target, baseline) if model and is_single_file(model)}
+
+    def find(model: str) -> checkpoint.ModelSource:
+        return checkpoint.locate(model, **(place.told if model in single or not single else {}))
+
+    erased = find(place.target)
     if place.baseline is None:
         return None, erased
     if place.recorded is not None:
         return locate_recorded(place.recorded), erased
-    return checkpoint.locate(place.baseline), erased
+    return find(place.baseline), erased
 
 
 def subject(

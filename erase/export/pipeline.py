@@ -110,13 +110,16 @@ def _write_index(
 def write_model(
     opened: OpenedUNet, weights: Computed | Weights, metadata: Mapping[str, str], folder: Path
 ) -> None:
-    """Write other weights in the form of what was opened: a whole model, or a UNet alone."""
-    if opened.source is None:
+    """Write other weights in the form of what was opened: a whole model, or a UNet alone.
+
+    The UNet alone, too, of a single file, which has no parts that could be copied.
+    """
+    if opened.pipeline is None:
         write_unet_files(weights, opened.config, folder, metadata)
     else:
-        write_pipeline(weights, opened.config, metadata, opened.source, folder)
+        write_pipeline(weights, opened.config, metadata, opened.pipeline, folder)
 
 
 def unet_folder(opened: OpenedUNet, folder: Path) -> Path:
     """Where `write_model` puts the UNet."""
-    return folder / "unet" if opened.source else folder
+    return folder / "unet" if opened.pipeline else folder
