@@ -1,4 +1,4 @@
-"""The only door to a model hub: every download of the package goes through this file."""
+"""The only door to a model hub: every download and upload of the package goes through this file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
+from erase.publish import require_public
 from prompts.errors import UsageError
 
 I2P, I2P_FILE = "AIML-TUDA/i2p", "i2p_benchmark.csv"
@@ -85,6 +86,59 @@ def cached_snapshot(model: str) -> Path | None:
         return Path(snapshot_download(model, local_files_only=True))
     except (OSError, ValueError):
         return None
+
+
+def push_folder(folder: Path, repo: str, *, private: bool) -> str:
+    """Upload a folder to the hub as a model of the user's, made if it is new; returns its address.
+
+    A folder that tells of the user's home, a name that is none, no login, no network and no right
+    to write are UsageErrors. What is there under other names stays.
+    """
+    # Not at the top, since the hub's client takes its time.
+    from huggingface_hub import constants, create_repo, get_token, model_info, upload_folder
+
+    if not looks_like_hub_id(repo):
+        raise UsageError(f"--push-to-hub {repo}: no OWNER/NAME; name a model of yours on the hub")
+    if constants.is_offline_mode():
+        raise UsageError(
+            f"--push-to-hub {repo}: HF_HUB_OFFLINE is set, so nothing is uploaded; unset it, and "
+            "log in with `hf auth login` if you have not"
+        )
+    token = get_token()
+    if token is None:
+        raise UsageError(f"--push-to-hub {repo}: not logged in to the hub; run `hf auth login`")
+    require_public(folder, [token])
+    try:
+        address = create_repo(repo, private=private, exist_ok=True)
+        # One that is there stays as public as it was.
+        if private and not model_info(repo).private:
+            raise UsageError(
+                f"--push-to-hub {repo}: is there already and public, so --private cannot hold; "
+                "name another, or make it private on the hub"
+            )
+        upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload by expunge")
+    except UsageError:
+        raise
+    # The errors of the client's HTTP library, which has changed before, come through it.
+    except Exception as error:
+        raise _refused(repo, error) from error
+    return str(address)
+
+
+def _refused(repo: str, error: Exception) -> UsageError:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status == 401:
+        why = "the hub does not know your token; log in anew with `hf auth login`"
+    elif status == 403:
+        why = "you may not write there; `hf auth login` with a token that may, or another OWNER"
+    elif status is None:
+        why = (
+            f"the hub was not reached ({type(error).__name__}); check the network, and that "
+            "`hf auth login` was done"
+        )
+    else:
+        why = f"the hub answered {status}; check the name, and `hf auth login`"
+    return UsageError(f"--push-to-hub {repo}: {why}")
 
 
 def _unreachable(model: str, revision: str | None, error: Exception) -> UsageError:

@@ -20,6 +20,7 @@ from erase.methods import salun
 from erase.opened import unet_weights
 from erase.optim import MaskedOptimizer
 from erase.options import SalUnConfig
+from erase.publish import public
 from erase.saliency import SaliencyMask
 from erase.weights import Computed, Spec
 
@@ -133,6 +134,6 @@ def _weights_metadata(plan: prepare.Plan, settings: SalUnConfig) -> dict[str, st
         "expunge.concept": plan.concept.name,
         "expunge.method": "salun",
         "expunge.base": plan.source.digest,
-        "expunge.config": json.dumps(plan.identity["config"], sort_keys=True),
+        "expunge.config": json.dumps(public(plan.identity["config"]), sort_keys=True),
         "expunge.seed": str(settings.seed),
     }

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from erase.commands.report import describe
 from erase.export.card import CardFacts, model_card
 from erase.opened import ErasedRun
+from erase.publish import public
 from eval.report import verdict_of
 from eval.report_data import read_run_data
 from eval.report_markdown import render_markdown
@@ -17,17 +15,8 @@ def write_card(
     run: ErasedRun, *, strength: float, dtype: str, as_measured: bool, weights_sha256: str
 ) -> str:
     """The card's text; an evaluation that cannot be read is a UsageError."""
-    record = _public(dict(run.record))
+    record = public(dict(run.record))
     data = read_run_data(describe(run.folder, record))
     report = render_markdown([data], [verdict_of(data)])
     facts = CardFacts(record["base"], strength, dtype, as_measured, weights_sha256)
     return model_card(report, facts)
-
-
-def _public(value: Any) -> Any:
-    """The same JSON with a folder's or file's own name instead of where it lies."""
-    if isinstance(value, dict):
-        return {key: _public(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_public(item) for item in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
