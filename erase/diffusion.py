@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from erase.conditioning import Conditioning, join
+from erase.weights import widened
 from prompts.errors import UsageError
 
 TRAIN_METHODS = {
@@ -87,15 +88,16 @@ def sample_latents(mean: Tensor, logvar: Tensor, noise: Tensor, scaling_factor: 
 def predict(
     unet: Any, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning
 ) -> Tensor:
-    """The UNet's output eps_theta(x_t | c), in float32 whatever the arithmetic was."""
+    """The UNet's output eps_theta(x_t | c), in float32 if the arithmetic was in less."""
     told = conditioning.to(unet.dtype)
-    return unet(
+    output = unet(
         noisy_latents.to(unet.dtype),
         timesteps,
         told.embeddings,
         added_cond_kwargs=told.added,
         return_dict=False,
-    )[0].float()
+    )[0]
+    return widened(output)
 
 
 def guided_prediction(

@@ -19,6 +19,7 @@ from erase.datasets import ForgetSet, RetainSet
 from erase.diffusion import NoiseSchedule, guided_prediction, predict, training_arithmetic
 from erase.optim import MaskedOptimizer
 from erase.saliency import accumulate_saliency
+from erase.weights import widened
 from prompts.errors import UsageError
 
 ONE = torch.ones(())
@@ -212,7 +213,7 @@ def _losses(
     parts = []
     for i, loss in enumerate((relabel_loss, retain_loss)):
         share = weights[i][rows].sum() / weights[i].sum()
-        wanted = target[i][rows].to(unet.device).float()
+        wanted = widened(target[i][rows].to(unet.device))
         pred = model_pred.split(len(part.forget))[i]
         parts.append(share * loss(pred, wanted, weights[i][rows].to(unet.device)))
     return parts[0], parts[1]
