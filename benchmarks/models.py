@@ -29,7 +29,7 @@ _SD15: dict[str, Any] = {
     "cross_attention_dim": 768,
     "attention_head_dim": 8,
 }
-_CONFIGS: dict[Size, dict[str, Any]] = {
+CONFIGS: dict[Size, dict[str, Any]] = {
     "sd15": _SD15,
     # All blocks of SD 1.5, a bit more than half as wide: what the official structure fits for.
     "medium": _SD15 | {"block_out_channels": (160, 320, 640, 640)},
@@ -48,7 +48,7 @@ def make_unet(size: Size, dtype: torch.dtype) -> UNet2DConditionModel:
     """The miniature's own UNet, or one of random weights, made in its type at once."""
     if size == "miniature":
         return UNet2DConditionModel.from_pretrained(MINIATURE / "unet", torch_dtype=dtype)
-    return _filled(UNet2DConditionModel, _CONFIGS[size], dtype)
+    return _filled(UNet2DConditionModel, CONFIGS[size], dtype)
 
 
 def make_encoders(size: Size) -> tuple[Any, Any]:

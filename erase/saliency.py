@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -17,7 +18,6 @@ from prompts.errors import UsageError
 
 Batch = TypeVar("Batch")
 _CHUNK = 1 << 24
-_BIT = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
 
 
 def accumulate_saliency(
@@ -58,8 +58,8 @@ class SaliencyMask:
     def bits(self, name: str) -> Tensor:
         """The bool tensor of one parameter, in its shape."""
         shape = torch.Size(self.shapes[name])
-        flat = self.packed[name].unsqueeze(1).bitwise_and(_BIT).bool().flatten()
-        return flat[: shape.numel()].view(shape)
+        flat = np.unpackbits(self.packed[name].numpy(), count=shape.numel())
+        return torch.from_numpy(flat).view(torch.bool).view(shape)
 
     def unpacked(self) -> dict[str, Tensor]:
         """All bool tensors by name."""
@@ -127,7 +127,7 @@ class SaliencyMask:
 
 def freeze_mask(bits: Mapping[str, Tensor], metadata: Mapping[str, str]) -> SaliencyMask:
     """Pack bool tensors into a mask."""
-    packed = {name: _pack(tensor.flatten()) for name, tensor in bits.items()}
+    packed = {name: _pack(tensor) for name, tensor in bits.items()}
     return SaliencyMask(packed, {name: tuple(b.shape) for name, b in bits.items()}, dict(metadata))
 
 
@@ -144,14 +144,16 @@ def top_k_mask(
     if kept == 0:
         raise UsageError(f"--density {density}: selects none of the weights; raise it")
     threshold, ties = _kth_largest(list(flat.values()), kept)
-    bits = {}
+    packed = {}
     for name, tensor in flat.items():
         chosen = tensor > threshold
-        equal = (tensor == threshold).nonzero().flatten()[:ties]
-        chosen[equal] = True
-        ties -= len(equal)
-        bits[name] = chosen.view(saliency[name].shape)
-    return freeze_mask(bits, metadata)
+        if ties:
+            equal = (tensor == threshold).nonzero().flatten()[:ties]
+            chosen[equal] = True
+            ties -= len(equal)
+        packed[name] = _pack(chosen)
+    shapes = {name: tuple(tensor.shape) for name, tensor in saliency.items()}
+    return SaliencyMask(packed, shapes, dict(metadata))
 
 
 def random_mask(
@@ -195,5 +197,4 @@ def _bucket_from_top(keys: Iterable[Tensor], k: int) -> tuple[int, int]:
 
 
 def _pack(bits: Tensor) -> Tensor:
-    padded = nn.functional.pad(bits.to(torch.uint8), (0, -bits.numel() % 8))
-    return (padded.view(-1, 8) * _BIT).sum(1, dtype=torch.uint8)
+    return torch.from_numpy(np.packbits(bits.cpu().numpy()))
