@@ -85,10 +85,13 @@ def reference_saliency(
 
 
 def reference_mask(saliency: Mapping[str, Tensor], density: float) -> dict[str, Tensor]:
-    """Global top-k by two argsorts over all weights; int64 zeros and ones by name."""
+    """Global top-k by two argsorts over all weights; int64 zeros and ones by name.
+
+    The official sort leaves the order of equals to chance; a stable one makes the mask comparable.
+    """
     everything = -torch.cat([tensor.flatten() for tensor in saliency.values()])
     kept = round(density * len(everything))
-    ranks = torch.argsort(torch.argsort(everything))
+    ranks = torch.argsort(torch.argsort(everything, stable=True))
     start, mask = 0, {}
     for name, tensor in saliency.items():
         part = ranks[start : start + tensor.numel()]

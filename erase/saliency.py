@@ -18,6 +18,7 @@ from prompts.errors import UsageError
 
 Batch = TypeVar("Batch")
 _CHUNK = 1 << 24
+_SAMPLE = 1 << 20
 
 
 def accumulate_saliency(
@@ -172,28 +173,41 @@ def full_mask(parameters: Mapping[str, nn.Parameter], metadata: Mapping[str, str
 
 
 def _kth_largest(tensors: list[Tensor], k: int) -> tuple[float, int]:
-    """The k-th largest of many non-negative float32 values, and how many equal to it are in the k.
+    """The k-th largest of many float32 values, and how many equal to it are among the k.
 
-    A radix selection in two passes: such floats order as their bit patterns do, so a histogram of
-    the upper 16 bits finds the bucket, and one of the lower 16 bits the value. No sort, no copy.
+    A sample tells between which two values it must be; counting says whether it is, and only the
+    few values between the two are sorted. Exact, with neither a sort nor a copy of them all.
     """
-    chunks = [chunk for tensor in tensors for chunk in tensor.view(torch.int32).split(_CHUNK)]
-    upper, left = _bucket_from_top((chunk >> 16 for chunk in chunks), k)
-    inside = (chunk[chunk >> 16 == upper] & 0xFFFF for chunk in chunks)
-    lower, left = _bucket_from_top(inside, left)
-    bits = torch.tensor(upper << 16 | lower, dtype=torch.int32)
-    return float(bits.view(torch.float32)), left
+    total = sum(tensor.numel() for tensor in tensors)
+    stride = max(1, total // _SAMPLE)
+    sample = torch.cat([tensor[::stride] for tensor in tensors]).sort(descending=True).values
+    place, margin = k * len(sample) // total, max(2, len(sample) // 500)
+    while True:
+        high = sample[max(0, place - margin)] if place > margin else torch.tensor(torch.inf)
+        low = sample[place + margin] if place + margin < len(sample) else torch.tensor(-torch.inf)
+        found = _between(tensors, k, float(low), float(high))
+        if found:
+            return found
+        margin *= 8
 
 
-def _bucket_from_top(keys: Iterable[Tensor], k: int) -> tuple[int, int]:
-    """The 16-bit key of the k-th largest, and its rank (from 1) among those with that key."""
-    histogram = torch.zeros(1 << 16, dtype=torch.int64)
-    for key in keys:
-        histogram += torch.bincount(key, minlength=1 << 16)
-    at_or_above = histogram.flip(0).cumsum(0)
-    place = int(torch.searchsorted(at_or_above, k))
-    above = int(at_or_above[place - 1]) if place else 0
-    return (1 << 16) - 1 - place, k - above
+def _between(tensors: list[Tensor], k: int, low: float, high: float) -> tuple[float, int] | None:
+    """The k-th largest and its rank among its equals, if it is from `low` to `high`."""
+    chunks = [chunk for tensor in tensors for chunk in tensor.split(_CHUNK)]
+    above, to_high, to_low = (
+        sum(int(test(chunk).count_nonzero()) for chunk in chunks)
+        for test in (lambda x: x > high, lambda x: x >= high, lambda x: x >= low)
+    )
+    if not above < k <= to_low:
+        return None
+    if k <= to_high:
+        return high, k - above
+    inside = torch.cat([chunk[(chunk > low) & (chunk < high)] for chunk in chunks])
+    rank = k - to_high
+    if rank > len(inside):
+        return low, rank - len(inside)
+    value = inside.kthvalue(len(inside) - rank + 1).values
+    return float(value), rank - int((inside > value).count_nonzero())
 
 
 def _pack(bits: Tensor) -> Tensor:
