@@ -24,17 +24,11 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from erase.sampler import SAMPLERS, build_sampler
+from erase.shipped import judge_folder, vocabulary
 from erase.single_file import open_single_file
 from erase.single_file_parts import load_part
-from erase.source import (
-    INDEX,
-    MINIATURE,
-    ModelSource,
-    judge_folder,
-    locate,
-    variant_of,
-    vocabulary,
-)
+from erase.source import INDEX, MINIATURE, ModelSource, locate, variant_of
 from prompts.errors import UsageError
 
 __all__ = [
@@ -51,12 +45,6 @@ __all__ = [
     "vocabulary",
 ]
 
-SAMPLERS = {
-    "ddim": "DDIMScheduler",
-    "pndm": "PNDMScheduler",
-    "euler": "EulerDiscreteScheduler",
-    "dpm++": "DPMSolverMultistepScheduler",
-}
 _DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
 
 
@@ -111,17 +99,6 @@ class StableDiffusion:
             )
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
-
-
-def build_sampler(name: str, config: Any) -> Any:
-    """The scheduler called `name` (a key of `SAMPLERS`) on the noise schedule of `config`."""
-    if name not in SAMPLERS:
-        raise UsageError(f"--sampler {name}: unknown; choose one of {', '.join(SAMPLERS)}")
-    # Latents are not bounded by 1: clipping them, a default of some schedulers, ruins the picture.
-    # The rest is Stable Diffusion's own, which a config of another scheduler does not carry.
-    config = {"set_alpha_to_one": False, "skip_prk_steps": True, **config}
-    config |= {"clip_sample": False, "steps_offset": 1}
-    return getattr(schedulers, SAMPLERS[name]).from_config(config)
 
 
 def resolve_device(device: str) -> torch.device:

@@ -15,7 +15,8 @@ from erase.cli import main
 from erase.commands.evaluate import measure
 from erase.config import EvaluateConcept
 from erase.saliency import SaliencyMask
-from erase.source import MINIATURE, judge_folder, locate, vocabulary
+from erase.shipped import judge_folder, vocabulary
+from erase.source import MINIATURE, locate
 from eval.classifier import load_classifier
 
 

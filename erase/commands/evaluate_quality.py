@@ -8,7 +8,7 @@ from typing import Any
 from erase import checkpoint
 from erase.commands.target import drawing, find_models, locate, open_bar, precision, subject
 from erase.config import EvaluateQuality
-from erase.source import clip_folder
+from erase.shipped import clip_folder
 from eval.distances import FEWEST
 from eval.features import load_clip
 from eval.image_folder import find_images

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from erase import checkpoint
-from erase.source import clip_folder
+from erase.shipped import clip_folder
 from eval.concept import Domain
 from eval.judge import CLIP, DEFAULT_CLIP, Judge, labels_named, open_judge
 from prompts.concept import ConceptSpec, Vocabulary
