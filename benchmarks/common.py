@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
-from typing import Literal
+from typing import Any, Literal
 
 from erase.commands.erase import erase_concepts
 from erase.commands.evaluate import measure
 from erase.config import Erase, EvaluateConcept
 from eval.metrics import change
-from eval.results import ConceptEvaluation, Metric, replace_file
+from eval.results import ConceptEvaluation, ConceptScores, Metric, replace_file
 
 METRICS = ("ua", "ira", "cra")
 
@@ -41,13 +41,18 @@ class Case:
 
 def run_case(name: str, command: Erase, options: Options) -> Case:
     """Erase and measure one case, in the folder of its name; both resume and are kept."""
+    record = erase_case(name, command, options)
+    evaluation, _ = measure(EvaluateConcept(target=record["out"], protocol=options.protocol))
+    return Case(name, command.concepts[0], evaluation, sum(record["seconds"].values()))
+
+
+def erase_case(name: str, command: Erase, options: Options) -> dict[str, Any]:
+    """Erase one case, in the folder of its name; returns its run.json and the folder (`out`)."""
     out = options.out / name.replace(" ", "-")
     # Encoded sets depend on neither mask nor training: cases of one concept share them.
     data = replace(command.data, cache=options.out / ".cache")
     model = replace(command.model, model=options.model)
-    record = erase_concepts(replace(command, model=model, data=data, out=out))
-    evaluation, _ = measure(EvaluateConcept(target=str(out), protocol=options.protocol))
-    return Case(name, command.concepts[0], evaluation, sum(record["seconds"].values()))
+    return erase_concepts(replace(command, model=model, data=data, out=out))
 
 
 def to_record(case: Case) -> dict[str, object]:
@@ -71,12 +76,12 @@ def to_markdown(groups: Mapping[str, Sequence[Case]]) -> str:
     head = ["", "ua original", "ua erased", "95 %"]
     for metric in ("ira", "cra"):
         head += [f"{metric} original", f"{metric} erased", "95 %", "change"]
-    lines = [_line(head), _line(["---"] + ["---:"] * (len(head) - 1))]
+    rows = []
     for name, cases in groups.items():
-        lines += [_line(_cells(case)) for case in cases]
+        rows += [_cells(case) for case in cases]
         if len(cases) > 1:
-            lines.append(_line(_means(name, cases)))
-    return "\n".join(lines) + "\n"
+            rows.append(_means(name, cases))
+    return table(head, rows)
 
 
 def write_table(
@@ -86,10 +91,31 @@ def write_table(
     note = f"{what}: {options.model}, {options.protocol} protocol, in %, with 95 % intervals."
     markdown = f"{note}\n\n{to_markdown(groups)}"
     cases = {group: [to_record(case) for case in members] for group, members in groups.items()}
-    record = {"benchmark": name, "groups": cases}
+    write_results(options, name, {"groups": cases}, markdown)
+    return markdown
+
+
+def write_results(options: Options, name: str, found: Mapping[str, Any], markdown: str) -> None:
+    """Write what a benchmark found into its folder, as NAME.json and as NAME.md."""
+    record = {"benchmark": name, **found}
     replace_file(options.out / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
     replace_file(options.out / f"{name}.md", markdown.encode())
-    return markdown
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table whose columns are numbers but for the first."""
+    lines = [_line(head), _line(["---"] + ["---:"] * (len(head) - 1))]
+    return "\n".join([*lines, *(_line(row) for row in rows)]) + "\n"
+
+
+SCORES = tuple(column for metric in METRICS for column in (metric, "95 %"))
+"""Heads of the columns of `score_cells`."""
+
+
+def score_cells(scores: ConceptScores) -> list[str]:
+    """Each metric of one model, and its interval."""
+    found = [getattr(scores, metric) for metric in METRICS]
+    return [cell for metric in found for cell in (_value(metric), _interval(metric))]
 
 
 def _cells(case: Case) -> list[str]:

@@ -60,7 +60,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "erase.commands.export:run",
     ),
     ("apply",): Command(
-        "make the erased model of a base and a delta", "Apply", "erase.commands.apply:run"
+        "make the erased model of a base and a delta or LoRA", "Apply", "erase.commands.apply:run"
     ),
     ("undo",): Command(
         "take a delta back: the base again, bit for bit", "Undo", "erase.commands.undo:run"

@@ -6,16 +6,18 @@ from typing import Annotated, Literal
 
 import tyro
 
-from erase.checks import require
+from erase.checks import apart, at_least, require
 from erase.options import ConfigFolder, Predicted, shown
 
 Stored = Literal["fp32", "fp16", "bf16"]
 STRONGEST = 1.5
+DEFAULT_RANK = 16
+"""Largest rank of a LoRA's layers, if neither --rank nor --energy is given."""
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Deltas = Annotated[
     tuple[Path, ...],
     tyro.conf.Positional,
-    tyro.conf.arg(metavar="DELTA [DELTA ...]", help_behavior_hint="(required)"),
+    tyro.conf.arg(metavar="FILE [FILE ...]", help_behavior_hint="(required)"),
 ]
 Undone = Annotated[
     tuple[Path, ...],
@@ -40,16 +42,29 @@ class Export:
 
     target: Run
     """Run folder of `expunge erase`."""
-    format: Literal["unet", "pipeline", "single-file", "delta"] = "pipeline"
+    format: Literal["unet", "pipeline", "single-file", "lora", "delta"] = "pipeline"
     """The UNet alone in a folder, the whole model in a diffusers folder, the whole model in one
-    file for A1111 or ComfyUI (Stable Diffusion 1.x and 2.x), or one small file with nothing but
-    what changed, for `expunge apply` and `expunge undo`."""
+    file for A1111 or ComfyUI, one small file that any tool loads as a LoRA and that is not exact,
+    or one small file with nothing but what changed, for `expunge apply` and `expunge undo`."""
     to: Annotated[Path | None, shown("PATH", "RUN/export/FORMAT")] = None
-    """Folder to write, or file for a single file or a delta."""
+    """Folder to write, or file for a single file, a LoRA or a delta."""
     strength: float = 1.0
     """How far to go from the original (0) to the erased model (1); up to 1.5, beyond it."""
-    dtype: Annotated[Stored | None, shown(Stored, "as the run's, fp32")] = None
-    """How the UNet's weights are stored; in a single file, as in the base."""
+    dtype: Annotated[Stored | None, shown(Stored, "as the run's, fp32; of a LoRA fp16")] = None
+    """How the UNet's or the LoRA's weights are stored; a single file's are as in the base, unless
+    it is given."""
+    rank: Annotated[int | None, shown("INT", DEFAULT_RANK)] = None
+    """Largest rank of a LoRA's layers; more is nearer to the erased model, and larger."""
+    energy: Annotated[float | None, shown("FLOAT", "by rank")] = None
+    """Share of each layer's squared change that a LoRA keeps, with the smallest rank that does."""
+    naming: Literal["diffusers", "kohya"] = "diffusers"
+    """Whose names a LoRA's tensors have: diffusers' load_lora_weights, or kohya's for A1111, Forge
+    and ComfyUI."""
+    check: Literal["auto", "yes", "no"] = "auto"
+    """Draw with a LoRA and judge the images beside the original's and the erased model's; auto does
+    so on the miniature."""
+    check_protocol: Literal["demo", "full"] = "demo"
+    """Number of images of that check, as of `expunge evaluate concept`."""
     ema: Literal["drop", "overwrite"] = "drop"
     """What becomes of the averaged copy of the UNet that some single files carry: it still draws
     what was erased."""
@@ -59,35 +74,48 @@ class Export:
     """Print one JSON object for machines instead of a table."""
 
     def __post_init__(self) -> None:
-        """Refuse a strength out of range, and flags that a format does not know."""
+        """Refuse values out of range, and flags that a format does not know."""
         _check_strength(self.strength)
-        single = self.format == "single-file"
         require(
-            not single or (self.strength == 1 and self.dtype is None),
-            "--format single-file keeps the base's types at full strength; leave out --strength "
-            "and --dtype, or export a pipeline",
+            self.format == "single-file" or self.ema == "drop",
+            "--ema is for --format single-file alone",
         )
-        require(single or self.ema == "drop", "--ema is for --format single-file alone")
+        at_least("--rank", self.rank, 1)
+        require(
+            self.energy is None or 0 < self.energy <= 1,
+            f"--energy must be above 0 and at most 1, not {self.energy}",
+        )
+        apart("--rank", self.rank, "--energy", self.energy)
+        given = {
+            "--rank": self.rank is not None,
+            "--energy": self.energy is not None,
+            "--naming": self.naming != "diffusers",
+            "--check": self.check != "auto",
+            "--check-protocol": self.check_protocol != "demo",
+        }
+        for flag in (flag for flag, is_given in given.items() if is_given):
+            require(self.format == "lora", f"{flag} is for --format lora alone")
 
     @property
     def place(self) -> Path:
         """The folder or file to write."""
-        in_file = self.format in ("delta", "single-file")
+        in_file = self.format in ("delta", "lora", "single-file")
         name = f"{self.format}.safetensors" if in_file else self.format
         return self.to or self.target / "export" / name
 
 
 @dataclass(frozen=True)
 class Apply:
-    """Erase by deltas: write the model that they make of the base they were taken from."""
+    """Erase by deltas or by LoRAs: write the model that they make of the base they are of."""
 
     deltas: Deltas
-    """Files of `expunge export --format delta`. Of several, the later one's value stands where two
-    change the same weight."""
+    """Files of `expunge export --format delta`, or of `--format lora`. Of several deltas, the later
+    one's value stands where two change the same weight; several LoRAs add up, in any order, and the
+    UNet is then stored in float32."""
     to: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
     """Folder to write: the whole model, or the UNet alone if that or a single file was given."""
     model: str = "miniature"
-    """The deltas' base: a hub id, a diffusers folder, a folder with a UNet alone, one .safetensors
+    """The files' base: a hub id, a diffusers folder, a folder with a UNet alone, one .safetensors
     or .ckpt file, or the shipped `miniature`."""
     revision: Annotated[str | None, shown("TEXT", "main")] = None
     """Branch, tag or commit of a hub model."""
@@ -98,7 +126,7 @@ class Apply:
     prediction_type: Predicted = None
     """For a single file: what its UNet predicts."""
     strength: float = 1.0
-    """How far to go from the base (0) to what the deltas make of it (1); up to 1.5, beyond it."""
+    """How far to go from the base (0) to what the files make of it (1); up to 1.5, beyond it."""
     overwrite: bool = False
     """Replace another model in the same place."""
     json: bool = False
@@ -106,7 +134,7 @@ class Apply:
 
     def __post_init__(self) -> None:
         """Refuse no or repeated deltas and a strength out of range."""
-        _check_deltas(self.deltas, "DELTA")
+        _check_deltas(self.deltas, "FILE")
         _check_strength(self.strength)
 
 

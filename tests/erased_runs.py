@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from erase.cli import main
+from erase.cli import main, parse
+from erase.commands.export import export_run
 
 SHORT = (
     "--forget-images 3 --retain-images 4 --inference-steps 2 --batch-size 2 --steps 2 --lr 1e-3"
@@ -71,3 +73,9 @@ def flip_lowest_bit(path: Path, name: str) -> None:
     weights = load_file(path)
     weights[name].reshape(-1).view(torch.int32)[0] ^= 1
     save_file(weights, path, metadata={"format": "pt"})
+
+
+def export_lora(run: Path, to: Path, *flags: str) -> tuple[Path, dict[str, Any]]:
+    """An export as a LoRA without a check; its file and what was told of it."""
+    result = export_run(parse(("export",), [str(run), "--to", str(to), "--format", "lora", *flags]))
+    return to, result

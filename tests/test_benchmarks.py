@@ -9,7 +9,16 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import determinism
-from benchmarks.common import Case, Options, to_record, write_table
+from benchmarks.common import (
+    SCORES,
+    Case,
+    Options,
+    score_cells,
+    table,
+    to_record,
+    write_results,
+    write_table,
+)
 from erase.checkpoint import StableDiffusion
 from eval.generation import image_path, read_generations, write_generations
 from eval.results import (
@@ -55,6 +64,16 @@ def test_a_case_without_an_original_has_no_change() -> None:
     alone = case("church", 100, 98)
     alone = replace(alone, evaluation=replace(alone.evaluation, original=None))
     assert to_record(alone)["change"] == {"ua": None, "ira": None, "cra": None}
+
+
+def test_a_row_of_scores_fits_its_heads(tmp_path: Path) -> None:
+    cells = score_cells(case("church", 100, 98).evaluation.erased)
+    assert cells == ["100.0", "99.0 to 101.0", "98.0", "97.0 to 99.0", "", ""]
+    markdown = table(["rank", *SCORES], [["1", *cells]])
+    assert markdown.splitlines()[2] == f"| 1 | {' | '.join(cells)} |"
+    write_results(Options(out=tmp_path), "lora", {"points": [1]}, markdown)
+    assert json.loads((tmp_path / "lora.json").read_text()) == {"benchmark": "lora", "points": [1]}
+    assert (tmp_path / "lora.md").read_text() == markdown
 
 
 def test_an_image_that_differs_is_counted_and_its_pixels_compared(

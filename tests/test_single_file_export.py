@@ -243,16 +243,21 @@ def test_the_command_writes_it_and_refuses_what_the_format_does_not_know(
 ) -> None:
     run, to = erase(model_folder, tmp_path / "run"), tmp_path / "safe.safetensors"
     words = ["export", str(run), "--format", "single-file", "--to", str(to)]
-    for flags in (["--strength", "0.5"], ["--dtype", "fp16"]):
-        assert main([*words, *flags]) == 2
-        assert "--format single-file keeps" in capsys.readouterr().err
     assert main(["export", str(run), "--ema", "overwrite"]) == 2
     assert "--ema is for" in capsys.readouterr().err
     assert not to.exists()
     assert main(words) == 0
     shown = capsys.readouterr().out
     assert str(to) in shown and "church" in shown and "copies of it left out" in shown
-    assert any(key.startswith(UNET) for key in load_file(to))
+    whole = {n: t for n, t in load_file(to).items() if n.startswith(UNET)}
+    assert main([*words, "--strength", "0", "--dtype", "fp16", "--overwrite"]) == 0
+    assert "float16 at strength 0" in capsys.readouterr().out
+    original = {UNET + ldm_name(n): t for n, t in unet(model_folder).items()}
+    exported = load_file(to)
+    assert whole.keys() == original.keys()
+    for key, tensor in original.items():
+        assert torch.equal(exported[key], tensor.half())
+    assert any(not torch.equal(whole[key], tensor) for key, tensor in original.items())
 
 
 def test_the_same_export_twice_is_the_same_file(

@@ -1,4 +1,4 @@
-"""`expunge apply`: the model that deltas make of their base."""
+"""`expunge apply`: the model that deltas or LoRAs make of their base."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
+from erase.commands.applied_card import LONGEST, applied_card
+from erase.commands.apply_lora import apply_loras
 from erase.config import Apply
-from erase.export.card import CardFacts, model_card
 from erase.export.delta import Delta, apply_deltas, count_conflicts, read_delta
+from erase.export.lora_file import is_lora
 from erase.export.pipeline import unet_folder, write_model
 from erase.export.place import put_in_place
 from erase.export.unet import WEIGHTS
@@ -20,9 +22,6 @@ from erase.source import sha256_file
 from erase.weights import Computed, Spec, content_hash
 from eval.plain_text import escape_markdown
 from prompts.errors import UsageError
-
-_LONGEST = 200
-"""Characters of a name in a card."""
 
 
 def run(settings: Apply) -> dict[str, Any]:
@@ -33,11 +32,23 @@ def run(settings: Apply) -> dict[str, Any]:
 
 
 def apply(settings: Apply) -> dict[str, Any]:
-    """Write the model without printing; returns its place, hash and the deltas' conflicts.
+    """Write the model without printing; returns its place, hash and the files' conflicts.
 
-    It is read again and compared bit for bit before it takes its place. A delta of another base,
-    or one that is damaged, is a UsageError, and then nothing is written.
+    It is read again and compared bit for bit before it takes its place. A file of another base, one
+    that is damaged, or files of both kinds are a UsageError, and then nothing is written.
     """
+    loras = [path for path in settings.deltas if is_lora(path)]
+    if not loras:
+        return _apply_deltas(settings)
+    if len(loras) < len(settings.deltas):
+        raise UsageError(
+            f"{loras[0]}: a LoRA beside deltas, which fit the untouched base alone; give files of "
+            "one kind, for example by exporting each run's delta"
+        )
+    return apply_loras(settings)
+
+
+def _apply_deltas(settings: Apply) -> dict[str, Any]:
     deltas = open_deltas(settings.deltas)
     opened = open_unet(
         settings.model,
@@ -66,12 +77,15 @@ def apply(settings: Apply) -> dict[str, Any]:
         write_model(opened, weights, _metadata(deltas, settings.strength), place)
         if opened.pipeline:
             sha256 = sha256_file(unet_folder(opened, place) / WEIGHTS)
-            card = _card(deltas, opened, settings, sha256)
+            strength, how = settings.strength, "these deltas, in this order"
+            files = [(delta.metadata["expunge.concept"], _describe(delta)) for delta in deltas]
+            card = applied_card(how, files, opened.pipeline, strength, str(dtype)[6:], sha256)
             (place / "README.md").write_text(card, encoding="utf-8")
 
     written = put_in_place(settings.to, write, overwrite=settings.overwrite)
     return {
         "model": str(settings.to),
+        "kind": "delta",
         "base": settings.model,
         "erased": [delta.metadata["expunge.concept"] for delta in deltas],
         "deltas": [str(delta.path) for delta in deltas],
@@ -123,29 +137,26 @@ def _metadata(deltas: Sequence[Delta], strength: float) -> dict[str, str]:
     }
 
 
-def _card(deltas: Sequence[Delta], opened: OpenedUNet, settings: Apply, sha256: str) -> str:
-    assert opened.source
-    source = opened.source
-    base = {"id": Path(source.id).name if Path(source.id).is_absolute() else source.id}
-    base |= {"revision": source.revision, "digest": source.digest, "files": source.files}
-    names = [escape_markdown(delta.metadata["expunge.concept"], _LONGEST) for delta in deltas]
-    lines = [f"# {escape_markdown(base['id'], _LONGEST)} without {' and '.join(names)}", ""]
-    lines += ["Made by `expunge apply` from these deltas, in this order:", ""]
-    for name, delta in zip(names, deltas, strict=True):
-        changed = escape_markdown(delta.metadata.get("expunge.changed", "?"), _LONGEST)
-        lines.append(f"- {name}: {changed} weights; sha256 `{sha256_file(delta.path)}`")
-    facts = CardFacts(base, settings.strength, str(deltas[0].dtype)[6:], False, sha256)
-    return model_card("\n".join(lines), facts)
+def _describe(delta: Delta) -> str:
+    changed = escape_markdown(delta.metadata.get("expunge.changed", "?"), LONGEST)
+    return f"{changed} weights; sha256 `{sha256_file(delta.path)}`"
 
 
 def _table(result: Mapping[str, Any]) -> str:
+    if result["kind"] == "lora":
+        conflicts = f"{result['conflicts']:,} weights that more than one LoRA alters"
+        resolved = "; what they add is summed, in any order"
+        joined = " and "
+    else:
+        conflicts = f"{result['conflicts']:,} weights that more than one delta changes"
+        resolved = "; the later one's values stand"
+        joined = ", then "
     rows = {
-        "erased": ", then ".join(result["erased"]),
+        "erased": joined.join(result["erased"]),
         "from": result["base"],
         "model": result["model"],
         "weights": f"{result['dtype']} at strength {result['strength']:g}",
-        "conflicts": f"{result['conflicts']:,} weights that more than one delta changes"
-        + ("; the later one's values stand" if result["conflicts"] else ""),
+        "conflicts": conflicts + (resolved if result["conflicts"] else ""),
         "sha256": result["sha256"],
         "checked": "read back, every tensor bit-equal"
         if result["written"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from erase.commands.apply import open_deltas
 from erase.config import Undo
 from erase.export.delta import undo_deltas
+from erase.export.lora_file import is_lora
 from erase.export.pipeline import unet_folder, write_model
 from erase.export.place import put_in_place
 from erase.export.unet import WEIGHTS
@@ -34,6 +35,12 @@ def undo(settings: Undo) -> dict[str, Any]:
     The deltas tell the hash of the base's whole UNet: a model that they do not lead back to it,
     whatever weight is to blame, is a UsageError, and then nothing is written.
     """
+    for path in settings.delta:
+        if is_lora(path):
+            raise UsageError(
+                f"--delta {path}: a LoRA, which is not exact: taking it off would not give the "
+                "base's bits; keep the base, or erase by a delta"
+            )
     deltas = open_deltas(settings.delta)
     opened = open_unet(settings.model)
     dtype, stored = deltas[0].dtype, deltas[0].base_dtype

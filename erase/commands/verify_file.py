@@ -61,6 +61,11 @@ def verify_file(settings: Verify) -> dict[str, Any]:
     What cannot be checked at all (an unreadable file, a base that is not found) is a UsageError.
     """
     made = open_exported(settings.target)
+    if "expunge.loras" in made.metadata:
+        raise UsageError(
+            f"{settings.target}: made of LoRAs, which alter weights that no mask selected; apply "
+            "them to their base again and compare, or verify their runs"
+        )
     folder = settings.run or made.run
     run = open_run(folder) if folder else None
     mask = SaliencyMask.load(run.folder / "mask.safetensors") if run else None

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from prompts.errors import UsageError
 
+Writer = Callable[[Path], None]
+"""Writes a new file or folder at the place that it is given."""
 
-def put_in_place(target: Path, write: Callable[[Path], None], *, overwrite: bool) -> bool:
+
+def put_in_place(target: Path, write: Writer, *, overwrite: bool) -> bool:
     """Let `write` make a file or folder under a temporary name, then give it its own.
 
     What `write` raises leaves the target as it was, and no trace. Returns False if the target held

@@ -47,7 +47,7 @@ def _from_diffusers(source: ModelSource) -> SingleFileBase:
     unet = unet_weights(source)
     config = unet_config(source)
     keys = unet_keys(config, unet)
-    family = _family(source)
+    family = family_of(source)
     blocks = len(_read(source.folder / "vae" / "config.json")["up_block_types"])
     scheduler = _read(source.folder / "scheduler" / "scheduler_config.json")
     tensors = merged(
@@ -62,7 +62,8 @@ def _from_diffusers(source: ModelSource) -> SingleFileBase:
     return SingleFileBase(tensors, names, family, predicted, {})
 
 
-def _family(source: ModelSource) -> Family:
+def family_of(source: ModelSource) -> Family:
+    """Which family's layout and names a model has."""
     if source.is_xl:
         return SDXL
     text = _read(source.folder / "text_encoder" / "config.json")
