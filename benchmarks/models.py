@@ -14,6 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from erase.checkpoint import MINIATURE, StableDiffusion
 from erase.conditioning import Conditioning
 from erase.datasets import ForgetSet, RetainSet
+from erase.saliency import SaliencyMask, freeze_mask
 
 Size = Literal["miniature", "medium", "sd15"]
 ROWS: dict[Size, int] = {"miniature": 16, "medium": 1, "sd15": 1}
@@ -110,10 +111,12 @@ def make_sets(unet: UNet2DConditionModel, images: int, tokens: int) -> tuple[For
     return forget, RetainSet(**images_of(10))
 
 
-def random_bits(unet: UNet2DConditionModel, density: float) -> dict[str, Tensor]:
-    """A mask at random, bool by name."""
+def random_bits(unet: UNet2DConditionModel, density: float) -> SaliencyMask:
+    """A mask at random, about `density` of every parameter."""
     generator = torch.Generator().manual_seed(1)
-    return {
-        name: torch.rand(p.shape, generator=generator) < density
+    parts = [
+        freeze_mask({name: torch.rand(p.shape, generator=generator) < density}, {})
         for name, p in unet.named_parameters()
-    }
+    ]
+    packed = {name: tensor for part in parts for name, tensor in part.packed.items()}
+    return SaliencyMask(packed, {n: s for part in parts for n, s in part.shapes.items()}, {})

@@ -59,6 +59,8 @@ class Options:
     """Training steps, the first one for warming up."""
     dtype: str = "auto"
     """As `expunge erase --dtype`."""
+    free: float | None = None
+    """Gigabytes to plan for, instead of what is free here."""
     out: Path = Path("runs/bench")
     """Folder of the table."""
     variant: Variant | None = None
@@ -86,6 +88,7 @@ def main(options: Options) -> None:
         "results": results,
     }
     name = f"training-{options.size}-{options.density:g}"
+    name += f"-{options.free:g}gb" if options.free else ""
     options.out.mkdir(parents=True, exist_ok=True)
     replace_file(options.out / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
     print(json.dumps(record, indent=2))
@@ -119,20 +122,23 @@ def _ours(options: Options, dtype: torch.dtype) -> list[float]:
     plan = plan_training(
         unet,
         parameters=list(parameters.values()),
-        selected=sum(int(bits.sum()) for bits in mask.values()),
+        selected=mask.kept,
         batch_size=rows,
         steps=options.steps,
         dtype=dtype,
         frozen_teacher=True,
         teach_retained=True,
+        free=options.free,
     )
+    if plan.checkpointing:
+        unet.enable_gradient_checkpointing()
     print(plan.describe(), plan.gigabytes, file=sys.stderr)
     assert getattr(torch, plan.weights) == unet.dtype
     said: list[float] = [time.perf_counter()]
     log, _ = salun.erase(
         make_bundle(unet),
         parameters,
-        mask,
+        mask.by_name(),
         forget,
         retain,
         steps=options.steps,
@@ -188,7 +194,7 @@ def _reference(options: Options, dtype: torch.dtype) -> list[float]:
     unet = make_unet(options.size, torch.float32)
     vae, text_encoder = make_encoders(options.size)
     training = ReferenceTraining(
-        unet, vae, text_encoder, random_bits(unet, options.density), lr=LR, alpha=3
+        unet, vae, text_encoder, random_bits(unet, options.density).by_name(), lr=LR, alpha=3
     )
     pixels = unet.config["sample_size"] * 2 ** (len(vae.config["block_out_channels"]) - 1)
     images = torch.rand(ROWS[options.size], 3, pixels, pixels) * 2 - 1
