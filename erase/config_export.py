@@ -68,6 +68,10 @@ class Export:
     ema: Literal["drop", "overwrite"] = "drop"
     """What becomes of the averaged copy of the UNet that some single files carry: it still draws
     what was erased."""
+    push_to_hub: Annotated[str | None, shown("OWNER/NAME", "write it here alone")] = None
+    """Upload the pipeline to the model hub too, as a model of yours; first `hf auth login`."""
+    private: bool = False
+    """Make a new model on the hub one that only its owner sees."""
     overwrite: bool = False
     """Replace another export in the same place."""
     json: bool = False
@@ -79,6 +83,14 @@ class Export:
         require(
             self.format == "single-file" or self.ema == "drop",
             "--ema is for --format single-file alone",
+        )
+        require(
+            self.format == "pipeline" or self.push_to_hub is None,
+            "--push-to-hub takes a whole model: add --format pipeline",
+        )
+        require(
+            self.push_to_hub is not None or not self.private,
+            "--private is of no use without --push-to-hub",
         )
         at_least("--rank", self.rank, 1)
         require(

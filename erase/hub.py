@@ -88,14 +88,10 @@ def cached_snapshot(model: str) -> Path | None:
         return None
 
 
-def push_folder(folder: Path, repo: str, *, private: bool) -> str:
-    """Upload a folder to the hub as a model of the user's, made if it is new; returns its address.
-
-    A folder that tells of the user's home, a name that is none, no login, no network and no right
-    to write are UsageErrors. What is there under other names stays.
-    """
+def require_pushable(repo: str) -> str:
+    """The token to upload with; a name that is none, or no login, is a UsageError."""
     # Not at the top, since the hub's client takes its time.
-    from huggingface_hub import constants, create_repo, get_token, model_info, upload_folder
+    from huggingface_hub import constants, get_token
 
     if not looks_like_hub_id(repo):
         raise UsageError(f"--push-to-hub {repo}: no OWNER/NAME; name a model of yours on the hub")
@@ -107,6 +103,18 @@ def push_folder(folder: Path, repo: str, *, private: bool) -> str:
     token = get_token()
     if token is None:
         raise UsageError(f"--push-to-hub {repo}: not logged in to the hub; run `hf auth login`")
+    return token
+
+
+def push_folder(folder: Path, repo: str, *, private: bool) -> str:
+    """Upload a folder to the hub as a model of the user's, made if it is new; returns its address.
+
+    A folder that tells of the user's home, a name that is none, no login, no network and no right
+    to write are UsageErrors. What is there under other names stays.
+    """
+    from huggingface_hub import create_repo, model_info, upload_folder
+
+    token = require_pushable(repo)
     require_public(folder, [token])
     try:
         address = create_repo(repo, private=private, exist_ok=True)

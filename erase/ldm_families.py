@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from erase.source import PARTS, XL_PARTS
 
@@ -72,3 +73,12 @@ SDXL = Family(
     architectures=dict.fromkeys(("epsilon", "v_prediction"), "stable-diffusion-xl-v1-base"),
     choices="epsilon (as most do) or v_prediction (as its page then says)",
 )
+
+
+def unet_architecture(config: Mapping[str, Any], prediction_type: str = "epsilon") -> str:
+    """`modelspec.architecture` of a UNet alone, by its config.json."""
+    if config.get("addition_embed_type") == "text_time":
+        family = SDXL
+    else:
+        family = SD2 if config.get("use_linear_projection") else SD1
+    return f"{family.architectures[prediction_type]}/unet"

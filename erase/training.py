@@ -14,7 +14,9 @@ from tqdm import tqdm
 from erase import prepare
 from erase.checkpoint import StableDiffusion
 from erase.datasets import ForgetSet, RetainSet
+from erase.diffusion import NoiseSchedule
 from erase.export.unet import write_unet
+from erase.ldm_families import unet_architecture
 from erase.memory import TrainingPlan, plan_training
 from erase.methods import salun
 from erase.opened import unet_weights
@@ -120,15 +122,18 @@ def write_weights(
         ),
         json.loads(sd.unet.to_json_string()),
         plan.out / "unet",
-        _weights_metadata(plan, settings),
+        _weights_metadata(sd, plan, settings),
     )
 
 
-def _weights_metadata(plan: prepare.Plan, settings: SalUnConfig) -> dict[str, str]:
+def _weights_metadata(
+    sd: StableDiffusion, plan: prepare.Plan, settings: SalUnConfig
+) -> dict[str, str]:
+    predicted = NoiseSchedule.of(sd.scheduler).prediction_type
     return {
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.title": f"{Path(plan.source.id).name} without {plan.concept.name}",
-        "modelspec.architecture": "stable-diffusion-v1/unet",
+        "modelspec.architecture": unet_architecture(sd.unet.config, predicted),
         "modelspec.implementation": "diffusers",
         "modelspec.description": f"{plan.concept.name} erased with SalUn by expunge",
         "expunge.concept": plan.concept.name,

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -101,13 +101,23 @@ def hub() -> Iterator[Hub]:
     server.shutdown()
 
 
-def push(folder: Path, home: Path, address: str, *, token: str | None = TOKEN, kind: str = "open"):
-    """`push_folder` in a process of its own, for the client reads its settings at import."""
+def push(
+    folder: Path,
+    home: Path,
+    address: str,
+    *,
+    token: str | None = TOKEN,
+    kind: str = "open",
+    words: Sequence[str] = (),
+):
+    """`push_folder`, or a command, in a process of its own: the client reads settings at import."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
     told = {"HOME": str(home), "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1"}
     told |= {"HF_TOKEN": token} if token else {}
-    words = [sys.executable, "-c", PUSH, str(folder), "me/it", kind]
-    return subprocess.run(words, env=kept | told, capture_output=True, text=True, timeout=120)
+    code = ["-m", "erase", *words] if words else ["-c", PUSH, str(folder), "me/it", kind]
+    return subprocess.run(
+        [sys.executable, *code], env=kept | told, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +139,20 @@ def test_a_folder_arrives_whole(kind: str, pipeline: Path, tmp_path: Path, hub: 
     assert created["visibility"] == {"open": "public"}.get(kind, kind)
     assert hub.files == tree(pipeline) and len(hub.files) > 10
     assert hub.tokens == {f"Bearer {TOKEN}"}
+
+
+def test_the_command_exports_and_pushes_and_asks_for_the_login_first(
+    pipeline: Path, tmp_path: Path, hub: Hub
+) -> None:
+    words = ["export", str(pipeline.parent / "run"), "--to", str(tmp_path / "copy")]
+    words += ["--push-to-hub", "me/it", "--private"]
+    done = push(pipeline, tmp_path, hub.address, token=None, words=words)
+    assert done.returncode == 2 and "not logged in" in done.stderr
+    assert not (tmp_path / "copy").exists()
+    done = push(pipeline, tmp_path, hub.address, words=words)
+    assert done.returncode == 0, done.stderr
+    assert f"pushed  {hub.address}/me/it" in done.stdout
+    assert hub.files == tree(tmp_path / "copy")
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,41 @@
-"""The card of a model that deltas or LoRAs were applied to."""
+"""What a model says of itself to which deltas or LoRAs were applied: metadata and card."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from erase.export.card import CardFacts, model_card
-from erase.source import ModelSource
+from erase.ldm_families import unet_architecture
+from erase.source import ModelSource, sha256_file
 from eval.plain_text import escape_markdown
 
 LONGEST = 200
 """Characters of a name in a card."""
+
+
+def applied_metadata(
+    kind: str,
+    files: Sequence[Path],
+    told: Sequence[Mapping[str, str]],
+    strength: float,
+    config: Mapping[str, Any],
+) -> dict[str, str]:
+    """The header of the UNet's file; `kind` is `deltas` or `loras`, `told` their own headers."""
+    concepts = " and ".join(header["expunge.concept"] for header in told)
+    return {
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.title": f"without {concepts}",
+        "modelspec.architecture": unet_architecture(config),
+        "modelspec.implementation": "diffusers",
+        "modelspec.description": f"{concepts} erased by expunge, from {kind}",
+        "expunge.concept": concepts,
+        "expunge.base": told[0]["expunge.base"],
+        f"expunge.{kind}": json.dumps([sha256_file(file) for file in files]),
+        "expunge.strength": repr(strength),
+    }
 
 
 def applied_card(

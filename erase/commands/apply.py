@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from erase.commands.applied_card import LONGEST, applied_card
+from erase.commands.applied_card import LONGEST, applied_card, applied_metadata
 from erase.commands.apply_lora import apply_loras
 from erase.config import Apply
 from erase.export.delta import Delta, apply_deltas, count_conflicts, read_delta
@@ -73,8 +73,11 @@ def _apply_deltas(settings: Apply) -> dict[str, Any]:
 
     weights = Computed(specs, compute)
 
+    paths, told = [delta.path for delta in deltas], [delta.metadata for delta in deltas]
+    metadata = applied_metadata("deltas", paths, told, settings.strength, opened.config)
+
     def write(place: Path) -> None:
-        write_model(opened, weights, _metadata(deltas, settings.strength), place)
+        write_model(opened, weights, metadata, place)
         if opened.pipeline:
             sha256 = sha256_file(unet_folder(opened, place) / WEIGHTS)
             strength, how = settings.strength, "these deltas, in this order"
@@ -120,21 +123,6 @@ def _require_intact(delta: Delta, base: Computed) -> None:
     erased = Computed(base.specs, lambda name: delta.flipped(name, base[name]))
     if content_hash(erased) != delta.metadata["expunge.erased_unet"]:
         raise UsageError(f"{delta.path}: damaged, it does not make what it was taken from; get it")
-
-
-def _metadata(deltas: Sequence[Delta], strength: float) -> dict[str, str]:
-    concepts = " and ".join(delta.metadata["expunge.concept"] for delta in deltas)
-    return {
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.title": f"without {concepts}",
-        "modelspec.architecture": "stable-diffusion-v1/unet",
-        "modelspec.implementation": "diffusers",
-        "modelspec.description": f"{concepts} erased by expunge, from deltas",
-        "expunge.concept": concepts,
-        "expunge.base": deltas[0].metadata["expunge.base"],
-        "expunge.deltas": json.dumps([sha256_file(delta.path) for delta in deltas]),
-        "expunge.strength": repr(strength),
-    }
 
 
 def _describe(delta: Delta) -> str:

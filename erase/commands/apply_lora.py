@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from erase.commands.applied_card import applied_card
+from erase.commands.applied_card import applied_card, applied_metadata
 from erase.config import Apply
 from erase.export.lora_file import LoraFile, add_loras, bind_lora, count_shared, read_lora
 from erase.export.pipeline import unet_folder, write_model
@@ -40,8 +39,11 @@ def apply_loras(settings: Apply) -> dict[str, Any]:
     loras = [bind_lora(path, files[path], specs, opened.config) for path in order]
     weights = add_loras(loras, opened.weights, settings.strength)
 
+    paths, told = [lora.path for lora in loras], [lora.weights.metadata for lora in loras]
+    metadata = applied_metadata("loras", paths, told, settings.strength, opened.config)
+
     def write(place: Path) -> None:
-        write_model(opened, weights, _metadata(loras, settings.strength), place)
+        write_model(opened, weights, metadata, place)
         if opened.pipeline:
             sha256 = sha256_file(unet_folder(opened, place) / WEIGHTS)
             files = [(lora.told("concept"), _describe(lora)) for lora in loras]
@@ -76,18 +78,3 @@ def _require_base(files: Mapping[Path, Weights], found: str, model: str) -> None
 
 def _describe(lora: LoraFile) -> str:
     return f"residual {lora.told('residual')}; sha256 `{sha256_file(lora.path)}`"
-
-
-def _metadata(loras: Sequence[LoraFile], strength: float) -> dict[str, str]:
-    concepts = " and ".join(lora.told("concept") for lora in loras)
-    return {
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.title": f"without {concepts}",
-        "modelspec.architecture": "stable-diffusion-v1/unet",
-        "modelspec.implementation": "diffusers",
-        "modelspec.description": f"{concepts} erased by expunge, from LoRAs",
-        "expunge.concept": concepts,
-        "expunge.base": loras[0].told("base"),
-        "expunge.loras": json.dumps([sha256_file(lora.path) for lora in loras]),
-        "expunge.strength": repr(strength),
-    }

@@ -19,6 +19,7 @@ from erase.export.place import Writer, put_in_place
 from erase.export.run_delta import delta_writer
 from erase.export.single_file import export_single_file
 from erase.export.unet import WEIGHTS, write_unet_files
+from erase.hub import push_folder, require_pushable
 from erase.opened import ErasedRun, open_run
 from erase.source import sha256_file
 
@@ -38,6 +39,8 @@ def export_run(settings: Export) -> dict[str, Any]:
     It is read again and compared bit for bit before it takes its place. Bad input is a UsageError,
     and then nothing is written.
     """
+    if settings.push_to_hub:
+        require_pushable(settings.push_to_hub)
     if settings.format == "single-file":
         return export_single_file(
             settings.target,
@@ -50,6 +53,9 @@ def export_run(settings: Export) -> dict[str, Any]:
     result = export_lora(settings) if settings.format == "lora" else _export_weights(settings)
     if not result["written"]:
         log.info("%s: this very export is there", settings.place)
+    if settings.push_to_hub:
+        address = push_folder(settings.place, settings.push_to_hub, private=settings.private)
+        result["pushed"] = address
     return result
 
 
@@ -119,5 +125,6 @@ def _table(result: Mapping[str, Any]) -> str:
         "checked": "read back, every tensor bit-equal"
         if result["written"]
         else "this very export was there",
+        **({"pushed": result["pushed"]} if "pushed" in result else {}),
     }
     return "\n".join(f"{name:>10}  {value}" for name, value in rows.items())
