@@ -30,10 +30,25 @@ _SD15: dict[str, Any] = {
     "cross_attention_dim": 768,
     "attention_head_dim": 8,
 }
-CONFIGS: dict[Size, dict[str, Any]] = {
+_SDXL: dict[str, Any] = {
+    "sample_size": 128,
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", *("CrossAttnDownBlock2D",) * 2),
+    "up_block_types": (*("CrossAttnUpBlock2D",) * 2, "UpBlock2D"),
+    "layers_per_block": 2,
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+CONFIGS: dict[str, dict[str, Any]] = {
     "sd15": _SD15,
     # All blocks of SD 1.5, a bit more than half as wide: what the official structure fits for.
     "medium": _SD15 | {"block_out_channels": (160, 320, 640, 640)},
+    "sdxl": _SDXL,
 }
 _VAE: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),

@@ -88,24 +88,65 @@ def plan_training(
         "teacher": min(targets, copy) if frozen_teacher else 0.0,
         "optimiser": (selected * 12 + min(selected * 4, count / 8)) / 1e9,
     }
+    # What is there already is not free, and not needed again.
+    there = 0.0 if unet.device.type == "meta" else count * unet.dtype.itemsize / 1e9
+    plan = None
+    for size, checkpointing, activations in _ways(unet, batch_size, 2, dtype, micro_batch):
+        parts = {
+            **always,
+            "activations": activations,
+            "gradients": _gradients(parameters, held, whole=size < batch_size),
+        }
+        plan = TrainingPlan(str(held)[6:], size, checkpointing, ahead, _rounded(parts))
+        if plan.total - there <= _MARGIN * free:
+            return plan
+    assert plan is not None
+    raise _short("training", plan.total - there, free)
+
+
+def plan_saliency(
+    unet: UNet2DConditionModel,
+    *,
+    parameters: Sequence[nn.Parameter],
+    batch_size: int,
+    guided: bool,
+    free: float | None = None,
+) -> tuple[int, bool]:
+    """Images in one pass of the saliency, in float32, and whether to compute activations twice.
+
+    By the same rule as `plan_training`; guidance makes two rows of each image.
+    """
+    free = free_gigabytes(unet.device) if free is None else free
+    gradients = _gradients(parameters, torch.float32, whole=True)
+    rows = 2 if guided else 1
+    needed = 0.0
+    for size, checkpointing, activations in _ways(unet, batch_size, rows, torch.float32, None):
+        needed = gradients + activations
+        if needed <= _MARGIN * free:
+            return size, checkpointing
+    raise _short("the mask", needed, free)
+
+
+def _ways(
+    unet: UNet2DConditionModel,
+    batch_size: int,
+    rows: int,
+    dtype: torch.dtype,
+    micro_batch: int | None,
+) -> Iterator[tuple[int, bool, float]]:
+    """Images at once, whether activations are computed twice, and their gigabytes; best first."""
     whole = _activations(unet, dtype, checkpointing=False)
     least = _activations(unet, dtype, checkpointing=True) + whole / 10
-    plan = None
-    for checkpointing, per_image in ((False, whole), (True, least)):
+    for checkpointing, per_row in ((False, whole), (True, least)):
         for size in [micro_batch] if micro_batch else _halved(batch_size):
-            parts = {
-                **always,
-                "activations": 2 * size * per_image,
-                "gradients": _gradients(parameters, held, whole=size < batch_size),
-            }
-            plan = TrainingPlan(str(held)[6:], size, checkpointing, ahead, _rounded(parts))
-            if plan.total <= _MARGIN * free:
-                return plan
-    assert plan is not None
-    raise UsageError(
-        f"training needs about {plan.total:.1f} GB beside the rest, even with the smallest batch "
-        f"at once, and {free:.1f} GB are free; lower --density, choose --train-method xattn, or "
-        "take a machine with more memory"
+            yield size, checkpointing, rows * size * per_row
+
+
+def _short(what: str, needed: float, free: float) -> UsageError:
+    return UsageError(
+        f"{what} needs about {needed:.1f} GB more, even with the smallest batch at once, and "
+        f"{free:.1f} GB are free; lower --density, choose --train-method xattn, or take a machine "
+        "with more memory"
     )
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from erase.checkpoint import (
@@ -33,9 +32,7 @@ from erase.datasets import (
     read_set,
 )
 from erase.images import hash_captions, read_captions
-from erase.methods.salun import forget_saliency
 from erase.options import DataConfig, SaliencyConfig
-from erase.saliency import SaliencyMask, full_mask, random_mask, top_k_mask
 from erase.source import sha256_file
 from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
 from prompts.errors import UsageError
@@ -130,42 +127,6 @@ def build_forget_set(sd: StableDiffusion, plan: Plan, relabel: str, seed: int) -
 def build_retain_set(sd: StableDiffusion, plan: Plan, seed: int) -> RetainSet:
     """Images of everything else."""
     return _build_set(sd, plan, "retain", plan.concept.retain_prompts, seed)
-
-
-def build_mask(
-    sd: StableDiffusion,
-    parameters: Mapping[str, nn.Parameter],
-    forget: ForgetSet,
-    plan: Plan,
-    settings: SaliencyConfig,
-    kind: str,
-) -> SaliencyMask:
-    """A mask of `kind` saliency, random or none (all weights), with its story in the metadata."""
-    density = 1.0 if kind == "none" else settings.density or 1.0
-    metadata = {
-        "kind": kind,
-        "concept": plan.concept.name,
-        "density": repr(density),
-        "loss": f"guided epsilon MSE, guidance {settings.saliency_guidance}",
-        "seed": str(settings.seed),
-        "base": plan.source.digest,
-        "train_method": settings.train_method or "full",
-    }
-    if kind == "none":
-        return full_mask(parameters, metadata)
-    if kind == "random":
-        return random_mask(parameters, density, settings.seed, metadata)
-    with tqdm(total=len(forget), desc="saliency", unit="img") as bar:
-        saliency = forget_saliency(
-            sd,
-            parameters,
-            forget,
-            guidance=settings.saliency_guidance or 0.0,
-            batch_size=settings.batch_size or 1,
-            seed=settings.seed,
-            progress=bar.update,
-        )
-    return top_k_mask(saliency, density, metadata)
 
 
 def _read_concepts(

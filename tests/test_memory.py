@@ -10,7 +10,7 @@ from conftest import make_unet
 from sdxl import make_sdxl_unet
 from torch.autograd.graph import saved_tensors_hooks
 
-from erase.memory import free_gigabytes, plan_training
+from erase.memory import free_gigabytes, plan_saliency, plan_training
 from prompts.errors import UsageError
 
 USUAL: dict[str, Any] = {
@@ -57,7 +57,8 @@ def test_memory_buys_first_the_whole_batch_then_parts_then_recomputing() -> None
     assert (whole.micro_batch, whole.checkpointing, whole.teach_ahead) == (4, False, True)
     least = plan(unet, micro_batch=1)
     assert least.gigabytes["gradients"] > whole.gigabytes["gradients"]
-    half = plan(unet, free=(whole.total - 1e-4) / 0.9)
+    there = 4e-9 * unet.num_parameters()
+    half = plan(unet, free=(whole.total - there - 1e-6) / 0.9)
     assert half.micro_batch < 4 or half.checkpointing
     with pytest.raises(UsageError, match=r"needs about \d.*GB are free; lower --density"):
         plan(unet, free=1e-9)
@@ -68,6 +69,26 @@ def test_a_training_of_many_steps_copies_its_teacher() -> None:
     assert plan(make_unet(), steps=10).teach_ahead
     assert not plan(make_unet(), steps=10_000).teach_ahead
     assert plan(make_unet(), steps=10_000, frozen_teacher=False).teach_ahead
+
+
+def test_what_is_there_already_is_not_asked_for_again() -> None:
+    """Ten thousand float32 weights: 40 kB that need not be free."""
+    unet = make_unet()
+    there = 4e-9 * unet.num_parameters()
+    plan(unet, micro_batch=1, free=(plan(unet, micro_batch=1).total - there + 1e-7) / 0.9)
+    with pytest.raises(UsageError, match="training needs"):
+        plan(unet, micro_batch=1, free=there / 100)
+
+
+def test_the_saliency_is_cut_to_the_memory_too() -> None:
+    unet = make_unet()
+    told: dict[str, Any] = {"parameters": list(unet.parameters()), "batch_size": 8}
+    assert plan_saliency(unet, guided=True, free=1, **told) == (8, False)
+    sizes = [plan_saliency(unet, guided=True, free=1e-3 * mb, **told) for mb in (6, 3, 1)]
+    assert [size for size, _ in sizes] == sorted((size for size, _ in sizes), reverse=True)
+    assert sizes[-1][0] < 8 or sizes[-1][1]
+    with pytest.raises(UsageError, match="the mask needs about"):
+        plan_saliency(unet, guided=True, free=1e-9, **told)
 
 
 def test_sdxl_can_be_estimated_and_a_given_micro_batch_stays() -> None:

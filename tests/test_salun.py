@@ -87,6 +87,17 @@ def test_the_teacher_gets_no_gradient() -> None:
     assert teacher.grad is None
 
 
+def test_the_saliency_of_small_passes_is_that_of_one(tiny: StableDiffusion, tmp_path: Path) -> None:
+    forget, _ = make_sets(tiny, tmp_path, "a dog")
+    parameters = trainable_parameters(tiny.unet, "full")
+    told: dict[str, Any] = {"guidance": 7.5, "batch_size": 4, "seed": 0}
+    whole, parts = (
+        forget_saliency(tiny, parameters, forget, micro_batch=size, **told) for size in (4, 1)
+    )
+    for name, saliency in whole.items():
+        torch.testing.assert_close(parts[name], saliency, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_nothing_to_forget_if_the_relabel_prompt_is_the_forget_prompt(
     tiny: StableDiffusion, tmp_path: Path, frozen: bool

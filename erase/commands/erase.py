@@ -19,6 +19,7 @@ from erase.config import Erase
 from erase.datasets import ForgetSet
 from erase.diffusion import NoiseSchedule, trainable_parameters
 from erase.export.unet import WEIGHTS
+from erase.masking import build_mask
 from erase.methods import salun
 from erase.options import SalUnConfig
 from erase.run import inspect_folder, prepare_folder, read_run, write_run
@@ -115,7 +116,7 @@ def _make_mask(
     if left.is_file():
         # The folder's run.json has this run's identity, which decides the mask.
         return SaliencyMask.load(left)
-    return prepare.build_mask(sd, parameters, forget, plan, settings, settings.mask_kind)
+    return build_mask(sd, parameters, forget, plan, settings, settings.mask_kind)
 
 
 def _write_log(path: Path, rows: list[salun.StepRow]) -> None:

@@ -13,6 +13,7 @@ from erase.checkpoint import load_checkpoint
 from erase.config import Mask
 from erase.diffusion import NoiseSchedule, trainable_parameters
 from erase.mask_chart import Share, draw_mask, summarise
+from erase.masking import build_mask
 from erase.run import inspect_folder, prepare_folder, read_run, write_run
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def build(config: Mask) -> dict[str, Any]:
     clock.lap("load")
     forget = prepare.build_forget_set(sd, plan, "random", settings.seed)
     clock.lap("sets")
-    mask = prepare.build_mask(sd, parameters, forget, plan, settings, "saliency")
+    mask = build_mask(sd, parameters, forget, plan, settings, "saliency")
     mask.save(plan.out / "mask.safetensors")
     draw_mask(mask, plan.out / "mask.png")
     clock.lap("mask")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from erase.batches import Draw, add_noise, draw_steps, join_batches
+from erase.batches import Draw, NoisyBatch, add_noise, draw_steps, join_batches
 from erase.checkpoint import StableDiffusion
 from erase.conditioning import encode_no_prompt
 from erase.datasets import ForgetSet, RetainSet
@@ -66,22 +66,31 @@ def forget_saliency(
     guidance: float,
     batch_size: int,
     seed: int,
+    micro_batch: int | None = None,
     progress: Callable[[int], object] = lambda images: None,
 ) -> dict[str, Tensor]:
-    """|gradient of `saliency_loss` summed over one pass of the forget set|, in float32."""
+    """|gradient of `saliency_loss` summed over one pass of the forget set|, in float32.
+
+    `batch_size` images are drawn together, `micro_batch` of them seen at once.
+    """
     schedule, scale = NoiseSchedule.of(sd.scheduler), sd.vae.config["scaling_factor"]
     no_prompt = encode_no_prompt(sd).to(sd.unet.device)
     generator = torch.Generator().manual_seed(seed)
 
-    def loss(rows: Tensor) -> Tensor:
-        batch = add_noise(schedule, scale, forget, rows, generator).to(sd.unet.device)
+    def batches() -> Iterator[NoisyBatch]:
+        for rows in torch.arange(len(forget)).split(batch_size):
+            drawn = add_noise(schedule, scale, forget, rows, generator)
+            for part in _micro_batches(len(rows), micro_batch or batch_size):
+                yield drawn[part].to(sd.unet.device)
+
+    def loss(batch: NoisyBatch) -> Tensor:
         with training_arithmetic(sd.unet, torch.float32):
             guided = guided_prediction(sd.unet, *batch.inputs, no_prompt, guidance)
-        progress(len(rows))
+        progress(len(batch))
         return saliency_loss(guided, batch.target)
 
     sd.unet.requires_grad_(False)
-    return accumulate_saliency(parameters, torch.arange(len(forget)).split(batch_size), loss)
+    return accumulate_saliency(parameters, batches(), loss)
 
 
 def erase(
