@@ -13,7 +13,9 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from erased_runs import bits_equal, erase, unet
 from PIL import Image
+from safetensors.torch import load_file
 from sdxl import save_sdxl
+from single_files import UNET, ldm_name, save_single, xl_tensors
 from test_generate import DRAWING, ROWS
 from test_salun import train
 
@@ -93,6 +95,24 @@ def test_the_exported_pipeline_is_plain_diffusers_own(finished: Path, tmp_path: 
     noise = torch.Generator().manual_seed(7)
     ours = pipeline("a church", num_inference_steps=3, generator=noise, output_type="np").images
     np.testing.assert_allclose(np.load(image), ours, atol=1e-5)
+
+
+def test_a_single_file_is_erased_given_back_and_verified(model: Path, tmp_path: Path) -> None:
+    tensors = xl_tensors(model)
+    file = save_single(
+        tmp_path / "base.safetensors", tensors, **{"modelspec.prediction_type": "epsilon"}
+    )
+    run = erase(file, tmp_path / "run", "--config", str(model), "--density", "0.3")
+    to = tmp_path / "erased.safetensors"
+    assert main(["export", str(run), "--format", "single-file", "--to", str(to)]) == 0
+    exported, mask = load_file(to), SaliencyMask.load(run / "mask.safetensors")
+    assert exported.keys() == tensors.keys()
+    changed = {key for key in tensors if not torch.equal(exported[key], tensors[key])}
+    keys = {UNET + ldm_name(name, xl=True): name for name in unet(run)}
+    assert changed and changed <= keys.keys()
+    for key in changed:
+        assert not ((exported[key] != tensors[key]) & ~mask.bits(keys[key])).any()
+    assert main(["verify", str(to), "--run", str(run)]) == 0
 
 
 def test_an_evaluation_compares_it_with_its_original(finished: Path) -> None:
