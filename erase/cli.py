@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import Any
 
+from erase.interruption import end_on_sigterm
 from prompts.errors import UsageError
 
 
@@ -78,7 +79,7 @@ HELP = ("-h", "--help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 2 bad input, 130 interrupted.
+    """Run one command; return its exit code: 0 done, 2 bad input, 130 or 143 interrupted.
 
     It is 1 if a command's result says that what it checked has not `passed`.
     """
@@ -91,9 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"expunge: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("expunge: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interruption:
+        note = str(interruption) or "the same command goes on from what is finished"
+        print(f"\nexpunge: interrupted; {note}", file=sys.stderr)
+        return 128 + getattr(interruption, "number", 2)
     return 1 if isinstance(result, dict) and result.get("passed") is False else 0
 
 
@@ -139,6 +141,7 @@ def _dispatch(words: Sequence[str]) -> Any:
     except SystemExit:
         return None
     _set_up_logging()
+    end_on_sigterm()
     if os.environ.get("WORLD_SIZE", "1") != "1" and name[0] != "evaluate":
         raise UsageError(
             f"expunge {name[0]} runs in one process: start it without `accelerate launch`, "

@@ -92,9 +92,28 @@ class _Bucket:
         self.inner.step()
         self.weights.grad = None
         for member, indices in zip(self.members, found, strict=True):
-            flat = _in_memory_order(member.parameter.detach(), member.parameter)
-            flat.index_copy_(0, indices, self.weights[member.span].to(flat.dtype))
+            self._scatter(member, indices)
         self._waiting = len(self.members)
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over weights and inner state, as `state` gave them, and scatter the weights."""
+        self.weights.copy_(tensors["weights"])
+        self.inner.state[self.weights] = {n: t for n, t in tensors.items() if n != "weights"}
+        for member in self.members:
+            self._scatter(member, member.places.indices(self.weights.device))
+
+    def state(self) -> dict[str, Tensor]:
+        """The weights and what the inner optimiser keeps of them, by name."""
+        kept = self.inner.state.get(self.weights, {})
+        return {
+            "weights": self.weights,
+            **{name: value for name, value in kept.items() if isinstance(value, Tensor)},
+        }
+
+    def _scatter(self, member: _Member, indices: Tensor) -> None:
+        flat = _in_memory_order(member.parameter.detach(), member.parameter)
+        flat.index_copy_(0, indices, self.weights[member.span].to(flat.dtype))
 
 
 class MaskedOptimizer:
@@ -158,6 +177,25 @@ class MaskedOptimizer:
         """Let go of the parameters: no `backward` updates them any more."""
         for hook in self._hooks:
             hook.remove()
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a training needs to go on from here, by name; tensors in use, not copies."""
+        return {
+            f"{i}.{name}": tensor
+            for i, bucket in enumerate(self.buckets)
+            for name, tensor in bucket.state().items()
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave, of the same parameters and mask; else a ValueError."""
+        for i, bucket in enumerate(self.buckets):
+            start = f"{i}."
+            own = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+            if "weights" not in own or own["weights"].shape != bucket.weights.shape:
+                raise ValueError(f"bucket {i} is of other parameters")
+            device = bucket.weights.device
+            # Step counters stay where the inner optimiser has them, on the CPU.
+            bucket.restore({n: t.to(device) if t.ndim else t for n, t in own.items()})
 
     def merged(self, name: str, base: Tensor) -> Tensor:
         """A parameter's tensor as trained, float32: `base` with the selected weights in place.

@@ -18,6 +18,7 @@ _OUTPUTS = (
     "mask.safetensors",
     "mask.png",
     "train_log.jsonl",
+    "state.safetensors",
     "report.html",
     "report.md",
     "unet",

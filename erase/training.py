@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from collections.abc import Mapping
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from erase.checkpoint import StableDiffusion
 from erase.datasets import ForgetSet, RetainSet
 from erase.diffusion import NoiseSchedule
 from erase.export.unet import write_unet
+from erase.interruption import Interrupted, deferred
 from erase.ldm_families import unet_architecture
 from erase.memory import TrainingPlan, plan_training
 from erase.methods import salun
@@ -24,7 +28,12 @@ from erase.optim import MaskedOptimizer
 from erase.options import SalUnConfig
 from erase.publish import public
 from erase.saliency import SaliencyMask
+from erase.source import sha256_file
+from erase.training_state import Keeper
 from erase.weights import Computed, Spec
+
+log = logging.getLogger(__name__)
+STATE = "state.safetensors"
 
 
 def plan_run(
@@ -70,21 +79,40 @@ def train(
     assert settings.alpha is not None
     assert settings.noise_weight is not None
     frozen = settings.teacher == "frozen"
+    keeper = Keeper(plan.out / STATE, _key(plan, training))
+    state = keeper.load()
+    done = len(state[0]) if state else 0
+    if done:
+        log.info("going on after step %d, from %s", done, keeper.path)
     ahead = frozen and training.teach_ahead
-    teacher = tqdm(total=settings.steps, desc="teacher", unit="step", disable=not ahead)
+    left = settings.steps - done
+    teacher = tqdm(total=left, desc="teacher", unit="step", disable=not ahead)
 
     @cache
     def erasing() -> tqdm:
         teacher.close()
-        return tqdm(total=settings.steps, desc="erasing", unit="step")
+        return tqdm(total=settings.steps, initial=done, desc="erasing", unit="step")
 
-    def show(row: salun.StepRow) -> None:
-        losses = {"forget": f"{row.forget_loss:.4f}", "retain": f"{row.retain_loss:.4f}"}
-        erasing().set_postfix(losses)
-        erasing().update()
+    with deferred() as request, closing(teacher):
 
-    try:
-        return salun.erase(
+        def show(rows: list[salun.StepRow], optimizer: MaskedOptimizer) -> None:
+            row = rows[-1]
+            losses = {"forget": f"{row.forget_loss:.4f}", "retain": f"{row.retain_loss:.4f}"}
+            erasing().set_postfix(losses)
+            erasing().update()
+            if request.number:
+                erasing().close()
+                keeper.save(rows, optimizer)
+                note = f"step {row.step} of {settings.steps} is saved, the same command goes on"
+                raise Interrupted(request.number, note)
+            keeper.after_step(rows, optimizer)
+
+        def taught() -> None:
+            teacher.update()
+            if request.number:
+                raise Interrupted(request.number)
+
+        rows, optimizer = salun.erase(
             sd,
             parameters,
             mask.by_name(),
@@ -102,12 +130,19 @@ def train(
             dtype=plan.dtype,
             micro_batch=training.micro_batch,
             teach_ahead=training.teach_ahead,
+            resume=state,
             progress=show,
-            taught=teacher.update,
+            taught=taught,
         )
-    finally:
-        teacher.close()
         erasing().close()
+        return rows, optimizer
+
+
+def _key(plan: prepare.Plan, training: TrainingPlan) -> str:
+    """What two trainings must have in common for one to go on from the other's state."""
+    parts = [plan.identity, sha256_file(plan.out / "mask.safetensors"), training.weights]
+    parts += [training.micro_batch, training.checkpointing, torch.__version__]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def write_weights(

@@ -101,6 +101,7 @@ def erase_concepts(config: Erase) -> dict[str, Any]:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_run(plan.out, record)
+    (plan.out / training.STATE).unlink(missing_ok=True)
     return {"out": str(plan.out), **record}
 
 

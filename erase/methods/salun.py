@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -112,7 +113,8 @@ def erase(
     dtype: torch.dtype = torch.float32,
     micro_batch: int | None = None,
     teach_ahead: bool = True,
-    progress: Callable[[StepRow], object] = lambda row: None,
+    resume: tuple[list[StepRow], Mapping[str, Tensor]] | None = None,
+    progress: Callable[[list[StepRow], MaskedOptimizer], object] = lambda log, optimizer: None,
     taught: Callable[[], object] = lambda: None,
 ) -> tuple[list[StepRow], MaskedOptimizer]:
     """Train `sd.unet` in place on relabel_loss + alpha * retain_loss.
@@ -124,13 +126,19 @@ def erase(
     UNet, or the one being trained; with `teach_retained` its prediction is the target on the retain
     set too. A frozen teacher speaks before the training begins (`teach_ahead`), which calls
     `taught` after each step's worth and stores every target, or it is a copy of the UNet.
+
+    `resume` is the log and the optimiser's state after some steps, as `progress` is shown them:
+    what follows is then the same to the bit.
     """
     unet = sd.unet.eval().requires_grad_(False)
     schedule = NoiseSchedule.of(sd.scheduler)
     micro_batch = min(micro_batch or batch_size, batch_size)
 
+    log, state = resume or ([], {})
+    start = len(log)
+
     def draws() -> Iterator[Draw]:
-        return draw_steps(
+        everything = draw_steps(
             schedule,
             sd.vae.config["scaling_factor"],
             forget,
@@ -139,6 +147,7 @@ def erase(
             batch_size=batch_size,
             seed=seed,
         )
+        return islice(everything, start, None)
 
     copied = frozen_teacher and not teach_ahead
     targets = _teach(
@@ -153,8 +162,9 @@ def erase(
         lambda weights: torch.optim.Adam(weights, lr=lr),
         in_backward=micro_batch == batch_size,
     )
-    log = []
-    for step, draw in enumerate(draws()):
+    if state:
+        optimizer.restore(state)
+    for step, draw in enumerate(draws(), start):
         started = time.perf_counter()
         step_lr = lr * (1 - step / steps) if linear_decay else lr
         optimizer.set_lr(step_lr)
@@ -173,7 +183,7 @@ def erase(
         seconds = time.perf_counter() - started
         row = StepRow(step + 1, losses[0].item(), losses[1].item(), step_lr, seconds)
         log.append(row)
-        progress(row)
+        progress(log, optimizer)
     optimizer.close()
     unet.requires_grad_(False)
     return log, optimizer

@@ -1,0 +1,122 @@
+"""A training that was cut off ends as if it had not been: bit for bit, from its saved state."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from erased_runs import SHORT, bits_equal, tree, unet
+from test_salun import DEFAULTS, make_sets
+from torch import Tensor
+
+from erase.checkpoint import load_checkpoint
+from erase.cli import main
+from erase.diffusion import trainable_parameters
+from erase.methods import salun
+from erase.optim import MaskedOptimizer
+from erase.training_state import Keeper
+
+
+class Stop(Exception):
+    """Raised between two steps."""
+
+
+def train(
+    model: Path, cache: Path, keeper: Keeper | None = None, stop: int = 99, **changes: Any
+) -> tuple[list[salun.StepRow], dict[str, Tensor]]:
+    """Six steps of the tiny model, from what the keeper has; the log and all trained weights."""
+    sd = load_checkpoint(str(model), device="cpu")
+    sets = make_sets(sd, cache, "a dog")
+    sd.unet.to(changes.pop("held", torch.float32))
+    parameters = trainable_parameters(sd.unet, "full")
+    bits = {
+        name: torch.rand(p.shape, generator=torch.Generator().manual_seed(3)) < 0.5
+        for name, p in parameters.items()
+    }
+
+    def after(rows: list[salun.StepRow], optimizer: MaskedOptimizer) -> None:
+        if keeper and len(rows) == stop:
+            keeper.save(rows, optimizer)
+            raise Stop
+
+    settings = DEFAULTS | {"steps": 6, "linear_decay": True} | changes
+    rows, optimizer = salun.erase(
+        sd, parameters, bits, *sets, resume=keeper and keeper.load(), progress=after, **settings
+    )
+    return rows, {name: optimizer.merged(name, p.detach()) for name, p in parameters.items()}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"teach_ahead": False},
+        {"frozen_teacher": False},
+        {"micro_batch": 2},
+        {"teach_retained": True, "dtype": torch.bfloat16, "held": torch.bfloat16},
+    ],
+)
+def test_what_follows_a_saved_step_is_the_same(
+    model_folder: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    whole = train(model_folder, tmp_path, **changes)
+    for stop in (1, 4):
+        keeper = Keeper(tmp_path / f"state-{stop}.safetensors", "k")
+        with pytest.raises(Stop):
+            train(model_folder, tmp_path, keeper, stop, **changes)
+        rows, weights = train(model_folder, tmp_path, keeper, **changes)
+        assert [(r.step, r.forget_loss, r.retain_loss) for r in rows] == [
+            (r.step, r.forget_loss, r.retain_loss) for r in whole[0]
+        ]
+        assert bits_equal(weights, whole[1])
+
+
+def test_a_state_that_is_damaged_or_another_training_s_is_not_used(
+    model_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = Keeper(tmp_path / "state.safetensors", "k")
+    with pytest.raises(Stop):
+        train(model_folder, tmp_path / "cache", keeper, 2)
+    data = keeper.path.read_bytes()
+    assert keeper.load() is not None
+    assert Keeper(keeper.path, "another").load() is None
+    for damaged in (data[:-9], data[:-40] + b"!" + data[-39:], b"", b"\xff" * 64):
+        keeper.path.write_bytes(damaged)
+        caplog.clear()
+        assert keeper.load() is None
+        assert "is damaged" in caplog.text
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["state.safetensors"]
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_after_the_step_and_the_same_command_goes_on(
+    model_folder: Path, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    out, steps = tmp_path / "run", "250"
+    words = ["erase", "church", "--model", str(model_folder), "--out", str(out), *SHORT]
+    words += ["--steps", steps]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "erase", *words], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    read = ""
+    while "erasing:" not in read and process.poll() is None:
+        read += process.stderr.read(64)
+    time.sleep(0.2)
+    process.send_signal(sent)
+    read += process.stderr.read()
+    assert process.wait() == code, read
+    assert f"of {steps} is saved, the same command goes on" in read.splitlines()[-1]
+    assert (out / "state.safetensors").is_file() and not (out / "unet").exists()
+    assert main(words) == 0
+    assert not (out / "state.safetensors").exists()
+    assert main([*words[:4], "--out", str(tmp_path / "whole"), *SHORT, "--steps", steps]) == 0
+    assert bits_equal(unet(out), unet(tmp_path / "whole"))
+    files = [sorted(n for n in tree(f) if "cache" not in n) for f in (out, tmp_path / "whole")]
+    assert files[0] == files[1]
