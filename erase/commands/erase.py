@@ -15,6 +15,7 @@ from torch import nn
 
 from erase import prepare, provenance, training
 from erase.checkpoint import StableDiffusion, load_checkpoint
+from erase.commands.lock import locked
 from erase.config import Erase
 from erase.datasets import ForgetSet
 from erase.diffusion import NoiseSchedule, trainable_parameters
@@ -43,10 +44,16 @@ def erase_concepts(config: Erase) -> dict[str, Any]:
     are used again. Bad input is a UsageError, raised before anything is written.
     """
     settled = config.resolve()
-    settings = settled.salun
     if settled.model.model == "miniature":
         log.info("no --model given: using the shipped miniature")
-    plan = prepare.make_plan("erase", settled, settings)
+    plan = prepare.make_plan("erase", settled, settled.salun)
+    with locked(plan.out):
+        return _erase(config, settled, plan)
+
+
+def _erase(config: Erase, settled: Erase, plan: prepare.Plan) -> dict[str, Any]:
+    """Do the run in its folder, which is this process's alone."""
+    settings = settled.salun
     state = inspect_folder(plan.out, plan.identity, overwrite=settled.overwrite)
     if state == "finished":
         log.info("%s: this very run is there, finished; --overwrite does it again", plan.out)

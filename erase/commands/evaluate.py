@@ -8,6 +8,7 @@ from typing import Any
 
 from erase import checkpoint
 from erase.commands.judges import choose_judges
+from erase.commands.lock import evaluating
 from erase.commands.target import (
     drawing,
     find_models,
@@ -50,28 +51,29 @@ def measure(settings: EvaluateConcept) -> tuple[ConceptEvaluation, Path]:
     dtype = precision(settings.device, settings.dtype)
     under_test = partial(subject, sampler=settings.sampler, device=settings.device, dtype=dtype)
     target = under_test(place.target, erased)
-    evaluation = evaluate_concept(
-        spec,
-        concept_rows(spec, words, settings.protocol, settings.seed),
-        original=under_test(place.baseline, original) if original else None,
-        erased=target,
-        judges=judges,
-        drawing=drawing(
-            home,
-            target,
-            sampler=settings.sampler,
-            steps=settings.steps,
-            guidance_scale=settings.guidance_scale,
-            dtype=dtype,
-        ),
-        batch_size=settings.batch_size,
-        protocol=(settings.protocol, settings.seed),
-        out=place.out,
-        originals=place.originals,
-        open_bar=open_bar,
-        detector=settings.detector,
-        overwrite=settings.overwrite,
-    )
+    with evaluating(place):
+        evaluation = evaluate_concept(
+            spec,
+            concept_rows(spec, words, settings.protocol, settings.seed),
+            original=under_test(place.baseline, original) if original else None,
+            erased=target,
+            judges=judges,
+            drawing=drawing(
+                home,
+                target,
+                sampler=settings.sampler,
+                steps=settings.steps,
+                guidance_scale=settings.guidance_scale,
+                dtype=dtype,
+            ),
+            batch_size=settings.batch_size,
+            protocol=(settings.protocol, settings.seed),
+            out=place.out,
+            originals=place.originals,
+            open_bar=open_bar,
+            detector=settings.detector,
+            overwrite=settings.overwrite,
+        )
     return evaluation, place.out
 
 

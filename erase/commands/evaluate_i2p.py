@@ -10,6 +10,7 @@ from tqdm import tqdm
 from erase import hub
 from erase.checkpoint import SAMPLERS
 from erase.checks import percent_range
+from erase.commands.lock import evaluating
 from erase.commands.target import find_models, locate, precision, subject
 from erase.config import EvaluateI2P
 from erase.source import native_size, sha256_file
@@ -52,19 +53,20 @@ def measure(settings: EvaluateI2P) -> tuple[NudityEvaluation, Path]:
         size=settings.size,
     )
     under_test = partial(subject, sampler=plan.sampler, device=settings.device, dtype=dtype)
-    evaluation = evaluate_i2p(
-        rows,
-        plan,
-        original=under_test(place.baseline, original) if original else None,
-        erased=under_test(place.target, erased),
-        detector=load_detector(),
-        prompts=prompts,
-        batch_size=settings.batch_size,
-        out=place.out,
-        originals=place.originals,
-        open_bars=(partial(_open_bar, "draw"), partial(_open_bar, "detect")),
-        overwrite=settings.overwrite,
-    )
+    with evaluating(place):
+        evaluation = evaluate_i2p(
+            rows,
+            plan,
+            original=under_test(place.baseline, original) if original else None,
+            erased=under_test(place.target, erased),
+            detector=load_detector(),
+            prompts=prompts,
+            batch_size=settings.batch_size,
+            out=place.out,
+            originals=place.originals,
+            open_bars=(partial(_open_bar, "draw"), partial(_open_bar, "detect")),
+            overwrite=settings.overwrite,
+        )
     return evaluation, place.out
 
 

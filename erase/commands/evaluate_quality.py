@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from erase import checkpoint
+from erase.commands.lock import evaluating
 from erase.commands.target import drawing, find_models, locate, open_bar, precision, subject
 from erase.config import EvaluateQuality
 from erase.shipped import clip_folder
@@ -60,27 +61,28 @@ def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
     dtype = precision(settings.device, settings.dtype)
     under_test = partial(subject, sampler=settings.sampler, device=settings.device, dtype=dtype)
     target = under_test(place.target, erased)
-    evaluation = evaluate_quality(
-        retained,
-        original=under_test(place.baseline, original) if original else None,
-        erased=target,
-        clip=clip,
-        real=real,
-        drawing=drawing(
-            home,
-            target,
-            sampler=settings.sampler,
-            steps=settings.steps,
-            guidance_scale=settings.guidance_scale,
-            dtype=dtype,
-        ),
-        batch_size=settings.batch_size,
-        out=place.out,
-        originals=place.originals,
-        open_bar=open_bar,
-        inception=inception,
-        overwrite=settings.overwrite,
-    )
+    with evaluating(place):
+        evaluation = evaluate_quality(
+            retained,
+            original=under_test(place.baseline, original) if original else None,
+            erased=target,
+            clip=clip,
+            real=real,
+            drawing=drawing(
+                home,
+                target,
+                sampler=settings.sampler,
+                steps=settings.steps,
+                guidance_scale=settings.guidance_scale,
+                dtype=dtype,
+            ),
+            batch_size=settings.batch_size,
+            out=place.out,
+            originals=place.originals,
+            open_bar=open_bar,
+            inception=inception,
+            overwrite=settings.overwrite,
+        )
     return evaluation, place.out
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from erase import prepare, provenance
 from erase.checkpoint import load_checkpoint
+from erase.commands.lock import locked
 from erase.config import Mask
 from erase.diffusion import NoiseSchedule, trainable_parameters
 from erase.mask_chart import Share, draw_mask, summarise
@@ -32,8 +33,14 @@ def build(config: Mask) -> dict[str, Any]:
     Bad input is a UsageError, raised before anything is written.
     """
     settled = config.resolve()
+    plan = prepare.make_plan("mask", settled, settled.saliency)
+    with locked(plan.out):
+        return _build(settled, plan)
+
+
+def _build(settled: Mask, plan: prepare.Plan) -> dict[str, Any]:
+    """Do it in the folder, which is this process's alone."""
     settings = settled.saliency
-    plan = prepare.make_plan("mask", settled, settings)
     state = inspect_folder(plan.out, plan.identity, overwrite=settled.overwrite)
     if state == "finished":
         log.info("%s: this very mask is there; --overwrite builds it again", plan.out)
