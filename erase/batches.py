@@ -11,6 +11,7 @@ from torch import Tensor
 from erase.conditioning import Conditioning, join
 from erase.datasets import ForgetSet, RetainSet
 from erase.diffusion import NoiseSchedule, sample_latents
+from erase.team import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,12 @@ def join_batches(a: NoisyBatch, b: NoisyBatch) -> NoisyBatch:
         conditioning=join([a.conditioning, b.conditioning]),
         target=torch.cat([a.target, b.target]),
     )
+
+
+def micro_batches(batch_size: int, micro_batch: int, team: Team = ALONE) -> list[slice]:
+    """Those of a batch that this process sees."""
+    starts = range(0, batch_size, micro_batch)
+    return [slice(start, start + micro_batch) for start in starts][team.rank :: team.count]
 
 
 def _draw_relabels(forget: ForgetSet, rows: Tensor, generator: torch.Generator) -> Conditioning:

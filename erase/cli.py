@@ -142,10 +142,10 @@ def _dispatch(words: Sequence[str]) -> Any:
         return None
     _set_up_logging()
     end_on_sigterm()
-    if os.environ.get("WORLD_SIZE", "1") != "1" and name[0] != "evaluate":
+    if os.environ.get("WORLD_SIZE", "1") != "1" and name[0] not in ("erase", "evaluate"):
         raise UsageError(
             f"expunge {name[0]} runs in one process: start it without `accelerate launch`, "
-            "which shares out the drawing of `expunge evaluate` alone"
+            "which shares out the work of `expunge erase` and `evaluate` alone"
         )
     module, function = COMMANDS[name].run.split(":")
     return getattr(import_module(module), function)(settings)
@@ -209,5 +209,6 @@ def _first_sentence(box: str) -> str:
 def _set_up_logging() -> None:
     """Send our own log lines to stderr; of other packages only warnings."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    first = os.environ.get("RANK", "0") == "0"
     for package in ("erase", "eval", "prompts"):
-        logging.getLogger(package).setLevel(logging.INFO)
+        logging.getLogger(package).setLevel(logging.INFO if first else logging.WARNING)

@@ -15,6 +15,7 @@ from erase.methods.salun import forget_saliency
 from erase.options import SaliencyConfig
 from erase.prepare import Plan
 from erase.saliency import SaliencyMask, full_mask, random_mask, top_k_mask
+from erase.team import Team
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def build_mask(
     plan: Plan,
     settings: SaliencyConfig,
     kind: str,
+    team: Team,
 ) -> SaliencyMask:
     """A mask of `kind` saliency, random or none (all weights), with its story in the metadata."""
     density = 1.0 if kind == "none" else settings.density or 1.0
@@ -54,7 +56,8 @@ def build_mask(
         metadata |= {"micro_batch": str(micro_batch)}
     if checkpointing:
         sd.unet.enable_gradient_checkpointing()
-    with tqdm(total=len(forget), desc="saliency", unit="img") as bar:
+    count = -(-len(forget) // team.count)
+    with tqdm(total=count, desc="saliency", unit="img", disable=not team.leads) as bar:
         saliency = forget_saliency(
             sd,
             parameters,
@@ -62,6 +65,7 @@ def build_mask(
             guidance=guidance,
             batch_size=batch_size,
             micro_batch=micro_batch,
+            team=team,
             seed=settings.seed,
             progress=bar.update,
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 Build = Callable[[list[Tensor]], torch.optim.Optimizer]
+Reduce = Callable[[Tensor], object]
 _BUCKET = 1 << 22
 """Selected weights that are updated together: enough that no time goes into calling."""
 _INDEXED = 1 << 26
@@ -57,8 +58,11 @@ class _Member:
 class _Bucket:
     """Some parameters whose selected weights are updated together."""
 
-    def __init__(self, chosen: list[tuple[nn.Parameter, Places]], build: Build) -> None:
+    def __init__(
+        self, chosen: list[tuple[nn.Parameter, Places]], build: Build, reduce: Reduce | None
+    ) -> None:
         """Gather the weights into one float32 tensor, of which an own inner optimiser is built."""
+        self._reduce = reduce
         self.members: list[_Member] = []
         end = 0
         for parameter, places in chosen:
@@ -88,6 +92,8 @@ class _Bucket:
                 flat = _in_memory_order(member.parameter.grad, member.parameter)
                 gradient[member.span] = torch.take(flat, indices).float()
                 member.parameter.grad = None
+        if self._reduce:
+            self._reduce(gradient)
         self.weights.grad = gradient
         self.inner.step()
         self.weights.grad = None
@@ -137,12 +143,17 @@ class MaskedOptimizer:
         build: Build,
         *,
         in_backward: bool = False,
+        reduce: Reduce | None = None,
     ) -> None:
-        """`mask` has a bool tensor of the parameter's shape under each parameter's name."""
+        """`mask` has a bool tensor of the parameter's shape under each parameter's name.
+
+        `reduce` is given each bucket's gradient before it is used, to add other processes' to it.
+        """
+        self._shared = reduce is not None
         self._homes: dict[str, tuple[_Bucket, _Member]] = {}
         self.buckets: list[_Bucket] = []
         for names, chosen in _bucketed(parameters, mask):
-            bucket = _Bucket(chosen, build)
+            bucket = _Bucket(chosen, build, reduce)
             self.buckets.append(bucket)
             self._homes |= {
                 name: (bucket, m) for name, m in zip(names, bucket.members, strict=True)
@@ -168,9 +179,12 @@ class MaskedOptimizer:
                 group["lr"] = lr
 
     def step(self) -> None:
-        """Update all that has a gradient left; with `in_backward` that is usually nothing."""
+        """Update all that has a gradient left; with `in_backward` that is usually nothing.
+
+        With `reduce` all is updated: another process may have what this one has not.
+        """
         for bucket in self.buckets:
-            if any(member.parameter.grad is not None for member in bucket.members):
+            if self._shared or any(member.parameter.grad is not None for member in bucket.members):
                 bucket.update()
 
     def close(self) -> None:

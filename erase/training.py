@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import signal
 from collections.abc import Mapping
 from contextlib import closing
 from functools import cache
@@ -29,6 +30,7 @@ from erase.options import SalUnConfig
 from erase.publish import public
 from erase.saliency import SaliencyMask
 from erase.source import sha256_file
+from erase.team import Team
 from erase.training_state import Keeper
 from erase.weights import Computed, Spec
 
@@ -43,20 +45,23 @@ def plan_run(
     plan: prepare.Plan,
     settings: SalUnConfig,
     micro_batch: int | None,
+    team: Team,
 ) -> TrainingPlan:
     """How to train in the memory that is free; puts the UNet in that shape."""
     training = plan_training(
         sd.unet,
         parameters=list(parameters.values()),
         selected=mask.kept,
-        batch_size=settings.batch_size or 1,
+        # A team sees a share of each batch in every process.
+        batch_size=-(-(settings.batch_size or 1) // team.count),
         steps=settings.steps or 1,
         dtype=plan.dtype,
         frozen_teacher=settings.teacher == "frozen",
         teach_retained=settings.retain_target == "teacher",
         micro_batch=micro_batch,
     )
-    sd.unet.to(getattr(torch, training.weights))
+    # Not diffusers' own `to`, which warns of parts to be kept in float32 where there are none.
+    nn.Module.to(sd.unet, getattr(torch, training.weights))
     if training.checkpointing:
         sd.unet.enable_gradient_checkpointing()
     return training
@@ -71,6 +76,7 @@ def train(
     plan: prepare.Plan,
     settings: SalUnConfig,
     training: TrainingPlan,
+    team: Team,
 ) -> tuple[list[salun.StepRow], MaskedOptimizer]:
     """SalUn as the settings say, with a bar for the teacher and one for the steps."""
     assert settings.steps
@@ -79,19 +85,20 @@ def train(
     assert settings.alpha is not None
     assert settings.noise_weight is not None
     frozen = settings.teacher == "frozen"
-    keeper = Keeper(plan.out / STATE, _key(plan, training))
+    keeper = Keeper(plan.out / STATE, _key(plan, training, team))
     state = keeper.load()
     done = len(state[0]) if state else 0
     if done:
         log.info("going on after step %d, from %s", done, keeper.path)
     ahead = frozen and training.teach_ahead
     left = settings.steps - done
-    teacher = tqdm(total=left, desc="teacher", unit="step", disable=not ahead)
+    off = not team.leads
+    teacher = tqdm(total=left, desc="teacher", unit="step", disable=off or not ahead)
 
     @cache
     def erasing() -> tqdm:
         teacher.close()
-        return tqdm(total=settings.steps, initial=done, desc="erasing", unit="step")
+        return tqdm(total=settings.steps, initial=done, desc="erasing", unit="step", disable=off)
 
     with deferred() as request, closing(teacher):
 
@@ -100,12 +107,14 @@ def train(
             losses = {"forget": f"{row.forget_loss:.4f}", "retain": f"{row.retain_loss:.4f}"}
             erasing().set_postfix(losses)
             erasing().update()
-            if request.number:
+            if team.any(request.number is not None, sd.unet.device):
                 erasing().close()
-                keeper.save(rows, optimizer)
+                if team.leads:
+                    keeper.save(rows, optimizer)
                 note = f"step {row.step} of {settings.steps} is saved, the same command goes on"
-                raise Interrupted(request.number, note)
-            keeper.after_step(rows, optimizer)
+                raise Interrupted(request.number or signal.SIGTERM, note)
+            if team.leads:
+                keeper.after_step(rows, optimizer)
 
         def taught() -> None:
             teacher.update()
@@ -130,6 +139,7 @@ def train(
             dtype=plan.dtype,
             micro_batch=training.micro_batch,
             teach_ahead=training.teach_ahead,
+            team=team,
             resume=state,
             progress=show,
             taught=taught,
@@ -138,9 +148,10 @@ def train(
         return rows, optimizer
 
 
-def _key(plan: prepare.Plan, training: TrainingPlan) -> str:
+def _key(plan: prepare.Plan, training: TrainingPlan, team: Team) -> str:
     """What two trainings must have in common for one to go on from the other's state."""
     parts = [plan.identity, sha256_file(plan.out / "mask.safetensors"), training.weights]
+    parts += [team.count] if team.count > 1 else []
     parts += [training.micro_batch, training.checkpointing, torch.__version__]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -34,10 +34,12 @@ def current_shard() -> Shard:
     """As `accelerate launch --num_processes N` says; without it, the only one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
+    import torch
     from accelerate import PartialState
     from accelerate.utils import InitProcessGroupKwargs
 
     # A share may be hours behind another: the usual ten minutes' patience would end the run.
     patience = InitProcessGroupKwargs(timeout=timedelta(days=30))
-    state = PartialState(**patience.to_kwargs())
+    # Without a GPU it takes part in a launch only if it is told to.
+    state = PartialState(cpu=not torch.cuda.is_available(), **patience.to_kwargs())
     return Shard(state.process_index, state.num_processes, state.wait_for_everyone)

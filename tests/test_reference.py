@@ -17,7 +17,7 @@ from benchmarks.reference import (
     reference_mask,
     reference_saliency,
 )
-from erase.batches import Draw, NoisyBatch, add_noise, draw_steps
+from erase.batches import Draw, NoisyBatch, add_noise, draw_steps, micro_batches
 from erase.checkpoint import StableDiffusion
 from erase.conditioning import encode_no_prompt
 from erase.diffusion import NoiseSchedule, trainable_parameters
@@ -57,9 +57,10 @@ def test_losses_and_gradients_of_a_step_are_the_reference_s(
     expected = {name: p.grad for name, p in unet.named_parameters()}
     unet.zero_grad()
     teacher = copy.deepcopy(unet) if frozen else unet
-    target = next(salun._teach(teacher, [draw], micro_batch, False, torch.float64))
+    parts = micro_batches(3, micro_batch)
+    targets = next(salun._teach(teacher, [draw], parts, False, torch.float64))
     weights, ours = [torch.ones(3, 1, 1, 1, dtype=torch.float64)] * 2, torch.zeros(2).double()
-    for rows in salun._micro_batches(3, micro_batch):
+    for rows, target in zip(parts, targets, strict=True):
         losses = salun._losses(unet, draw, target, weights, rows, torch.float64)
         (losses[0] + 0.5 * losses[1]).backward()
         ours += torch.stack(losses).detach()

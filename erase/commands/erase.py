@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from erase.options import SalUnConfig
 from erase.run import inspect_folder, prepare_folder, read_run, write_run
 from erase.saliency import SaliencyMask
 from erase.source import sha256_file
+from erase.team import Team, current_team
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,8 @@ log = logging.getLogger(__name__)
 def run(config: Erase) -> dict[str, Any]:
     """Erase, and print a small table, or one JSON object if `config.json`; returns the record."""
     record = erase_concepts(config)
-    print(json.dumps(record) if config.json else _table(record))
+    if "finished" in record:
+        print(json.dumps(record) if config.json else _table(record))
     return record
 
 
@@ -47,12 +50,13 @@ def erase_concepts(config: Erase) -> dict[str, Any]:
     if settled.model.model == "miniature":
         log.info("no --model given: using the shipped miniature")
     plan = prepare.make_plan("erase", settled, settled.salun)
-    with locked(plan.out):
-        return _erase(config, settled, plan)
+    team = current_team()
+    with locked(plan.out) if team.leads else nullcontext():
+        return _erase(config, settled, plan, team)
 
 
-def _erase(config: Erase, settled: Erase, plan: prepare.Plan) -> dict[str, Any]:
-    """Do the run in its folder, which is this process's alone."""
+def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dict[str, Any]:
+    """Do the run in its folder, which is this process's alone, or its team's."""
     settings = settled.salun
     state = inspect_folder(plan.out, plan.identity, overwrite=settled.overwrite)
     if state == "finished":
@@ -67,30 +71,42 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan) -> dict[str, Any]:
     parameters = trainable_parameters(sd.unet, method or "full")
     if given and settings.mask:
         given.require(settings.mask, plan.source.digest, parameters)
-    prepare_folder(plan.out, fresh=state == "new")
     asked = {k: v for k, v in asdict(config.salun).items() if v is not None}
     head = {**plan.identity, "method": "salun", "asked": {k: str(v) for k, v in asked.items()}}
     head |= {"training": before} if before else {}
-    write_run(plan.out, {**head, "finished": None})
+    # Every process has seen what was there before the leader changes it.
+    team.wait()
+    if team.leads:
+        prepare_folder(plan.out, fresh=state == "new")
+        write_run(plan.out, {**head, "finished": None})
     clock.lap("load")
 
     relabel = settings.relabel or "random"
-    forget = prepare.build_forget_set(sd, plan, relabel, settings.seed)
-    retain = prepare.build_retain_set(sd, plan, settings.seed)
+    with team.leader_first():
+        forget = prepare.build_forget_set(sd, plan, relabel, settings.seed)
+        retain = prepare.build_retain_set(sd, plan, settings.seed)
     clock.lap("sets")
-    mask = given or _make_mask(sd, parameters, forget, plan, settings)
-    mask.save(plan.out / "mask.safetensors")
+    mask = given or _make_mask(sd, parameters, forget, plan, settings, team)
+    if team.leads:
+        mask.save(plan.out / "mask.safetensors")
+    team.wait()
     clock.lap("mask")
     sd.release_encoders()
     # What an unfinished run took is taken again: other passes would round otherwise.
     size = settings.micro_batch or (before or {}).get("micro_batch")
-    how = training.plan_run(sd, parameters, mask, plan, settings, size)
+    how = training.plan_run(sd, parameters, mask, plan, settings, size, team)
     log.info("training: %s", how.describe())
-    head = {**head, "training": how.record()}
-    write_run(plan.out, {**head, "finished": None})
-    rows, optimizer = training.train(sd, parameters, mask, forget, retain, plan, settings, how)
-    _write_log(plan.out / "train_log.jsonl", rows)
+    head = {**head, "training": how.record() | {"processes": team.count}}
+    if team.leads:
+        write_run(plan.out, {**head, "finished": None})
+    rows, optimizer = training.train(
+        sd, parameters, mask, forget, retain, plan, settings, how, team
+    )
     clock.lap("train")
+    if not team.leads:
+        team.wait()
+        return {"out": str(plan.out)}
+    _write_log(plan.out / "train_log.jsonl", rows)
     training.write_weights(sd, optimizer, plan, settings)
     clock.lap("export")
 
@@ -109,6 +125,7 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan) -> dict[str, Any]:
     }
     write_run(plan.out, record)
     (plan.out / training.STATE).unlink(missing_ok=True)
+    team.wait()
     return {"out": str(plan.out), **record}
 
 
@@ -118,13 +135,14 @@ def _make_mask(
     forget: ForgetSet,
     plan: prepare.Plan,
     settings: SalUnConfig,
+    team: Team,
 ) -> SaliencyMask:
     """The mask that an unfinished run left, or a new one."""
     left = plan.out / "mask.safetensors"
     if left.is_file():
         # The folder's run.json has this run's identity, which decides the mask.
         return SaliencyMask.load(left)
-    return build_mask(sd, parameters, forget, plan, settings, settings.mask_kind)
+    return build_mask(sd, parameters, forget, plan, settings, settings.mask_kind, team)
 
 
 def _write_log(path: Path, rows: list[salun.StepRow]) -> None:

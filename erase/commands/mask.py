@@ -16,6 +16,7 @@ from erase.diffusion import NoiseSchedule, trainable_parameters
 from erase.mask_chart import Share, draw_mask, summarise
 from erase.masking import build_mask
 from erase.run import inspect_folder, prepare_folder, read_run, write_run
+from erase.team import ALONE
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def _build(settled: Mask, plan: prepare.Plan) -> dict[str, Any]:
     clock.lap("load")
     forget = prepare.build_forget_set(sd, plan, "random", settings.seed)
     clock.lap("sets")
-    mask = build_mask(sd, parameters, forget, plan, settings, "saliency")
+    mask = build_mask(sd, parameters, forget, plan, settings, "saliency", ALONE)
     mask.save(plan.out / "mask.safetensors")
     draw_mask(mask, plan.out / "mask.png")
     clock.lap("mask")

@@ -13,13 +13,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from erase.batches import Draw, NoisyBatch, add_noise, draw_steps, join_batches
+from erase.batches import (
+    Draw,
+    NoisyBatch,
+    add_noise,
+    draw_steps,
+    join_batches,
+    micro_batches,
+)
 from erase.checkpoint import StableDiffusion
 from erase.conditioning import encode_no_prompt
 from erase.datasets import ForgetSet, RetainSet
 from erase.diffusion import NoiseSchedule, guided_prediction, predict, training_arithmetic
 from erase.optim import MaskedOptimizer
 from erase.saliency import accumulate_saliency
+from erase.team import ALONE, Team
 from erase.weights import widened
 from prompts.errors import UsageError
 
@@ -68,11 +76,13 @@ def forget_saliency(
     batch_size: int,
     seed: int,
     micro_batch: int | None = None,
+    team: Team = ALONE,
     progress: Callable[[int], object] = lambda images: None,
 ) -> dict[str, Tensor]:
     """|gradient of `saliency_loss` summed over one pass of the forget set|, in float32.
 
-    `batch_size` images are drawn together, `micro_batch` of them seen at once.
+    `batch_size` images are drawn together, `micro_batch` of them seen at once, which the processes
+    of a team share out.
     """
     schedule, scale = NoiseSchedule.of(sd.scheduler), sd.vae.config["scaling_factor"]
     no_prompt = encode_no_prompt(sd).to(sd.unet.device)
@@ -81,7 +91,7 @@ def forget_saliency(
     def batches() -> Iterator[NoisyBatch]:
         for rows in torch.arange(len(forget)).split(batch_size):
             drawn = add_noise(schedule, scale, forget, rows, generator)
-            for part in _micro_batches(len(rows), micro_batch or batch_size):
+            for part in micro_batches(len(rows), micro_batch or batch_size, team):
                 yield drawn[part].to(sd.unet.device)
 
     def loss(batch: NoisyBatch) -> Tensor:
@@ -91,7 +101,7 @@ def forget_saliency(
         return saliency_loss(guided, batch.target)
 
     sd.unet.requires_grad_(False)
-    return accumulate_saliency(parameters, batches(), loss)
+    return accumulate_saliency(parameters, batches(), loss, team.add)
 
 
 def erase(
@@ -113,6 +123,7 @@ def erase(
     dtype: torch.dtype = torch.float32,
     micro_batch: int | None = None,
     teach_ahead: bool = True,
+    team: Team = ALONE,
     resume: tuple[list[StepRow], Mapping[str, Tensor]] | None = None,
     progress: Callable[[list[StepRow], MaskedOptimizer], object] = lambda log, optimizer: None,
     taught: Callable[[], object] = lambda: None,
@@ -127,12 +138,15 @@ def erase(
     set too. A frozen teacher speaks before the training begins (`teach_ahead`), which calls
     `taught` after each step's worth and stores every target, or it is a copy of the UNet.
 
+    The processes of a `team` share out each step's micro-batches and add up their gradients.
     `resume` is the log and the optimiser's state after some steps, as `progress` is shown them:
     what follows is then the same to the bit.
     """
     unet = sd.unet.eval().requires_grad_(False)
     schedule = NoiseSchedule.of(sd.scheduler)
-    micro_batch = min(micro_batch or batch_size, batch_size)
+    # No process of a team may be without images.
+    micro_batch = min(micro_batch or batch_size, -(-batch_size // team.count))
+    own = micro_batches(batch_size, micro_batch, team)
 
     log, state = resume or ([], {})
     start = len(log)
@@ -150,9 +164,7 @@ def erase(
         return islice(everything, start, None)
 
     copied = frozen_teacher and not teach_ahead
-    targets = _teach(
-        copy.deepcopy(unet) if copied else unet, draws(), micro_batch, teach_retained, dtype
-    )
+    targets = _teach(copy.deepcopy(unet) if copied else unet, draws(), own, teach_retained, dtype)
     if frozen_teacher and teach_ahead:
         targets = iter(_listed(targets, taught))
     # A step inside the backward pass needs all of a step's images in that pass.
@@ -161,6 +173,7 @@ def erase(
         mask,
         lambda weights: torch.optim.Adam(weights, lr=lr),
         in_backward=micro_batch == batch_size,
+        reduce=team.add if team.count > 1 else None,
     )
     if state:
         optimizer.restore(state)
@@ -168,18 +181,19 @@ def erase(
         started = time.perf_counter()
         step_lr = lr * (1 - step / steps) if linear_decay else lr
         optimizer.set_lr(step_lr)
-        target, losses = next(targets), torch.zeros(2)
+        target, losses = next(targets), torch.zeros(2, device=unet.device)
         weights = [
             schedule.noise_weight(images.timesteps, noise_weight)
             for images in (draw.forget, draw.retain)
         ]
-        for rows in _micro_batches(batch_size, micro_batch):
-            forgetting, retaining = _losses(unet, draw, target, weights, rows, dtype)
-            losses += torch.stack([forgetting, retaining]).detach().cpu()
+        for rows, wanted in zip(own, target, strict=True):
+            forgetting, retaining = _losses(unet, draw, wanted, weights, rows, dtype)
+            losses += torch.stack([forgetting, retaining]).detach().to(losses)
             if not losses.isfinite().all():
                 raise UsageError(f"--lr {lr}: the loss is not finite at step {step + 1}; lower it")
             (forgetting + alpha * retaining).backward()
         optimizer.step()
+        team.add(losses)
         seconds = time.perf_counter() - started
         row = StepRow(step + 1, losses[0].item(), losses[1].item(), step_lr, seconds)
         log.append(row)
@@ -190,29 +204,29 @@ def erase(
 
 
 Target = tuple[Tensor, Tensor]
-"""What a step's forget and retain images are held to, each [B, C, h, w] on the CPU."""
+"""What a micro-batch's forget and retain images are held to, each [B, C, h, w] on the CPU."""
 
 
 @torch.no_grad()
 def _teach(
-    teacher: Any, draws: Iterable[Draw], micro_batch: int, teach_retained: bool, dtype: torch.dtype
-) -> Iterator[Target]:
-    """What the teacher says of each step's images, when it is asked for."""
+    teacher: Any, draws: Iterable[Draw], own: list[slice], teach_retained: bool, dtype: torch.dtype
+) -> Iterator[list[Target]]:
+    """What the teacher says of each step's own micro-batches, when it is asked for."""
     for draw in draws:
-        said: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for rows in _micro_batches(len(draw.forget), micro_batch):
+        said = []
+        for rows in own:
             part = draw[rows].to(teacher.device)
             asked = part.relabelled()
             asked = join_batches(asked, part.retain) if teach_retained else asked
             with training_arithmetic(teacher, dtype):
                 # In the arithmetic's own type nothing is lost, and half the memory is enough.
                 prediction = predict(teacher, *asked.inputs).to(dtype).cpu()
-            for each, tensor in zip(said, prediction.split(len(part.forget)), strict=False):
-                each.append(tensor)
-        yield torch.cat(said[0]), torch.cat(said[1]) if teach_retained else draw.retain.target
+            forget, *retain = prediction.split(len(part.forget))
+            said.append((forget, retain[0] if retain else draw[rows].retain.target))
+        yield said
 
 
-def _listed(targets: Iterable[Target], taught: Callable[[], object]) -> list[Target]:
+def _listed(targets: Iterable[list[Target]], taught: Callable[[], object]) -> list[list[Target]]:
     """All of them, told of one by one."""
     found = []
     for target in targets:
@@ -232,14 +246,10 @@ def _losses(
     parts = []
     for i, loss in enumerate((relabel_loss, retain_loss)):
         share = weights[i][rows].sum() / weights[i].sum()
-        wanted = widened(target[i][rows].to(unet.device))
+        wanted = widened(target[i].to(unet.device))
         pred = model_pred.split(len(part.forget))[i]
         parts.append(share * loss(pred, wanted, weights[i][rows].to(unet.device)))
     return parts[0], parts[1]
-
-
-def _micro_batches(batch_size: int, micro_batch: int) -> list[slice]:
-    return [slice(start, start + micro_batch) for start in range(0, batch_size, micro_batch)]
 
 
 def _weighted_mse(model_pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -1,0 +1,69 @@
+"""The processes of `accelerate launch` that train one model together; alone, one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Team:
+    """Process number `rank` of `count`."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process does what only one may do: write, draw, report."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Return when every process has come to this line."""
+        if self.count > 1:
+            torch.distributed.barrier()
+
+    def add(self, tensor: Tensor) -> None:
+        """Make a tensor, in place, the sum of what every process has under it."""
+        if self.count > 1:
+            torch.distributed.all_reduce(tensor)
+
+    def any(self, word: bool, device: torch.device) -> bool:
+        """Whether any process says so."""
+        if self.count == 1:
+            return word
+        told = torch.tensor(float(word), device=device)
+        self.add(told)
+        return bool(told)
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """Let the leader do a block alone, and the others when it is done."""
+        if not self.leads:
+            self.wait()
+        yield
+        if self.leads:
+            self.wait()
+
+
+ALONE = Team()
+
+
+def current_team() -> Team:
+    """As `accelerate launch --num_processes N` says; without it, this process alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return ALONE
+    from accelerate import PartialState
+    from accelerate.utils import InitProcessGroupKwargs
+
+    # The leader may draw images for hours: the usual ten minutes' patience would end the run.
+    patience = InitProcessGroupKwargs(timeout=timedelta(days=30))
+    # Without a GPU it takes part in a launch only if it is told to.
+    state = PartialState(cpu=not torch.cuda.is_available(), **patience.to_kwargs())
+    return Team(state.process_index, state.num_processes)

@@ -1,0 +1,62 @@
+"""Two processes erase as one does: the same mask, losses and weights, rounding apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from erased_runs import erase, tree, unet
+
+from erase.saliency import SaliencyMask
+
+FLAGS = (
+    "--forget-images 5 --retain-images 4 --inference-steps 2 --batch-size 4 --steps 6 --lr 1e-4 "
+    "--device cpu --dtype float32"
+).split()
+
+
+def launch(model: Path, out: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """`torchrun`, which is what `accelerate launch` starts on several GPUs, but not on a CPU."""
+    words = ["--nproc_per_node", "2", "-m", "erase", "erase", "church"]
+    words += ["--model", str(model), "--out", str(out), *FLAGS, *flags]
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.parametrize("flags", [(), ("--micro-batch", "1"), ("--batch-size", "3")])
+def test_two_processes_end_where_one_does(
+    model_folder: Path, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    alone = erase(model_folder, tmp_path / "alone", *FLAGS, *flags)
+    done = launch(model_folder, tmp_path / "two", *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("run folder") == 1
+    assert sorted(tree(alone)) == sorted(tree(tmp_path / "two"))
+    masks = [SaliencyMask.load(run / "mask.safetensors") for run in (alone, tmp_path / "two")]
+    different = sum(
+        int((masks[0].bits(name) != masks[1].bits(name)).sum()) for name in masks[0].shapes
+    )
+    assert masks[0].kept == masks[1].kept and different <= 2
+    logs = [
+        [json.loads(line) for line in (run / "train_log.jsonl").read_text().splitlines()]
+        for run in (alone, tmp_path / "two")
+    ]
+    for one, two in zip(*logs, strict=True):
+        assert two["forget_loss"] == pytest.approx(one["forget_loss"], abs=1e-5)
+        assert two["retain_loss"] == pytest.approx(one["retain_loss"], abs=1e-5)
+    record = json.loads((tmp_path / "two" / "run.json").read_text())
+    assert record["training"]["processes"] == 2
+    if not different:
+        before = unet(alone)
+        for name, tensor in unet(tmp_path / "two").items():
+            torch.testing.assert_close(tensor, before[name], rtol=0, atol=0.2 * 1e-4)
