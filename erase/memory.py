@@ -66,6 +66,7 @@ def plan_training(
     dtype: torch.dtype,
     frozen_teacher: bool,
     teach_retained: bool,
+    processes: int = 1,
     micro_batch: int | None = None,
     free: float | None = None,
 ) -> TrainingPlan:
@@ -74,8 +75,10 @@ def plan_training(
     One rule: first all of a batch at once, since then weights are updated within the backward pass
     and no gradients are kept; then ever smaller parts of it; then the same with activations
     computed twice. If nothing fits, a UsageError says what the least would need. `selected` is how
-    many weights of the `parameters` are trained; a given `micro_batch` is kept.
+    many weights of the `parameters` are trained; a given `micro_batch` is kept. Each of several
+    `processes` has its share of a batch and keeps all gradients, to add the others' to them.
     """
+    batch_size = -(-batch_size // processes)
     count = unet.num_parameters()
     held = dtype if count > _LARGE else torch.float32
     free = free_gigabytes(unet.device) if free is None else free
@@ -95,7 +98,7 @@ def plan_training(
         parts = {
             **always,
             "activations": activations,
-            "gradients": _gradients(parameters, held, whole=size < batch_size),
+            "gradients": _gradients(parameters, held, whole=size < batch_size or processes > 1),
         }
         plan = TrainingPlan(str(held)[6:], size, checkpointing, ahead, _rounded(parts))
         if plan.total - there <= _MARGIN * free:

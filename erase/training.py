@@ -52,8 +52,8 @@ def plan_run(
         sd.unet,
         parameters=list(parameters.values()),
         selected=mask.kept,
-        # A team sees a share of each batch in every process.
-        batch_size=-(-(settings.batch_size or 1) // team.count),
+        batch_size=settings.batch_size or 1,
+        processes=team.count,
         steps=settings.steps or 1,
         dtype=plan.dtype,
         frozen_teacher=settings.teacher == "frozen",

@@ -98,5 +98,11 @@ def test_sdxl_can_be_estimated_and_a_given_micro_batch_stays() -> None:
     assert found.record()["weights"] == "float32"
 
 
+def test_processes_share_a_batch_and_keep_all_gradients() -> None:
+    one, two = plan(make_unet()), plan(make_unet(), processes=2)
+    assert (one.micro_batch, two.micro_batch) == (4, 2)
+    assert two.gigabytes["gradients"] > one.gigabytes["gradients"]
+
+
 def test_there_is_some_memory_free() -> None:
     assert 0 < free_gigabytes(torch.device("cpu")) < 1e5
