@@ -1,14 +1,33 @@
-"""Every benchmark in turn: headline, the ten Imagenette counterparts, the ablation of the mask.
+"""Every table of the README in turn, then time and memory; two to three hours on two cores.
 
 python -m benchmarks --out runs/bench
 """
 
+from dataclasses import asdict
+
 import tyro
 
-from benchmarks import ablation, headline, imagenette
+from benchmarks import (
+    ablation,
+    cards,
+    delta,
+    headline,
+    imagenette,
+    lora,
+    mask,
+    saliency,
+    strength,
+    training,
+)
 from benchmarks.common import Options
 
 if __name__ == "__main__":
     chosen = tyro.cli(Options, description=__doc__)
-    for benchmark in (headline, imagenette, ablation):
+    for benchmark in (headline, imagenette, ablation, saliency):
         benchmark.main(chosen)
+    strength.main(strength.StrengthOptions(**asdict(chosen)))
+    lora.main(lora.LoraOptions(**asdict(chosen)))
+    delta.main(delta.DeltaOptions(**asdict(chosen)))
+    mask.main(mask.Options(out=chosen.out))
+    training.main(training.Options(out=chosen.out))
+    cards.main(cards.Options(out=chosen.out))

@@ -75,10 +75,10 @@ def main(options: Options) -> None:
     variants: list[Variant] = ["floor", "ours"]
     if options.size != "sd15":
         variants.append("reference")
-    results = {variant: _apart(variant) for variant in variants}
+    results = {variant: _apart(options, variant) for variant in variants}
     ours = results["ours"]["seconds"]
     for result in results.values():
-        result["ours_is"] = round(result["seconds"] / ours, 3)
+        result["of_ours"] = round(result["seconds"] / ours, 3)
     record = {
         "benchmark": "training",
         "size": options.size,
@@ -94,8 +94,12 @@ def main(options: Options) -> None:
     print(json.dumps(record, indent=2))
 
 
-def _apart(variant: Variant) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.training", *sys.argv[1:], "--variant", variant]
+def _apart(options: Options, variant: Variant) -> dict[str, Any]:
+    flags = {"size": options.size, "density": options.density, "steps": options.steps}
+    flags |= {"dtype": options.dtype, "variant": variant}
+    flags |= {"free": options.free} if options.free else {}
+    words = [word for flag, value in flags.items() for word in (f"--{flag}", str(value))]
+    command = [sys.executable, "-m", "benchmarks.training", *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
