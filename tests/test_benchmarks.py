@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks import determinism
+from benchmarks import determinism, training
 from benchmarks.common import (
     SCORES,
     Case,
@@ -93,3 +93,11 @@ def test_an_image_that_differs_is_counted_and_its_pixels_compared(
     changed = replace(first, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     write_generations(b, [changed, *others])
     assert determinism.compare(a, b) == {"images": 1, "max_255ths": 2}
+
+
+def test_a_timed_step_is_that_of_the_miniature() -> None:
+    """Ours and the floor of it run for real; which is faster is not for a test to say."""
+    for variant in ("ours", "floor"):
+        result = training._run(training.Options(steps=2), variant)
+        assert len(result["all"]) == 1 and result["seconds"] > 0
+        assert result["peak_gb"] > 0.1
