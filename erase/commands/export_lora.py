@@ -133,8 +133,8 @@ def lora_rows(result: Mapping[str, Any]) -> dict[str, str]:
     """The table's rows that only a LoRA has."""
     worst, left = result["worst"], result["left_out"]
     rows = {
-        "layers": f"{result['layers']}, of rank {result['largest_rank']} at most; "
-        f"{result['naming']}' names",
+        "layers": f"{result['layers']}, of rank {result['largest_rank']} at most; named as "
+        f"{result['naming']} does",
         "residual": f"{100 * result['residual']:.2f} % of the change is missed; at worst "
         f"{100 * worst['residual']:.2f} %, in {worst['name']}",
     }
