@@ -69,7 +69,7 @@ def test_within_a_process_a_folder_is_had_once(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(UsageError, match=r"--out .*: cannot be locked"),
+        pytest.raises(UsageError, match=r"--out .*: cannot be written"),
         locked(tmp_path / "file" / "run"),
     ):
         pass
