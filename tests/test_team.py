@@ -33,7 +33,7 @@ def launch(model: Path, out: Path, *flags: str) -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.mark.parametrize("flags", [(), ("--micro-batch", "1"), ("--batch-size", "3")])
+@pytest.mark.parametrize("flags", [("--micro-batch", "1"), ("--batch-size", "3")])
 def test_two_processes_end_where_one_does(
     model_folder: Path, tmp_path: Path, flags: tuple[str, ...]
 ) -> None:
