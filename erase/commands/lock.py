@@ -40,7 +40,9 @@ def locked(folder: Path, flag: str = "--out", *, wait: bool = False) -> Iterator
         path.write_text(str(os.getpid()), encoding="ascii")
     except OSError as error:
         reason = error.strerror or error
-        raise UsageError(f"{flag} {folder}: cannot be written ({reason}); choose another") from error
+        raise UsageError(
+            f"{flag} {folder}: cannot be written ({reason}); choose another"
+        ) from error
     try:
         yield
     finally:
