@@ -20,6 +20,7 @@ from prompts.errors import UsageError
 _LARGE = 100_000_000
 """Weights from which on a UNet is held in half precision while it is trained in it."""
 _TOKENS = 77
+_CGROUP = Path("/sys/fs/cgroup")
 _MARGIN = 0.9
 """Share of the free memory that an estimate may fill."""
 
@@ -157,11 +158,19 @@ def free_gigabytes(device: torch.device) -> float:
     """Memory that can still be had: of the GPU, or of this machine and its control group."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] / 1e9
-    free = psutil.virtual_memory().available
-    limit, used = (Path("/sys/fs/cgroup") / f"memory.{name}" for name in ("max", "current"))
-    if limit.is_file() and limit.read_text().strip().isdigit():
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
-    return free / 1e9
+    return min(psutil.virtual_memory().available, _left_to_group(_CGROUP)) / 1e9
+
+
+def _left_to_group(group: Path) -> float:
+    """Bytes that a Linux control group (version 2) leaves its processes; infinite without one."""
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        kinds = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        # Pages of files that were read count as used, and give way when memory is asked for.
+        return limit - used + int(kinds["active_file"]) + int(kinds["inactive_file"])
+    except (OSError, ValueError, KeyError):
+        return float("inf")
 
 
 def _activations(unet: UNet2DConditionModel, dtype: torch.dtype, *, checkpointing: bool) -> float:

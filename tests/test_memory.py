@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from conftest import make_unet
 from sdxl import make_sdxl_unet
 from torch.autograd.graph import saved_tensors_hooks
 
-from erase.memory import free_gigabytes, plan_saliency, plan_training
+from erase.memory import _left_to_group, free_gigabytes, plan_saliency, plan_training
 from prompts.errors import UsageError
 
 USUAL: dict[str, Any] = {
@@ -102,6 +103,18 @@ def test_processes_share_a_batch_and_keep_all_gradients() -> None:
     one, two = plan(make_unet()), plan(make_unet(), processes=2)
     assert (one.micro_batch, two.micro_batch) == (4, 2)
     assert two.gigabytes["gradients"] > one.gigabytes["gradients"]
+
+
+def test_a_control_group_s_limit_counts_without_its_file_cache(tmp_path: Path) -> None:
+    """Of 10 GB, 8 are used, 5 of them by pages of files: 7 are left."""
+    assert _left_to_group(tmp_path) == float("inf")
+    (tmp_path / "memory.current").write_text("8000000000\n")
+    stat = "anon 3000000000\nactive_file 1000000000\ninactive_file 4000000000\n"
+    (tmp_path / "memory.stat").write_text(stat)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert _left_to_group(tmp_path) == float("inf")
+    (tmp_path / "memory.max").write_text("10000000000\n")
+    assert _left_to_group(tmp_path) == 7e9
 
 
 def test_there_is_some_memory_free() -> None:

@@ -11,9 +11,9 @@ from erase.hub import looks_like_hub_id
 _USE = """
 ## Use
 ```python
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 
-pipeline = StableDiffusionPipeline.from_pretrained("FOLDER")
+pipeline = DiffusionPipeline.from_pretrained("FOLDER")
 image = pipeline("a prompt").images[0]
 ```"""
 _LICENCE = """
