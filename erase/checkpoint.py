@@ -70,12 +70,16 @@ class StableDiffusion:
         scale = 2 ** (len(self.vae.config["block_out_channels"]) - 1)
         return int(self.unet.config["sample_size"]) * scale
 
+    @property
+    def encoders(self) -> list[Any]:
+        """All parts with weights but the UNet."""
+        parts = [self.vae, self.text_encoder, self.text_encoder_2]
+        return [part for part in parts if part is not None]
+
     def release_encoders(self) -> None:
         """Free the weights of all parts but the UNet; what is encoded stays."""
-        nowhere = torch.device("meta")
-        parts: list[Any] = [self.vae, self.text_encoder, self.text_encoder_2]
-        for part in filter(None, parts):
-            part.to(nowhere)
+        for part in self.encoders:
+            part.to(torch.device("meta"))
 
     def pipeline(self, sampler: str) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
         """A diffusers pipeline over the same weights, with this sampler and no safety checker."""

@@ -140,7 +140,14 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 @contextmanager
 def training_arithmetic(unet: Any, dtype: torch.dtype) -> Iterator[None]:
-    """Arithmetic in `dtype`, over weights in it or in float32, for passes with a gradient.
+    """Arithmetic in `dtype`, over weights in it or in float32, for passes with a gradient."""
+    mixed = autocast(unet.device, dtype) if unet.dtype != dtype else nullcontext()
+    with mixed, training_attention(unet, dtype):
+        yield
+
+
+def training_attention(unet: Any, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """The kernel of attention for passes with a gradient, and for what is computed twice.
 
     In bfloat16 on a CPU the backward of torch's fused attention is slow (torch 2.13:
     benchmarks/attention.py), so there attention is written out, unless its matrices, which are then
@@ -148,6 +155,4 @@ def training_arithmetic(unet: Any, dtype: torch.dtype) -> Iterator[None]:
     """
     on_cpu = unet.device.type == "cpu" and dtype == torch.bfloat16
     plain = on_cpu and unet.config["sample_size"] <= 32
-    mixed = autocast(unet.device, dtype) if unet.dtype != dtype else nullcontext()
-    with mixed, sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
-        yield
+    return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from torch import nn
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from erase.checkpoint import StableDiffusion
@@ -51,24 +52,46 @@ def build_mask(
         batch_size=batch_size,
         guided=guidance > 0,
     )
-    if micro_batch < batch_size or checkpointing:
-        log.info("saliency: %d images at once, as the free memory allows", micro_batch)
-        metadata |= {"micro_batch": str(micro_batch)}
     if checkpointing:
         sd.unet.enable_gradient_checkpointing()
+    saliency = None
+    while saliency is None:
+        if micro_batch < batch_size or checkpointing:
+            log.info("saliency: %d images at once, as the free memory allows", micro_batch)
+            metadata |= {"micro_batch": str(micro_batch)}
+        try:
+            saliency = _saliency(sd, parameters, forget, settings, guidance, micro_batch, team)
+        except RuntimeError as error:
+            if micro_batch == 1 or team.count > 1 or not should_reduce_batch_size(error):
+                raise
+            micro_batch //= 2
+        # Out of the handler, whose traceback holds what there was no room for.
+        clear_device_cache(garbage_collection=saliency is None)
+    if checkpointing:
+        sd.unet.disable_gradient_checkpointing()
+    return top_k_mask(saliency, density, metadata)
+
+
+def _saliency(
+    sd: StableDiffusion,
+    parameters: Mapping[str, nn.Parameter],
+    forget: ForgetSet,
+    settings: SaliencyConfig,
+    guidance: float,
+    micro_batch: int,
+    team: Team,
+) -> dict[str, Tensor]:
+    """With a bar."""
     count = -(-len(forget) // team.count)
     with tqdm(total=count, desc="saliency", unit="img", disable=not team.leads) as bar:
-        saliency = forget_saliency(
+        return forget_saliency(
             sd,
             parameters,
             forget,
             guidance=guidance,
-            batch_size=batch_size,
+            batch_size=settings.batch_size or 1,
             micro_batch=micro_batch,
             team=team,
             seed=settings.seed,
             progress=bar.update,
         )
-    if checkpointing:
-        sd.unet.disable_gradient_checkpointing()
-    return top_k_mask(saliency, density, metadata)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,16 @@ def plan_training(
     raise _short("training", plan.total - there, free)
 
 
+def smaller_plan(plan: TrainingPlan) -> TrainingPlan | None:
+    """The next that takes less memory, for when the estimate was too low; None after the last."""
+    parts = dict(plan.gigabytes)
+    if plan.micro_batch > 1:
+        half = plan.micro_batch // 2
+        parts["activations"] *= half / plan.micro_batch
+        return replace(plan, micro_batch=half, gigabytes=_rounded(parts))
+    return None if plan.checkpointing else replace(plan, checkpointing=True)
+
+
 def plan_saliency(
     unet: UNet2DConditionModel,
     *,
@@ -174,14 +186,22 @@ def _left_to_group(group: Path) -> float:
 
 
 def _activations(unet: UNet2DConditionModel, dtype: torch.dtype, *, checkpointing: bool) -> float:
-    """Gigabytes that autograd keeps of one image, counted on a UNet without content."""
+    """Gigabytes that autograd keeps of one image."""
+    config = {k: v for k, v in unet.config.items() if not k.startswith("_")}
+    return _counted(json.dumps(config, sort_keys=True), dtype, checkpointing)
+
+
+@cache
+def _counted(text: str, dtype: torch.dtype, checkpointing: bool) -> float:
+    """The same of a config's UNet, counted on one without content."""
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    size, config = unet.config["sample_size"], unet.config
+    config = json.loads(text)
+    size = config["sample_size"]
     with FakeTensorMode(), _default(dtype), saved_tensors_hooks(keep, lambda tensor: tensor):
         shell: Any = UNet2DConditionModel.from_config(config)
         if checkpointing:

@@ -74,6 +74,7 @@ class _Bucket:
             values = _in_memory_order(member.parameter.detach(), member.parameter)
             self.weights[member.span] = torch.take(values, indices).float()
         self.inner = build([self.weights])
+        self.gradient_sum = torch.zeros((), device=self.weights.device)
         self._waiting = len(self.members)
 
     def arrived(self, _: Tensor) -> None:
@@ -94,6 +95,7 @@ class _Bucket:
                 member.parameter.grad = None
         if self._reduce:
             self._reduce(gradient)
+        self.gradient_sum = gradient.sum()
         self.weights.grad = gradient
         self.inner.step()
         self.weights.grad = None
@@ -171,6 +173,11 @@ class MaskedOptimizer:
     def selected(self) -> int:
         """How many weights are trained."""
         return sum(len(bucket.weights) for bucket in self.buckets)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the last gradients were: their sums are, which is one quick pass over each."""
+        return bool(torch.stack([bucket.gradient_sum for bucket in self.buckets]).isfinite().all())
 
     def set_lr(self, lr: float) -> None:
         """Change the learning rate of the updates to come."""

@@ -112,6 +112,10 @@ class SalUnConfig(SaliencyConfig):
     `fixed` (the concept's one relabel prompt), or a prompt in quotes."""
     micro_batch: Annotated[int | None, shown("INT", "as the free memory allows")] = None
     """Images of either set in one pass; a step takes as many passes as make its batch."""
+    until_erased: bool = False
+    """End as soon as the concept's judge finds it in none of 32 images, drawn every tenth step."""
+    no_guard: bool = False
+    """Do not end, and go back, when the predictions for other prompts drift too far."""
     mask: Annotated[Path | None, shown("FILE", "build one")] = None
     """Reuse this mask.safetensors of the same model instead of building one."""
     mask_kind: Literal["saliency", "random", "none"] = "saliency"

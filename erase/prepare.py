@@ -22,6 +22,7 @@ from erase.checkpoint import (
     resolve_dtype,
     vocabulary,
 )
+from erase.conditioning import Conditioning, encode_prompts
 from erase.config import Erase, Mask
 from erase.datasets import (
     Drawing,
@@ -31,6 +32,7 @@ from erase.datasets import (
     draw_set,
     read_set,
 )
+from erase.drift import held_out
 from erase.images import hash_captions, read_captions
 from erase.options import DataConfig, SaliencyConfig
 from erase.source import sha256_file
@@ -127,6 +129,11 @@ def build_forget_set(sd: StableDiffusion, plan: Plan, relabel: str, seed: int) -
 def build_retain_set(sd: StableDiffusion, plan: Plan, seed: int) -> RetainSet:
     """Images of everything else."""
     return _build_set(sd, plan, "retain", plan.concept.retain_prompts, seed)
+
+
+def held_prompts(sd: StableDiffusion, plan: Plan, retain: RetainSet, count: int) -> Conditioning:
+    """Of `count` prompts to be kept that the retain set does not have, as far as there are any."""
+    return encode_prompts(sd, held_out(plan.concept.retain_prompts, retain.prompts, count))
 
 
 def _read_concepts(

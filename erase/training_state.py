@@ -7,7 +7,7 @@ import logging
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -19,39 +19,51 @@ from erase.tensor_file import write_tensors
 from erase.weights import raw_bytes
 
 log = logging.getLogger(__name__)
-EVERY = 60.0
-"""Seconds between two savings, at least."""
-_SHARE = 50
+_SHARE = 100
 """A saving may take one of so many seconds."""
 
-State = tuple[list[StepRow], Mapping[str, Tensor]]
+
+@dataclass(frozen=True)
+class State:
+    """A training after some steps."""
+
+    rows: list[StepRow]
+    tensors: Mapping[str, Tensor]
+    """As `MaskedOptimizer.state` gives them."""
+    drift: list[tuple[int, float]]
+    """Of the quality guard: after which step, how much."""
 
 
 class Keeper:
-    """Saves the state of a training in one file, seldom enough to cost at most 2 % of the time."""
+    """Saves the state of a training in one file, seldom enough to cost at most 1 % of the time."""
 
     def __init__(self, path: Path, key: str) -> None:
         """`key` tells trainings apart: only the same one goes on from the file."""
         self.path, self.key = path, key
-        self._next = time.monotonic() + EVERY
+        self._next = 0.0
 
-    def after_step(self, rows: list[StepRow], optimizer: MaskedOptimizer) -> None:
-        """Save if it is time."""
-        if time.monotonic() >= self._next:
-            self.save(rows, optimizer)
-
-    def save(self, rows: list[StepRow], optimizer: MaskedOptimizer) -> None:
-        """Save now; the file is whole or not there."""
+    def save(
+        self,
+        rows: list[StepRow],
+        optimizer: MaskedOptimizer,
+        drift: list[tuple[int, float]] | None = None,
+        *,
+        now: bool = True,
+    ) -> None:
+        """Save `now`, or if it is time; the file is whole or not there."""
         started = time.monotonic()
+        if not now and started < self._next:
+            return
         tensors = optimizer.state()
         metadata = {
             "key": self.key,
             "rows": json.dumps([asdict(row) for row in rows]),
+            "drift": json.dumps(drift or []),
             "crc32": json.dumps({name: _sum(tensor) for name, tensor in tensors.items()}),
         }
         write_tensors(self.path, tensors, metadata)
         ended = time.monotonic()
-        self._next = ended + max(EVERY, _SHARE * (ended - started))
+        self._next = ended + _SHARE * (ended - started)
 
     def load(self) -> State | None:
         """What was saved of this very training; None if nothing was, or if it is damaged."""
@@ -68,7 +80,9 @@ class Keeper:
                 header["crc32"]
             ):
                 raise ValueError("its checksums are wrong")
-            return [StepRow(**row) for row in json.loads(header["rows"])], tensors
+            rows = [StepRow(**row) for row in json.loads(header["rows"])]
+            drift = [(int(step), float(value)) for step, value in json.loads(header["drift"])]
+            return State(rows, tensors, drift)
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             log.warning("%s is damaged (%s): training from the beginning", self.path, error)
             return None

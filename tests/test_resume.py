@@ -45,9 +45,11 @@ def train(
             keeper.save(rows, optimizer)
             raise Stop
 
+    saved = keeper.load() if keeper else None
+    resume = (saved.rows, saved.tensors) if saved else None
     settings = DEFAULTS | {"steps": 6, "linear_decay": True} | changes
     rows, optimizer = salun.erase(
-        sd, parameters, bits, *sets, resume=keeper and keeper.load(), progress=after, **settings
+        sd, parameters, bits, *sets, resume=resume, progress=after, **settings
     )
     return rows, {name: optimizer.merged(name, p.detach()) for name, p in parameters.items()}
 

@@ -16,18 +16,23 @@ from torch import nn
 
 from erase import prepare, provenance, training
 from erase.checkpoint import StableDiffusion, load_checkpoint
+from erase.commands import concept_probe
 from erase.commands.lock import locked
 from erase.config import Erase
 from erase.datasets import ForgetSet
 from erase.diffusion import NoiseSchedule, trainable_parameters
 from erase.export.unet import WEIGHTS
+from erase.job import Job, plan_run, require_memory
 from erase.masking import build_mask
+from erase.memory import TrainingPlan
 from erase.methods import salun
 from erase.options import SalUnConfig
 from erase.run import inspect_folder, prepare_folder, read_run, write_run
 from erase.saliency import SaliencyMask
 from erase.source import sha256_file
 from erase.team import Team, current_team
+from erase.trained import write_weights
+from erase.watch import LIMIT, passed
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +66,8 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dic
     state = inspect_folder(plan.out, plan.identity, overwrite=settled.overwrite)
     if state == "finished":
         log.info("%s: this very run is there, finished; --overwrite does it again", plan.out)
-        return {"out": str(plan.out), **read_run(plan.out)}
-    before = read_run(plan.out).get("training") if state == "unfinished" else None
+        return _told(plan.out, read_run(plan.out))
+    before = read_run(plan.out) if state == "unfinished" else {}
     clock = provenance.Timings()
     sd = load_checkpoint(plan.source, device=settled.model.device, dtype="float32")
     NoiseSchedule.of(sd.scheduler)
@@ -71,9 +76,10 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dic
     parameters = trainable_parameters(sd.unet, method or "full")
     if given and settings.mask:
         given.require(settings.mask, plan.source.digest, parameters)
+    require_memory(sd, parameters, given, plan, settings, team)
     asked = {k: v for k, v in asdict(config.salun).items() if v is not None}
     head = {**plan.identity, "method": "salun", "asked": {k: str(v) for k, v in asked.items()}}
-    head |= {"training": before} if before else {}
+    head |= {key: before[key] for key in ("training", "drawn") if key in before}
     # Every process has seen what was there before the leader changes it.
     team.wait()
     if team.leads:
@@ -81,9 +87,11 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dic
         write_run(plan.out, {**head, "finished": None})
     clock.lap("load")
 
-    relabel = settings.relabel or "random"
     with team.leader_first():
-        forget = prepare.build_forget_set(sd, plan, relabel, settings.seed)
+        if team.leads and "drawn" not in head:
+            head["drawn"] = concept_probe.drawn_before(sd, plan)
+            write_run(plan.out, {**head, "finished": None})
+        forget = prepare.build_forget_set(sd, plan, settings.relabel or "random", settings.seed)
         retain = prepare.build_retain_set(sd, plan, settings.seed)
     clock.lap("sets")
     mask = given or _make_mask(sd, parameters, forget, plan, settings, team)
@@ -91,27 +99,46 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dic
         mask.save(plan.out / "mask.safetensors")
     team.wait()
     clock.lap("mask")
-    sd.release_encoders()
-    # What an unfinished run took is taken again: other passes would round otherwise.
-    size = settings.micro_batch or (before or {}).get("micro_batch")
-    how = training.plan_run(sd, parameters, mask, plan, settings, size, team)
-    log.info("training: %s", how.describe())
-    head = {**head, "training": how.record() | {"processes": team.count}}
-    if team.leads:
-        write_run(plan.out, {**head, "finished": None})
-    rows, optimizer = training.train(
-        sd, parameters, mask, forget, retain, plan, settings, how, team
+    job = Job(
+        sd,
+        parameters,
+        mask,
+        forget,
+        retain,
+        plan,
+        settings,
+        team,
+        guard=None
+        if settings.no_guard
+        else prepare.held_prompts(sd, plan, retain, settings.batch_size or 1),
+        gone=concept_probe.gone(sd, plan) if settings.until_erased else None,
     )
+    if not job.gone:
+        sd.release_encoders()
+    # What an unfinished run took is taken again: other passes would round otherwise.
+    size = before.get("training", {}).get("micro_batch") or settings.micro_batch
+    how = plan_run(job, size)
+    log.info("training: %s", how.describe())
+
+    def tell(how: TrainingPlan) -> None:
+        head["training"] = how.record() | {"processes": team.count}
+        if team.leads:
+            write_run(plan.out, {**head, "finished": None})
+
+    tell(how)
+    trained = training.train(job, how, tell)
     clock.lap("train")
     if not team.leads:
         team.wait()
         return {"out": str(plan.out)}
-    _write_log(plan.out / "train_log.jsonl", rows)
-    training.write_weights(sd, optimizer, plan, settings)
+    _write_log(plan.out / "train_log.jsonl", trained.rows)
+    write_weights(job, trained)
     clock.lap("export")
 
     record = {
         **head,
+        "guard": None if settings.no_guard else {"limit": LIMIT, "drift": trained.drift},
+        "stopped": trained.stopped and asdict(trained.stopped),
         "mask": {"kept": mask.kept, "total": mask.total, **mask.metadata},
         "sets": {"forget": len(forget), "retain": len(retain)},
         "weights": {
@@ -126,7 +153,14 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dic
     write_run(plan.out, record)
     (plan.out / training.STATE).unlink(missing_ok=True)
     team.wait()
-    return {"out": str(plan.out), **record}
+    if trained.stopped:
+        log.warning(trained.stopped.describe())
+    return _told(plan.out, record)
+
+
+def _told(out: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command returns: the folder, the record, and whether it is what was asked for."""
+    return {"out": str(out), **record, "passed": passed(record)}
 
 
 def _make_mask(

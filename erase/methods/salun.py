@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -24,12 +25,17 @@ from erase.batches import (
 from erase.checkpoint import StableDiffusion
 from erase.conditioning import encode_no_prompt
 from erase.datasets import ForgetSet, RetainSet
-from erase.diffusion import NoiseSchedule, guided_prediction, predict, training_arithmetic
+from erase.diffusion import (
+    NoiseSchedule,
+    guided_prediction,
+    predict,
+    training_arithmetic,
+    training_attention,
+)
 from erase.optim import MaskedOptimizer
 from erase.saliency import accumulate_saliency
 from erase.team import ALONE, Team
 from erase.weights import widened
-from prompts.errors import UsageError
 
 ONE = torch.ones(())
 
@@ -43,6 +49,15 @@ class StepRow:
     retain_loss: float
     lr: float
     seconds: float
+
+
+class Diverged(Exception):
+    """A loss or a gradient is not finite: the weights are of no use from this step on."""
+
+    def __init__(self, log: list[StepRow], optimizer: MaskedOptimizer) -> None:
+        """`log` is of all steps, the last of which it was found in."""
+        super().__init__(f"a loss or gradient is not finite at step {log[-1].step}")
+        self.log, self.optimizer = log, optimizer
 
 
 def relabel_loss(model_pred: Tensor, relabel_pred: Tensor, weight: Tensor = ONE) -> Tensor:
@@ -125,7 +140,7 @@ def erase(
     teach_ahead: bool = True,
     team: Team = ALONE,
     resume: tuple[list[StepRow], Mapping[str, Tensor]] | None = None,
-    progress: Callable[[list[StepRow], MaskedOptimizer], object] = lambda log, optimizer: None,
+    progress: Callable[[list[StepRow], MaskedOptimizer], object] = lambda log, optimizer: False,
     taught: Callable[[], object] = lambda: None,
 ) -> tuple[list[StepRow], MaskedOptimizer]:
     """Train `sd.unet` in place on relabel_loss + alpha * retain_loss.
@@ -140,7 +155,8 @@ def erase(
 
     The processes of a `team` share out each step's micro-batches and add up their gradients.
     `resume` is the log and the optimiser's state after some steps, as `progress` is shown them:
-    what follows is then the same to the bit.
+    what follows is then the same to the bit. `progress` ends the training by returning True; a loss
+    or gradient that is not finite ends it as `Diverged`.
     """
     unet = sd.unet.eval().requires_grad_(False)
     schedule = NoiseSchedule.of(sd.scheduler)
@@ -177,28 +193,32 @@ def erase(
     )
     if state:
         optimizer.restore(state)
-    for step, draw in enumerate(draws(), start):
-        started = time.perf_counter()
-        step_lr = lr * (1 - step / steps) if linear_decay else lr
-        optimizer.set_lr(step_lr)
-        target, losses = next(targets), torch.zeros(2, device=unet.device)
-        weights = [
-            schedule.noise_weight(images.timesteps, noise_weight)
-            for images in (draw.forget, draw.retain)
-        ]
-        for rows, wanted in zip(own, target, strict=True):
-            forgetting, retaining = _losses(unet, draw, wanted, weights, rows, dtype)
-            losses += torch.stack([forgetting, retaining]).detach().to(losses)
-            if not losses.isfinite().all():
-                raise UsageError(f"--lr {lr}: the loss is not finite at step {step + 1}; lower it")
-            (forgetting + alpha * retaining).backward()
-        optimizer.step()
-        team.add(losses)
-        seconds = time.perf_counter() - started
-        row = StepRow(step + 1, losses[0].item(), losses[1].item(), step_lr, seconds)
-        log.append(row)
-        progress(log, optimizer)
-    optimizer.close()
+    with closing(optimizer):
+        for step, draw in enumerate(draws(), start):
+            started = time.perf_counter()
+            step_lr = lr * (1 - step / steps) if linear_decay else lr
+            optimizer.set_lr(step_lr)
+            target, losses = next(targets), torch.zeros(2, device=unet.device)
+            weights = [
+                schedule.noise_weight(images.timesteps, noise_weight)
+                for images in (draw.forget, draw.retain)
+            ]
+            for rows, wanted in zip(own, target, strict=True):
+                forgetting, retaining = _losses(unet, draw, wanted, weights, rows, dtype)
+                losses += torch.stack([forgetting, retaining]).detach().to(losses)
+                # Activations that are computed again must come from the same kernel.
+                with training_attention(unet, dtype):
+                    (forgetting + alpha * retaining).backward()
+            optimizer.step()
+            team.add(losses)
+            seconds = time.perf_counter() - started
+            row = StepRow(step + 1, losses[0].item(), losses[1].item(), step_lr, seconds)
+            log.append(row)
+            # Asked of sums over all processes, so that they end together.
+            if not (losses.isfinite().all() and optimizer.finite):
+                raise Diverged(log, optimizer)
+            if progress(log, optimizer):
+                break
     unet.requires_grad_(False)
     return log, optimizer
 
