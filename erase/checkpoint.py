@@ -5,7 +5,6 @@ from __future__ import annotations
 import erase.pil_processors  # noqa: F401
 
 # isort: split
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +23,14 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from erase.part_check import check_weights, require_finite
 from erase.sampler import SAMPLERS, build_sampler
 from erase.shipped import judge_folder, vocabulary
 from erase.single_file import open_single_file
 from erase.single_file_parts import load_part
 from erase.source import INDEX, MINIATURE, ModelSource, locate, variant_of
 from prompts.errors import UsageError
+from prompts.json_file import read_object
 
 __all__ = [
     "MINIATURE",
@@ -162,16 +163,25 @@ def load_checkpoint(
         own = source.unet if component == "unet" else None
         if single and not own:
             with _opening(source, component):
-                return load_part(single, component, options["torch_dtype"]).eval().to(place)
+                part = load_part(single, component, options["torch_dtype"])
+            require_finite(source, component, part)
+            return part.eval().to(place)
         folder = own or source.folder / component
         variant = None if own else variant_of(folder, source.variant)
         with _opening(source, component):
+            safe = check_weights(source, component, kind)
             model, report = kind.from_pretrained(
-                folder, variant=variant, output_loading_info=True, **options
+                folder,
+                variant=variant,
+                output_loading_info=True,
+                use_safetensors=safe,
+                local_files_only=True,
+                **options,
             )
         # Both libraries fill the gaps at random, and say so in a warning alone.
         for name in sorted(report["missing_keys"]):
             raise UsageError(f"--model {source.id}: its {component} lacks the weight {name}")
+        require_finite(source, component, model)
         return model.eval().to(place)
 
     with _opening(source, "scheduler"):
@@ -207,8 +217,7 @@ def _zeros_for_no_prompt(source: ModelSource) -> bool:
     if not index.is_file():
         return True
     with _opening(source, INDEX):
-        told = json.loads(index.read_text(encoding="utf-8"))
-        return bool(told.get("force_zeros_for_empty_prompt", True))
+        return bool(read_object(index).get("force_zeros_for_empty_prompt", True))
 
 
 def _require_plain_latents(source: ModelSource, vae: AutoencoderKL) -> None:
@@ -237,6 +246,9 @@ def _opening(source: ModelSource, component: str) -> Iterator[None]:
 
 
 def _load_scheduler(folder: Path, prediction_type: str | None) -> Any:
-    name = json.loads((folder / "scheduler_config.json").read_text(encoding="utf-8"))["_class_name"]
-    told = {"prediction_type": prediction_type} if prediction_type else {}
-    return getattr(schedulers, name).from_pretrained(folder, **told)
+    name = str(read_object(folder / "scheduler_config.json").get("_class_name"))
+    kind = getattr(schedulers, name, None) if name.isidentifier() else None
+    if not isinstance(kind, type) or not issubclass(kind, schedulers.SchedulerMixin):
+        raise ValueError(f"{name[:80]!r} is no scheduler")
+    told: Any = {"prediction_type": prediction_type} if prediction_type else {}
+    return kind.from_pretrained(folder, **told)

@@ -14,6 +14,7 @@ from typing import Any
 
 from erase.interruption import end_on_sigterm
 from prompts.errors import UsageError
+from prompts.visible import discreet, visible
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ),
 }
 HELP = ("-h", "--help")
+_LONGEST = 2000
+"""Characters of an error or a log line: a name may be 100 kB long."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,16 +90,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Of the processes of `accelerate launch` the first alone reports.
     first = os.environ.get("RANK", "0") == "0"
     try:
-        with contextlib.nullcontext() if first else contextlib.redirect_stdout(None):
+        with contextlib.redirect_stdout(Visible(sys.stdout) if first else None):
             result = _dispatch(words)
     except UsageError as error:
-        print(f"expunge: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(_cut(f"expunge: error: {' '.join(discreet(str(error)).split())}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt as interruption:
         note = str(interruption) or "the same command goes on from what is finished"
         print(f"\nexpunge: interrupted; {note}", file=sys.stderr)
         return 128 + getattr(interruption, "number", 2)
     return 1 if isinstance(result, dict) and result.get("passed") is False else 0
+
+
+class Visible(io.TextIOBase):
+    """A stream that lets no control character of a stranger's text reach the terminal."""
+
+    def __init__(self, stream: Any) -> None:
+        """Write to `stream`."""
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text, what is hidden in it made visible."""
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        self.stream.write(visible(text).encode(encoding, "replace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass it on."""
+        self.stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether it ends at a terminal."""
+        return self.stream.isatty()
+
+
+class Discreet(logging.Formatter):
+    """Log lines without control characters, without the user's home folder and without tokens."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return _cut(discreet(super().format(record)))
+
+
+def _cut(line: str) -> str:
+    """The line, or its beginning and its end: what is wrong, and how to mend it."""
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 400]} … {line[-400:]}"
 
 
 def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
@@ -208,7 +246,9 @@ def _first_sentence(box: str) -> str:
 
 def _set_up_logging() -> None:
     """Send our own log lines to stderr; of other packages only warnings."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Discreet("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     first = os.environ.get("RANK", "0") == "0"
     for package in ("erase", "eval", "prompts"):
         logging.getLogger(package).setLevel(logging.INFO if first else logging.WARNING)

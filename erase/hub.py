@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from difflib import get_close_matches
 from pathlib import Path
 
 from erase.publish import require_public
 from prompts.errors import UsageError
+from prompts.json_file import read_object
 
 I2P, I2P_FILE = "AIML-TUDA/i2p", "i2p_benchmark.csv"
 I2P_REVISION = "6594f223b0544fcbf63a6889417a6b9d2e40a77c"
@@ -62,7 +62,12 @@ def fetch_index(model: str, revision: str | None) -> dict[str, object]:
         path = hf_hub_download(model, "model_index.json", revision=revision)
     except (OSError, ValueError) as error:
         raise _unreachable(model, revision, error) from error
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    try:
+        return read_object(Path(path))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--model {model}: its model_index.json cannot be read ({error})"
+        ) from error
 
 
 def fetch_pipeline(model: str, revision: str | None, variant: str | None) -> tuple[Path, str]:
@@ -71,7 +76,12 @@ def fetch_pipeline(model: str, revision: str | None, variant: str | None) -> tup
 
     try:
         folder = DiffusionPipeline.download(
-            model, revision=revision, variant=variant, safety_checker=None, feature_extractor=None
+            model,
+            revision=revision,
+            variant=variant,
+            safety_checker=None,
+            feature_extractor=None,
+            trust_remote_code=False,
         )
     except (OSError, ValueError) as error:
         raise _unreachable(model, revision, error) from error

@@ -11,9 +11,12 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from erase.run_check import is_below
 from erase.source import sha256_file
 from prompts.errors import UsageError
+from prompts.json_file import parse
 
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -27,16 +30,15 @@ def read_captions(folder: Path, flag: str) -> dict[Path, str]:
     table = folder / "metadata.jsonl"
     try:
         if table.is_file():
-            rows = [
-                json.loads(line) for line in table.read_text("utf-8").splitlines() if line.strip()
-            ]
-            captions = {folder / row["file_name"]: str(row["text"]) for row in rows}
+            lines = table.read_text("utf-8").split("\n")
+            rows = [parse(line) for line in lines if line.strip()]
+            captions = {folder / _below(row["file_name"]): _text(row["text"]) for row in rows}
         else:
             images = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
             captions = {p: p.with_suffix(".txt").read_text("utf-8").strip() for p in images}
     except FileNotFoundError as error:
         raise UsageError(f"{flag} {folder}: {Path(error.filename).name} is missing") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
             f"{flag} {folder}: captions must be UTF-8, metadata.jsonl a "
             f'{{"file_name", "text"}} a line ({error})'
@@ -51,6 +53,20 @@ def read_captions(folder: Path, flag: str) -> dict[Path, str]:
     return captions
 
 
+def _below(name: str) -> str:
+    """A file's name in a table; ValueError for one that leads out of its folder."""
+    if not is_below(name):
+        raise ValueError(f"{name[:80]!r} is not in the folder")
+    return name
+
+
+def _text(value: object) -> str:
+    text = str(value)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("a caption holds half a character")
+    return text
+
+
 def hash_captions(captions: dict[Path, str]) -> str:
     """One sha256 over the names, bytes and captions of images."""
     rows = [[path.name, sha256_file(path), text] for path, text in captions.items()]
@@ -62,7 +78,7 @@ def read_pixels(path: Path, flag: str, size: int) -> Tensor:
     with _open_image(path, flag) as image:
         try:
             upright = ImageOps.exif_transpose(image).convert("RGB")
-        except OSError as error:
+        except _UNREADABLE as error:
             raise UsageError(f"{flag} {path}: the image is damaged") from error
     square = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).float() / 127.5 - 1
@@ -71,5 +87,5 @@ def read_pixels(path: Path, flag: str, size: int) -> Tensor:
 def _open_image(path: Path, flag: str) -> Image.Image:
     try:
         return Image.open(path)
-    except OSError as error:
+    except _UNREADABLE as error:
         raise UsageError(f"{flag} {path}: not a readable image") from error

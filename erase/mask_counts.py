@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from erase.tensor_header import check_header
 from prompts.errors import UsageError
 
 
@@ -37,11 +40,11 @@ class MaskCounts:
 def read_mask_counts(path: Path) -> MaskCounts:
     """Count the bits of a `mask.safetensors`; anything else is a UsageError."""
     try:
+        check_header(path)
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             found = {
-                # The last byte is padded with zeros, which count for nothing.
-                name: (int(np.bitwise_count(file.get_tensor(name)).sum()), _size(header, name))
+                name: _counts(file.get_tensor(name), shape_told(header, name))
                 for name in file.keys()  # noqa: SIM118 - the file is no mapping
             }
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -49,6 +52,21 @@ def read_mask_counts(path: Path) -> MaskCounts:
     return MaskCounts(found)
 
 
-def _size(header: Mapping[str, str], name: str) -> int:
-    shape = header[f"shape:{name}"]
-    return math.prod(int(number) for number in shape.split(",")) if shape else 1
+def shape_told(header: Mapping[str, str], name: str) -> tuple[int, ...] | None:
+    """A parameter's shape as a mask's metadata tells it; None if it does not."""
+    text = header.get(f"shape:{name}")
+    if text is None or not re.fullmatch(r"(\d{1,12}(,\d{1,12}){0,7})?", text, re.ASCII):
+        return None
+    return tuple(map(int, text.split(","))) if text else ()
+
+
+def fits(packed: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether so many bytes hold a bit a weight of that shape."""
+    return packed == (-(-math.prod(shape) // 8),)
+
+
+def _counts(packed: Any, shape: tuple[int, ...] | None) -> tuple[int, int]:
+    if shape is None or packed.dtype != np.uint8 or not fits(packed.shape, shape):
+        raise ValueError("it has other tensors than a mask")
+    # The last byte is padded with zeros, which count for nothing.
+    return int(np.bitwise_count(packed).sum()), math.prod(shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from erase.single_file_parts import unet_tensors
 from erase.source import ModelSource, locate, locate_recorded
 from erase.weights import Computed, Weights
 from prompts.errors import UsageError
+from prompts.json_file import read_object
+from prompts.model_config import problem_of
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ class ErasedRun:
         """Find the model it was erased from; gone or altered is a UsageError."""
         base = self.record["base"]
         source = locate_recorded(base)
-        if source.digest != base["digest"]:
+        if source.digest != base.get("digest"):
             raise UsageError(
                 f"{self.folder}: its base {base['id']} is not the one that was erased (digest "
-                f"{source.digest[:12]}, expected {base['digest'][:12]}); restore that model"
+                f"{source.digest[:12]}, expected {base.get('digest', '')[:12]}); restore that model"
             )
         return source
 
@@ -64,7 +65,7 @@ def open_run(folder: Path) -> ErasedRun:
     """Open a run that is finished; anything else is a UsageError."""
     if not is_run(folder):
         raise UsageError(f"{folder}: no run folder; give one that `expunge erase` wrote")
-    record = read_run(folder)
+    record = read_run(folder, "base", "concepts")
     if record.get("command") == "mask":
         raise UsageError(f"{folder}: a mask alone, nothing was erased; run `expunge erase --mask`")
     unet = folder / "unet"
@@ -133,9 +134,9 @@ def unet_config(source: ModelSource) -> Mapping[str, Any]:
 def read_config(folder: Path) -> Mapping[str, Any]:
     """The config.json in a folder; unreadable is a UsageError."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_object(folder / "config.json")
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder}/config.json: cannot be read ({error}); get it anew") from error
-    if not isinstance(config, dict):
-        raise UsageError(f"{folder}/config.json: no JSON object; get it anew")
+    if wrong := problem_of(config):
+        raise UsageError(f"{folder}/config.json: {wrong}; get it anew")
     return config

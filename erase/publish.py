@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from prompts.errors import UsageError
+from prompts.json_file import parse
+from prompts.visible import homes
 
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}")
+_PLACES = ("_name_or_path", "name_or_path", "tokenizer_file", "vocab_file", "merges_file")
+"""Under these keys diffusers and transformers tell where a model lay."""
 _LARGEST = 8 << 20
 """Bytes of a text; what is larger and no safetensors file holds numbers."""
 
@@ -21,7 +25,42 @@ def public(value: Any) -> Any:
         return {key: public(item) for key, item in value.items()}
     if isinstance(value, list):
         return [public(item) for item in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    return _name(value) if isinstance(value, str) and is_place(value) else value
+
+
+def published(path: Path) -> bytes | None:
+    """A config file's bytes without where its model once lay; None if it does not tell."""
+    if path.suffix != ".json" or path.stat().st_size > _LARGEST:
+        return None
+    content = path.read_bytes()
+    if not any(f'"{key}"'.encode() in content for key in _PLACES):
+        return None
+    try:
+        config = parse(content.decode("utf-8"))
+    except ValueError:
+        return None
+    cleaned = _cleaned(config)
+    if cleaned == config:
+        return None
+    return (json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: public(v) if k in _PLACES else _cleaned(v) for k, v in value.items()}
+    return [_cleaned(item) for item in value] if isinstance(value, list) else value
+
+
+def is_place(text: str) -> bool:
+    """Whether a text is where something lies on a machine, whoever's."""
+    if text.startswith(("~/", "~\\")):
+        return True
+    return PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
+
+
+def _name(place: str) -> str:
+    # A Windows path knows both kinds of strokes.
+    return PureWindowsPath(place).name
 
 
 def require_public(folder: Path, secrets: Collection[str] = ()) -> None:
@@ -32,7 +71,7 @@ def require_public(folder: Path, secrets: Collection[str] = ()) -> None:
     """
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         text = _text(path)
-        place = next((home for home in _homes() if home in text), None)
+        place = next((home for home in homes() if home in text), None)
         if place:
             raise UsageError(
                 f"{path}: tells of {place}, which is nobody's business; take it out of the file, "
@@ -40,15 +79,6 @@ def require_public(folder: Path, secrets: Collection[str] = ()) -> None:
             )
         if _TOKEN.search(text) or any(secret in text for secret in secrets if secret):
             raise UsageError(f"{path}: holds an access token; take it out and revoke the token")
-
-
-def _homes() -> list[str]:
-    """The user's home folder as it may be written; none if it is a whole disk."""
-    home = Path.home()
-    if home == home.parent:
-        return []
-    found = {str(each) for each in (home, home.resolve(), home.as_posix())}
-    return sorted(found | {json.dumps(each)[1:-1] for each in found})
 
 
 def _text(path: Path) -> str:

@@ -60,7 +60,7 @@ def open_rows(path: Path, key: str) -> Rows | None:
         for row in range(len(rows)) if rows else ():
             rows[torch.tensor([row])]  # pyright: ignore[reportOptionalSubscript]
         return rows
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         log.warning("%s is damaged (%s): making it again", path, error)
         return None
 
@@ -130,7 +130,7 @@ def _left_over(partial: Path, key: str, batch: int) -> tuple[Rows | None, int]:
     """What a cut-off writing left, and how many rows of it are to be kept."""
     try:
         rows = _open(partial, key)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None, 0
     if rows is None:
         return None, 0

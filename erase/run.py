@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from erase.run_check import check_record, require_no_way_out
 from prompts.errors import UsageError
+from prompts.json_file import read_object
+from prompts.visible import without_home
 
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
@@ -26,6 +29,9 @@ _OUTPUTS = (
     "eval",
 )
 
+_FINISHED = {"erase": ("mask", "seconds", "weights"), "mask": ("mask", "blocks", "kinds")}
+"""What a finished run of each command tells."""
+
 FolderState = Literal["new", "unfinished", "finished"]
 
 
@@ -34,22 +40,61 @@ def is_run(folder: Path) -> bool:
     return (folder / RUN_FILE).is_file()
 
 
-def read_run(folder: Path) -> dict[str, Any]:
-    """The content of a run folder's `run.json`; unreadable or of another schema: UsageError."""
+def read_run(folder: Path, *needed: str, whole: bool = True) -> dict[str, Any]:
+    """The content of a run folder's `run.json`, which has the `needed` keys.
+
+    Unreadable, of another schema or of wrong types (unless not `whole`: a report shows what there
+    is) is a UsageError, and so is a folder with a link that leads out of it. What lies in the
+    user's home has its whole name again.
+    """
+    record = _read(folder)
+    if whole:
+        check_record(folder / RUN_FILE, record, needed)
+    return {key: _restored(value) for key, value in record.items()}
+
+
+def _read(folder: Path) -> dict[str, Any]:
     path = folder / RUN_FILE
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not a readable run.json; is {folder} a run folder?") from error
-    version = record.get("schema_version") if isinstance(record, dict) else None
+        require_no_way_out(folder)
+        record = read_object(path)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise UsageError(
+            f"{path}: not a readable run.json ({reason}); is {folder} a run folder?"
+        ) from error
+    version = record.get("schema_version")
     if version != SCHEMA_VERSION:
         raise UsageError(f"{path}: schema version {version}, this expunge reads {SCHEMA_VERSION}")
     return record
 
 
 def write_run(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write `run.json` whole or not at all; the schema version is added."""
-    write_json(folder / RUN_FILE, {"schema_version": SCHEMA_VERSION, **record})
+    """Write `run.json` whole or not at all; the schema version is added.
+
+    The user's home folder becomes `~`: a run may be published.
+    """
+    known = {"schema_version": SCHEMA_VERSION, **record}
+    write_json(folder / RUN_FILE, {key: _hidden(value) for key, value in known.items()})
+
+
+def _hidden(value: Any) -> Any:
+    """The same JSON with `~` for the user's home folder."""
+    if isinstance(value, Mapping):
+        return {key: _hidden(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(item) for item in value]
+    return without_home(value) if isinstance(value, str) else value
+
+
+def _restored(value: Any) -> Any:
+    """The same JSON with the user's home folder for `~` where a text begins with it."""
+    if isinstance(value, dict):
+        return {key: _restored(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    at_home = isinstance(value, str) and value.startswith(("~/", "~\\"))
+    return str(Path.home() / value[2:]) if at_home else value
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -71,15 +116,20 @@ def inspect_folder(out: Path, identity: Mapping[str, Any], *, overwrite: bool) -
     if not is_run(out):
         raise UsageError(f"--out {out}: not empty and not a run folder; choose another folder")
     if overwrite:
+        require_no_way_out(out)
         return "new"
-    record = read_run(out)
-    differences = _differences(record, json.loads(json.dumps(identity)))
+    record = _read(out)
+    check_record(out / RUN_FILE, record, ())
+    differences = _differences(_hidden(record), _hidden(json.loads(json.dumps(identity))))
     if differences:
         raise UsageError(
             f"--out {out}: used by another run ({'; '.join(differences[:4])}); "
             "choose another folder or add --overwrite"
         )
-    return "finished" if record["finished"] else "unfinished"
+    if record.get("finished"):
+        check_record(out / RUN_FILE, record, _FINISHED.get(str(identity.get("command")), ()))
+        return "finished"
+    return "unfinished"
 
 
 def prepare_folder(out: Path, *, fresh: bool) -> None:

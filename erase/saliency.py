@@ -12,7 +12,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from erase.mask_counts import fits, shape_told
 from erase.tensor_file import write_tensors
+from erase.tensor_header import check_header
 from erase.weights import Computed, Spec
 from prompts.errors import UsageError
 
@@ -100,17 +102,18 @@ class SaliencyMask:
     def load(path: Path) -> SaliencyMask:
         """Read what `save` wrote; anything else is a UsageError."""
         try:
+            check_header(path)
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
                 packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             raise UsageError(f"--mask {path}: not a readable mask ({error})") from error
         shapes = {}
         for name, tensor in packed.items():
-            text = header.get(f"shape:{name}")
-            if text is None or tensor.dtype != torch.uint8:
+            shape = shape_told(header, name)
+            if shape is None or tensor.dtype != torch.uint8 or not fits(tuple(tensor.shape), shape):
                 raise UsageError(f"--mask {path}: not a mask file; make one with `expunge mask`")
-            shapes[name] = tuple(int(n) for n in text.split(",")) if text else ()
+            shapes[name] = shape
         rest = {key: value for key, value in header.items() if not key.startswith("shape:")}
         return SaliencyMask(packed, shapes, rest)
 

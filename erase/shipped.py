@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from erase.source import ModelSource
 from prompts.concept import Vocabulary
+from prompts.errors import UsageError
+from prompts.json_file import read_object
 
 
 def judge_folder(source: ModelSource, kind: str) -> Path | None:
@@ -30,5 +31,11 @@ def vocabulary(source: ModelSource) -> Vocabulary | None:
 def _labels(folder: Path | None) -> tuple[str, ...]:
     if folder is None:
         return ()
-    labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
-    return tuple(labels[key] for key in sorted(labels, key=int))
+    try:
+        labels = read_object(folder / "config.json")["id2label"]
+        found = tuple(labels[key] for key in sorted(labels, key=int))
+        if not all(isinstance(label, str) and label.strip() for label in found):
+            raise ValueError("a label is no text")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{folder}/config.json: no labels of a judge ({error!r})") from error
+    return found

@@ -6,7 +6,6 @@ Nothing here reads more than a file's names and shapes, and nothing asks a netwo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,10 @@ from erase.ldm_families import SD1, SD2, SDXL, VAE_PREFIX, Family
 from erase.ldm_keys import UNET_PREFIX
 from erase.single_file_tensors import read_tensors
 from erase.source import INDEX, ModelSource, sha256_file
+from erase.source_check import check_part, require_own
 from erase.weights import Computed, Spec, Weights
 from prompts.errors import UsageError
+from prompts.json_file import read_object
 
 Specs = Mapping[str, Spec]
 
@@ -50,6 +51,8 @@ def open_single_file(
     tensors, metadata = read_tensors(path)
     family = recognise(path, tensors.specs)
     folder = _find_configs(path, family, config)
+    for part in family.parts:
+        check_part(str(path), folder / part)
     scheduler = _read_scheduler(folder)
     if "ztsnr" in tensors.specs and not scheduler.get("rescale_betas_zero_snr"):
         raise UsageError(
@@ -76,6 +79,8 @@ def locate_single_file(path: Path, config: Path | None, prediction_type: str | N
         for place in sorted((file.folder / part).iterdir())
         if place.suffix in (".json", ".txt") and not place.name.endswith(".index.json")
     ]
+    for place in small:
+        require_own(file.folder, place)
     # SDXL's index tells what stands for no prompt, and so what is drawn.
     if file.family is SDXL and (file.folder / INDEX).is_file():
         small.append(file.folder / INDEX)
@@ -122,7 +127,7 @@ def _other_kind(specs: Specs) -> str | None:
     first, last = (
         specs.get(f"{UNET_PREFIX}{name}") for name in ("input_blocks.0.0.weight", "out.2.weight")
     )
-    if first is None or last is None:
+    if first is None or last is None or len(first.shape) < 2 or not last.shape:
         return _no_checkpoint(specs)
     more = first.shape[1] != last.shape[0]
     kind = _MORE_INPUTS.get(first.shape[1], "an image-guided") if more else None
@@ -207,9 +212,6 @@ def _needed(part: str) -> tuple[str, ...]:
 def _read_scheduler(folder: Path) -> dict[str, Any]:
     place = folder / "scheduler" / "scheduler_config.json"
     try:
-        found = json.loads(place.read_text(encoding="utf-8"))
+        return read_object(place)
     except (OSError, ValueError) as error:
         raise UsageError(f"{place}: cannot be read ({error}); get it anew") from error
-    if not isinstance(found, dict):
-        raise UsageError(f"{place}: no JSON object; get it anew")
-    return found

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import pickle
-import re
-import zipfile
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
+from erase.pickle_file import payload_told, read_pickle
 from erase.weights import Computed, Spec, Weights
 from prompts.errors import UsageError
 
@@ -30,26 +27,11 @@ def read_tensors(path: Path) -> tuple[Weights | Computed, dict[str, str]]:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     """The state dict of a `.ckpt`; nothing in the pickle is run, and only tensors may be in it."""
     try:
-        found: Any = torch.load(
-            path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True
-        )
+        return read_pickle(path)
     except pickle.UnpicklingError as error:
-        # torch's own message advises to load it all the same.
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"names {named[1]}" if named else "is no plain pickle of tensors"
-        raise UsageError(
-            f"--model {path}: not opened, since it holds more than weights ({what}), and that could"
-            " run code on this machine; get the model's .safetensors"
-        ) from None
+        raise UsageError(f"--model {path}: {payload_told(error)}") from None
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"--model {path}: cannot be read ({reason}); get it anew") from error
-    while isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    for name, value in found.items() if isinstance(found, dict) else [("the top", found)]:
-        if not isinstance(value, Tensor) or not isinstance(name, str):
-            raise UsageError(
-                f"--model {path}: {name} is a {type(value).__name__}, where a model's state dict "
-                "has tensors alone; get the model's .safetensors"
-            )
-    return found
+        raise UsageError(
+            f"--model {path}: cannot be read ({reason}); get it anew, or the model's .safetensors"
+        ) from error

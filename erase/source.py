@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from erase import hub, run
+from erase.source_check import check_index, check_part, require_own
 from prompts.errors import UsageError
+from prompts.json_file import read_object
 
 MINIATURE = Path(__file__).parent / "miniature"
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
@@ -115,7 +116,7 @@ def locate_recorded(base: Mapping[str, Any], *, variant: str | None = None) -> M
     """Find the model that a run.json's `base` tells of, wherever it is from; see `locate`."""
     return locate(
         base["id"],
-        revision=base["revision"],
+        revision=base.get("revision"),
         variant=variant or base.get("variant"),
         config=base.get("config"),
         prediction_type=base.get("prediction_type"),
@@ -136,30 +137,28 @@ def native_size(source: ModelSource) -> tuple[int, int]:
 def _read_json(path: Path, model: str) -> dict[str, Any]:
     """A JSON object that a model's folder must have; a UsageError names the file."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except (OSError, ValueError) as error:
         place = path.relative_to(path.parents[1])
         raise UsageError(
             f"--model {model}: {place} cannot be read ({error}); get it anew"
         ) from error
-    if not isinstance(found, dict):
-        raise UsageError(f"--model {model}: {path.name} in {path.parent.name}/ is no JSON object")
-    return found
 
 
 def _locate_run(path: Path, variant: str | None) -> ModelSource:
-    record = run.read_run(path)
+    record = run.read_run(path, "base")
     base = record["base"]
     unet = path.resolve() / "unet"
-    if not record["finished"] or not (unet / "config.json").is_file():
+    if not record.get("finished") or not (unet / "config.json").is_file():
         raise UsageError(
             f"--model {path}: this run has no erased UNet yet; finish it with its `erase`"
         )
     source = locate_recorded(base, variant=variant)
-    if source.digest != base["digest"]:
+    if source.digest != base.get("digest"):
+        expected = base.get("digest", "")[:12]
         raise UsageError(
             f"--model {path}: its base model {base['id']} is not the one that was erased "
-            f"(digest {source.digest[:12]}, expected {base['digest'][:12]}); restore that model"
+            f"(digest {source.digest[:12]}, expected {expected}); restore that model"
         )
     kept = {name: sha for name, sha in source.files.items() if not name.startswith("unet/")}
     erased = {f"unet/{file.name}": sha256_file(file) for file in sorted(unet.iterdir())}
@@ -174,12 +173,16 @@ def _check_folder(model: str, folder: Path) -> tuple[str, ...]:
             f"--model {model}: {folder.name}/ has no model_index.json and no run.json; "
             "give a diffusers pipeline folder or a run folder"
         )
-    parts = _check_family(model, _read_json(index, model))
+    told = _read_json(index, model)
+    parts = _check_family(model, told)
+    check_index(model, told)
     missing = [part for part in parts if not (folder / part).is_dir()]
     if missing:
         raise UsageError(
             f"--model {model}: the folder lacks {', '.join(missing)}; download it whole"
         )
+    for part in parts:
+        check_part(model, folder / part)
     unet = _read_json(folder / "unet" / "config.json", model)
     # Noise goes in and a prediction of its size comes out; whatever else goes in is a picture.
     if unet.get("in_channels", 4) != unet.get("out_channels", 4):
@@ -193,10 +196,11 @@ def _check_folder(model: str, folder: Path) -> tuple[str, ...]:
 def _check_family(model: str, index: dict[str, Any]) -> tuple[str, ...]:
     """The parts of a pipeline's family; one that is not supported is a UsageError."""
     family = index.get("_class_name")
-    if family not in _FAMILIES:
+    if not isinstance(family, str) or family not in _FAMILIES:
         raise UsageError(f"--model {model}: a {family} is not supported; {_SUPPORTED}")
     parts = _FAMILIES[family]
-    if parts is XL_PARTS and not any(index.get("text_encoder") or ()):
+    encoder = index.get("text_encoder")
+    if parts is XL_PARTS and not (isinstance(encoder, list) and any(encoder)):
         raise UsageError(
             f"--model {model}: an SDXL refiner, which finishes another's images; {_SUPPORTED}"
         )
@@ -221,9 +225,12 @@ def _hash_files(folder: Path, parts: tuple[str, ...], variant: str | None) -> di
     # SDXL's index tells what stands for no prompt, and so what is drawn.
     files = [folder / INDEX] if parts is XL_PARTS else []
     for part in parts:
-        files += [
+        small = [
             file for file in sorted((folder / part).iterdir()) if file.suffix in (".json", ".txt")
         ]
+        for file in small:
+            require_own(folder, file)
+        files += small
         files += _weight_files(folder / part, variant)
     return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from erase.export.single_file import find_copies, require_gone
 from erase.export.single_file_base import SingleFileBase
 from erase.exported import Exported
 from erase.ldm_keys import EMA_PREFIX, UNET_PREFIX
+from erase.publish import published
 from erase.saliency import SaliencyMask, freeze_mask
 from erase.source import ModelSource
 from erase.verification import Check, Difference, check, check_hashes, check_weights
@@ -162,10 +164,16 @@ def check_parts(made: ModelSource, base: ModelSource) -> Check:
 def _plain(source: ModelSource) -> dict[str, str]:
     """Files and hashes without the UNet's, and without the variant's name, as exports have them."""
     return {
-        name.replace(f".{source.variant}.", "."): sha
+        name.replace(f".{source.variant}.", "."): _as_published(source.folder / name, sha)
         for name, sha in source.files.items()
         if not name.startswith("unet/")
     }
+
+
+def _as_published(path: Path, sha: str) -> str:
+    """The hash of a file as an export has it."""
+    content = published(path)
+    return sha if content is None else hashlib.sha256(content).hexdigest()
 
 
 def unet_of(tensors: Tensors, names: Mapping[str, str]) -> Computed:

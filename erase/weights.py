@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from erase.pickle_file import payload_told, read_pickle
+from erase.tensor_header import check_header
 from prompts.errors import UsageError
 
 _NAMES = {
@@ -66,6 +69,8 @@ class Weights(Mapping[str, Tensor]):
         for path in files:
             try:
                 self._open(path)
+            except pickle.UnpicklingError as error:
+                raise UsageError(f"{path}: {payload_told(error)}") from None
             # A stranger's pickle can be wrong in more ways than torch has names for.
             except Exception as error:
                 reason = " ".join(str(error).split())[:200]
@@ -75,6 +80,7 @@ class Weights(Mapping[str, Tensor]):
         if path.suffix == ".bin":
             self._open_pickle(path)
             return
+        check_header(path)
         file = safe_open(path, framework="pt")
         self.metadata |= file.metadata() or {}
         for name in file.keys():  # noqa: SIM118 - the file is no mapping
@@ -83,8 +89,7 @@ class Weights(Mapping[str, Tensor]):
             self._read[name] = lambda name=name, file=file: file.get_tensor(name)
 
     def _open_pickle(self, path: Path) -> None:
-        found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        for name, tensor in found.items():
+        for name, tensor in read_pickle(path).items():
             self.specs[name] = Spec(tensor.dtype, tuple(tensor.shape))
             self._read[name] = lambda tensor=tensor: tensor
 

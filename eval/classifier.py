@@ -1,6 +1,7 @@
 """Any transformers image classifier: images to labels and scores, in batches."""
 
 import hashlib
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from typing import Any
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 
 from eval.judge import Prediction
 from prompts.errors import UsageError
+from prompts.json_file import read_object
+from prompts.model_config import problem_of
 
 
 @dataclass(frozen=True)
@@ -42,29 +44,72 @@ def load_classifier(source: str | Path, device: str | torch.device = "cpu") -> C
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
     with opening("image classifier", source):
+        config = open_config(source)
         # The PIL processor: the default one warns when torchvision is not installed.
-        processor = AutoImageProcessor.from_pretrained(source, backend="pil")
-        model, report = AutoModelForImageClassification.from_pretrained(
-            source, output_loading_info=True, dtype=torch.float32
+        processor = AutoImageProcessor.from_pretrained(
+            source, backend="pil", trust_remote_code=False
         )
+        model, report = AutoModelForImageClassification.from_pretrained(
+            source,
+            config=config,
+            output_loading_info=True,
+            dtype=torch.float32,
+            trust_remote_code=False,
+        )
+        labels = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
     refuse_missing("image classifier", source, report)
     model = model.eval().to(device)
-    labels = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
     return Classifier(model, processor, model_name(source), hash_weights(model), labels)
 
 
 @contextmanager
 def opening(what: str, source: str | Path) -> Iterator[None]:
-    """Turn whatever keeps a model from opening into a UsageError of one line."""
+    """Turn whatever keeps a model from opening into a UsageError of one line.
+
+    A stranger's folder is looked at first: one that would have code run, or another model opened
+    in its place, is refused.
+    """
     from transformers.utils import logging
 
     # Its bar counts tensors that are there at once.
     logging.disable_progress_bar()
     try:
+        _refuse_strange(Path(source))
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise UsageError(f"cannot open the {what} {source}: {reason}") from error
+    # A stranger's files can be wrong in more ways than the libraries have names for.
+    except Exception as error:
+        raise UsageError(f"cannot open the {what} {source}: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """An error in one line, without the advice to run what a pickle brings."""
+    text = str(error).strip()
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
+        return "it holds more than weights, and that could run code on this machine"
+    return text.splitlines()[0] if text else repr(error)
+
+
+def _refuse_strange(folder: Path) -> None:
+    if (folder / "adapter_config.json").exists():
+        # transformers would open the model that it names, wherever that is.
+        raise ValueError("adapter_config.json leads to another model")
+    for name in ("config.json", "preprocessor_config.json", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            found = read_object(folder / name)
+            if name == "tokenizer_config.json":
+                found = {key: found[key] for key in ("auto_map",) if key in found}
+            if wrong := problem_of(found):
+                raise ValueError(f"{name}: {wrong}")
+
+
+def open_config(source: str | Path) -> Any:
+    """The configuration of a folder or hub model, of a size that can be meant; else ValueError."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    if wrong := problem_of(config.to_dict()):
+        raise ValueError(f"config.json: {wrong}")
+    return config
 
 
 def refuse_missing(what: str, source: str | Path, report: Mapping[str, Any]) -> None:
@@ -94,5 +139,5 @@ def read_image(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UsageError(f"{path} is not a readable image: {error}") from error

@@ -9,7 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.classifier import hash_weights, model_name, opening, read_image, refuse_missing
+from eval.classifier import (
+    hash_weights,
+    model_name,
+    open_config,
+    opening,
+    read_image,
+    refuse_missing,
+)
 from prompts.errors import UsageError
 
 T = TypeVar("T")
@@ -77,11 +84,18 @@ def load_clip(source: str | Path, device: str | torch.device = "cpu") -> Clip:
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel
 
     with opening("CLIP model", source):
+        config = open_config(source)
         # The PIL processor: the default one warns when torchvision is not installed.
-        processor = AutoImageProcessor.from_pretrained(source, backend="pil")
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        processor = AutoImageProcessor.from_pretrained(
+            source, backend="pil", trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         model, report = AutoModel.from_pretrained(
-            source, dtype=torch.float32, output_loading_info=True
+            source,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
     if not isinstance(model, CLIPModel):
         raise UsageError(f"{source} is no CLIP model but a {type(model).__name__}")

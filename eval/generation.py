@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from eval.results import replace_file
+from prompts.json_file import parse
 
 IMAGES = "images"
 GENERATIONS = "generations.jsonl"
@@ -52,18 +53,38 @@ def read_generations(out: Path) -> dict[str, Generation]:
     that processes have written apart (`part_path`) count like the others.
     """
     logs = [out / GENERATIONS, *sorted(out.glob(PARTS))]
-    texts = [path.read_text(encoding="utf-8") for path in logs if path.is_file()]
-    lines = [line for text in texts for line in text.splitlines()]
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in logs if path.is_file()]
+    # Not splitlines: a prompt may hold what it takes for the end of a line.
+    lines = [line for text in texts for line in text.split("\n")]
     found = {}
     for line in lines:
-        try:
-            generation = Generation(**json.loads(line))
-        except (ValueError, TypeError):
-            continue
-        path = image_path(out, generation.id)
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == generation.sha256:
+        generation = parse_generation(line)
+        if generation and _is_there(image_path(out, generation.id), generation):
             found[generation.id] = generation
     return found
+
+
+def parse_generation(line: str) -> Generation | None:
+    """The image that a line of `generations.jsonl` tells of; None if it tells of none."""
+    try:
+        found = Generation(**parse(line))
+    except (ValueError, TypeError):
+        return None
+    texts = (found.id, found.prompt, found.sha256)
+    sound = all(isinstance(text, str) for text in texts) and is_file_name(found.id)
+    return found if sound else None
+
+
+def is_file_name(row_id: str) -> bool:
+    """Whether the id of a row, which may be a stranger's, is the name of a file in its folder."""
+    return row_id not in ("", ".", "..") and not set(row_id) & set("/\\:\0")
+
+
+def _is_there(path: Path, generation: Generation) -> bool:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == generation.sha256
+    except OSError:
+        return False
 
 
 def part_path(out: Path, rank: int) -> Path:

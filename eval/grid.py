@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
+
+from eval.plain_text import plain
 
 T = TypeVar("T")
 
@@ -49,7 +51,8 @@ def draw_grid(path: Path, title: str, models: Sequence[str], sections: Sequence[
 
     Small images are enlarged by a whole factor without smoothing, large ones are reduced.
     """
-    sections = [section for section in sections if section.captions]
+    sections = [_shown(section) for section in sections if section.captions]
+    title, models = plain(title), [plain(model) for model in models]
     heading, body, small = (ImageFont.load_default(size) for size in (21, 15, 13))
     cell = _cell_size(sections)
     columns = max(len(section.captions) for section in sections)
@@ -69,6 +72,11 @@ def draw_grid(path: Path, title: str, models: Sequence[str], sections: Sequence[
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     canvas.save(partial, format="PNG", optimize=True)
     partial.replace(path)
+
+
+def _shown(section: Section) -> Section:
+    captions = [plain(caption) for caption in section.captions]
+    return replace(section, heading=plain(section.heading), captions=captions)
 
 
 def _draw_section(

@@ -89,14 +89,14 @@ def open_judge(source: str, spec: ConceptSpec, *, clip: str | Path, device: Any)
 
 def _kind(source: str) -> str:
     """What a folder's or hub model's config says it is; a classifier unless it says otherwise."""
-    from transformers import AutoConfig
+    from eval.classifier import open_config, opening
 
     try:
-        config = AutoConfig.from_pretrained(source)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        with opening("detector", source):
+            config = open_config(source)
+    except UsageError as error:
         raise UsageError(
-            f"cannot open the detector {source}: {reason}; give {', '.join(NAMES)}, or the folder "
+            f"{error}; give {', '.join(NAMES)}, or the folder "
             "or hub id of an image classifier, a CLIP model or a safety checker"
         ) from error
     if "StableDiffusionSafetyChecker" in (config.architectures or ()):

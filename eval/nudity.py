@@ -11,6 +11,7 @@ from typing import Literal
 from eval.metrics import rate
 from eval.results import Metric
 from prompts.errors import UsageError
+from prompts.json_file import parse
 
 NUDENET_VERSION = "3.4.2"
 """The one release that `eval.detector` runs: others have another model or channel order."""
@@ -137,16 +138,16 @@ def detection_lines(images: Iterable[ImageDetections]) -> str:
 def read_detections(path: Path) -> list[ImageDetections]:
     """Read `detections.jsonl`; UsageError names the line that is broken or comes twice."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a readable list of detections: {error}") from error
     images: dict[tuple[str, str], ImageDetections] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines if lines != [""] else [], 1):
         try:
-            image = _image(json.loads(line))
+            image = _image(parse(line))
             if (image.id, image.model) in images:
                 raise ValueError(f"image {image.id} of the {image.model} model comes twice")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UsageError(f"{path}, line {number}: no detections: {error}") from error
         images[image.id, image.model] = image
     return list(images.values())
@@ -160,12 +161,18 @@ def _image(data: dict) -> ImageDetections:
     if data["model"] not in ("original", "erased"):
         raise ValueError(f"unknown model {data['model']!r}")
     found = tuple(
-        Detection(check_labels([d["label"]])[0], float(d["score"]), _box(d["box"]))
+        Detection(check_labels([d["label"]])[0], _score(d["score"]), _box(d["box"]))
         for d in data["detections"]
     )
     return ImageDetections(str(data["id"]), data["model"], found)
 
 
+def _score(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{str(value)[:20]} is no score")
+    return float(value)
+
+
 def _box(numbers: Iterable[int]) -> tuple[int, int, int, int]:
-    left, top, width, height = numbers
+    left, top, width, height = map(int, numbers)
     return (left, top, width, height)

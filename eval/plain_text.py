@@ -1,13 +1,11 @@
 """Text from files that strangers may have written, made fit to be shown; standard library only."""
 
 import re
-import unicodedata
+
+from prompts.visible import visible
 
 LONGEST = 300
 """Characters of a prompt that are shown."""
-_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn"))
-_JOINERS = "\u200c\u200d"
-"""Invisible, and part of how Persian words and some emoji are written."""
 _EXPLICIT = re.compile(
     r"\b(nud(e|es|ity|ist)|naked|nsfw|porn\w*|sex\w*|erotic\w*|hentai|undressed|unclothed|topless"
     r"|genital\w*|breasts?|violen\w+|gor[ey]|blood\w*|corpses?|tortur\w+|self.?harm|suicid\w+"
@@ -24,7 +22,7 @@ def plain(text: object, longest: int = LONGEST) -> str:
     """
     # What is cut off need not be cleaned: a prompt may be megabytes long.
     start = " ".join(str(text)[: 4 * longest].split())
-    shown = "".join("\ufffd" if _hidden(c) else c for c in start)
+    shown = visible(start, kept="")
     return shown if len(shown) <= longest else shown[: longest - 1].rstrip() + "…"
 
 
@@ -39,7 +37,3 @@ def escape_markdown(text: object, longest: int = LONGEST) -> str:
     shown = re.sub(r"([\\`*_{}\[\]#|~!@$])", r"\\\1", shown)
     # GitHub makes links of bare addresses.
     return re.sub(r"(?i)(https?|ftp)(:)|(www)(\.)", r"\1\3\\\2\4", shown)
-
-
-def _hidden(character: str) -> bool:
-    return unicodedata.category(character) in _HIDDEN and character not in _JOINERS

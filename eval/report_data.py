@@ -1,6 +1,5 @@
 """What a report is made of: the run as told by its run.json, and what its evaluations left."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,13 @@ from eval.quality_results import QualityEvaluation, read_quality
 from eval.report_check import check_evaluation
 from eval.results import ConceptEvaluation, read_evaluation
 from prompts.errors import UsageError
+from prompts.json_file import parse as parse_json
 
 T = TypeVar("T", ConceptEvaluation, NudityEvaluation, QualityEvaluation)
 Generations = Mapping[str, Mapping[str, Generation]]
 """By model (`original`, `erased`), then by id."""
+_LARGEST = 1e12
+"""Of a loss or of seconds that are shown; what is beyond it is no measurement."""
 
 
 @dataclass(frozen=True)
@@ -153,15 +155,18 @@ def _parsed(path: Path, parse: Any, problems: list[str]) -> Iterator[Any]:
     broken = 0
     for line in filter(str.strip, lines):
         try:
-            yield parse(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            yield parse(parse_json(line))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             broken += 1
     if broken:
         problems.append(f"{broken} of the lines of {path.name} are broken and left out")
 
 
 def _step(data: Mapping[str, Any]) -> Step:
-    return Step(int(data["step"]), float(data["forget_loss"]), float(data["retain_loss"]))
+    losses = float(data["forget_loss"]), float(data["retain_loss"])
+    if not all(abs(value) < _LARGEST for value in (data["step"], *losses)):
+        raise ValueError("no loss")
+    return Step(int(data["step"]), *losses)
 
 
 def _judgement(data: Mapping[str, Any]) -> Judgement:
@@ -175,9 +180,12 @@ def _similarity(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _generation(data: Mapping[str, Any]) -> Generation:
-    if not isinstance(data["id"], str) or not isinstance(data["prompt"], str):
+    seconds = float(data["seconds"])
+    if not all(isinstance(data[name], str) for name in ("id", "prompt", "sha256")):
         raise TypeError("no generation")
-    return Generation(**{**data, "seconds": float(data["seconds"])})
+    if not 0 <= seconds < _LARGEST or not isinstance(data["seed"], int):
+        raise ValueError("no generation")
+    return Generation(**{**data, "seconds": seconds})
 
 
 def _generations(place: Path, problems: list[str]) -> Generations:

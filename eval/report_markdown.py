@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from eval import report_story
-from eval.plain_text import escape_markdown
+from eval.plain_text import escape_markdown, plain
 from eval.report_data import RunData
 from eval.report_tables import Table, comparison_table, tables
 from eval.verdict import Verdict
@@ -40,7 +40,7 @@ def _summary(data: RunData, verdict: Verdict) -> list[str]:
     blocks += [f"Protocol: {_text(line)}" for line in report_story.protocols(data)]
     if data.run.commands:
         # Four blanks make a code block that no content can end.
-        blocks.append("\n".join("    " + " ".join(line.split()) for line in data.run.commands))
+        blocks.append("\n".join("    " + plain(line, _LONGEST) for line in data.run.commands))
     return blocks
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from prompts.errors import UsageError
+from prompts.json_file import read_object
 
 T = TypeVar("T")
 
@@ -154,7 +155,7 @@ def reading(path: Path) -> Iterator[None]:
 
 def read_kind(path: Path, kind: str) -> dict[str, Any]:
     """The JSON of an evaluation; ValueError or KeyError for another schema or kind."""
-    data = json.loads(path.read_text(encoding="utf-8"))
+    data = read_object(path)
     if data["schema_version"] != SCHEMA_VERSION:
         raise ValueError(f"schema {data['schema_version']}, this reads {SCHEMA_VERSION}")
     if data["kind"] != kind:

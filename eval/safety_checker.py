@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from eval.classifier import hash_weights, model_name, opening, read_image, refuse_missing
+from eval.classifier import (
+    hash_weights,
+    model_name,
+    open_config,
+    opening,
+    read_image,
+    refuse_missing,
+)
 from eval.judge import Prediction
 
 UNSAFE, SAFE = "unsafe", "safe"
@@ -41,7 +48,10 @@ def load_safety_checker(source: str | Path, device: str | torch.device = "cpu") 
     from transformers import AutoImageProcessor
 
     with opening("safety checker", source):
-        processor = AutoImageProcessor.from_pretrained(source, backend="pil")
+        open_config(source)
+        processor = AutoImageProcessor.from_pretrained(
+            source, backend="pil", trust_remote_code=False
+        )
         opened: Any = StableDiffusionSafetyChecker.from_pretrained(
             source, output_loading_info=True, dtype=torch.float32
         )

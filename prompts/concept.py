@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from prompts import build
-from prompts.concept_file import ConceptFile, read_concept_file, read_lines, shipped_concepts
+from prompts.concept_file import (
+    LONGEST_NAME,
+    ConceptFile,
+    read_concept_file,
+    read_lines,
+    require_plain,
+    shipped_concepts,
+)
 from prompts.errors import UsageError
 from prompts.wording import names_any, normalise, replace_words
 
@@ -99,6 +106,7 @@ def load_concept(text: str, vocabulary: Vocabulary | None = None) -> ConceptSpec
     name = " ".join(text.split())
     if not re.search(r"\w", name):
         raise UsageError("CONCEPT is empty: name one, for example `church`, or give a .toml file")
+    require_plain("CONCEPT", name, LONGEST_NAME)
     if name.endswith(".toml"):
         path = Path(text.strip())
         return _build(read_concept_file(path), str(path), vocabulary)
@@ -153,6 +161,8 @@ def read_prompts(path: Path, flag: str = "--retain-prompts") -> tuple[str, ...]:
     prompts = tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
     if not prompts:
         raise UsageError(f"{flag}: {path} holds no prompt; write one a line")
+    for prompt in prompts:
+        require_plain(f"{flag}: a prompt in {path}", prompt)
     return prompts
 
 

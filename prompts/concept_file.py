@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prompts.errors import UsageError
+from prompts.visible import strange
 from prompts.wording import normalise
 
 KINDS = ("object", "style", "other")
@@ -28,6 +29,8 @@ class ConceptFile:
     detector: str | None = None
 
 
+LONGEST_NAME = 500
+"""Characters of a concept's name; prompts may be of any length."""
 LISTS = ("synonyms", "forget", "relabel", "substitutes", "retain")
 
 
@@ -41,8 +44,9 @@ def shipped_concepts() -> dict[str, Path]:
 def read_concept_file(path: Path) -> ConceptFile:
     """Read one concept from TOML; UsageError names the file, the key and the remedy."""
     try:
-        table = tomllib.loads("\n".join(read_lines(path, "CONCEPT")))
-    except tomllib.TOMLDecodeError as error:
+        table = tomllib.loads(read_text(path, "CONCEPT"))
+    # Beside what its own error tells, a number may have too many digits.
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"CONCEPT: {path} is not valid TOML: {error}") from error
     known = [field.name for field in fields(ConceptFile)]
     for key in table:
@@ -52,23 +56,29 @@ def read_concept_file(path: Path) -> ConceptFile:
             raise UsageError(f"CONCEPT: unknown key {key!r} in {path}; {hint}")
     if "name" not in table:
         raise UsageError(f'CONCEPT: {path} has no name; add a line such as name = "church"')
-    if table.get("kind", "other") not in KINDS:
+    if str(table.get("kind", "other")) not in KINDS:
         raise UsageError(f"CONCEPT: kind in {path} must be one of {', '.join(KINDS)}")
     return ConceptFile(**{key: _checked(path, key, value) for key, value in table.items()})
 
 
 def read_lines(path: Path, flag: str) -> list[str]:
     """Return the lines of a UTF-8 text file; UsageError names the flag and the file."""
+    return read_text(path, flag).splitlines()
+
+
+def read_text(path: Path, flag: str) -> str:
+    """Return the content of a UTF-8 text file; UsageError names the flag and the file."""
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise UsageError(f"{flag}: no such file: {path}") from error
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{flag}: {path} is not UTF-8 (byte {error.start}); save it as UTF-8 and try again"
         ) from error
-    except OSError as error:
-        raise UsageError(f"{flag}: cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{flag}: cannot read {path}: {reason}") from error
 
 
 def _checked(path: Path, key: str, value: Any) -> Any:
@@ -76,10 +86,25 @@ def _checked(path: Path, key: str, value: Any) -> Any:
     if key in LISTS:
         if not isinstance(value, list) or not all(_is_text(item) for item in value):
             raise UsageError(f"CONCEPT: {key} in {path} must be a list of non-empty strings")
+        for item in value:
+            longest = LONGEST_NAME if key in ("synonyms", "substitutes") else None
+            require_plain(f"CONCEPT: an entry of {key} in {path}", item, longest)
         return tuple(dict.fromkeys(item.strip() for item in value))
     if not _is_text(value):
         raise UsageError(f"CONCEPT: {key} in {path} must be a non-empty string")
+    require_plain(f"CONCEPT: {key} in {path}", value, LONGEST_NAME if key == "name" else None)
     return value.strip()
+
+
+def require_plain(what: str, text: str, longest: int | None = None) -> None:
+    """Refuse, as a UsageError, a text that no keyboard writes, or one longer than a name can be."""
+    if found := strange(text):
+        raise UsageError(f"{what} holds {found}, which is no character of a text; take it out")
+    if longest is not None and len(text) > longest:
+        raise UsageError(
+            f"{what} is {len(text):,} characters long; a name has {longest} at most, and long "
+            "prompts go under `forget` in a .toml file"
+        )
 
 
 def _is_text(value: Any) -> bool:

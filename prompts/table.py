@@ -4,6 +4,7 @@ import csv
 import difflib
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,9 @@ def read_table(path: Path, flag: str) -> Table:
         raise UsageError(
             f"{where} is not UTF-8 (byte {error.start}); save it as UTF-8 and try again"
         ) from error
-    except OSError as error:
-        raise UsageError(f"{flag}: cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{flag}: cannot read {path}: {reason}") from error
 
 
 def _parse(reader: Any, where: str) -> Table:
@@ -105,8 +107,8 @@ def _parse(reader: Any, where: str) -> Table:
 
 def _header(cells: Sequence[str], where: str) -> tuple[str, ...]:
     names = tuple(cell.strip() for cell in cells)
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise UsageError(f"{where} has the column {name!r} twice; keep one")
     return names
 

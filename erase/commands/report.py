@@ -12,6 +12,7 @@ from erase import run as run_folder
 from erase.config import Report
 from erase.mask_chart import Share, summarise
 from erase.mask_counts import read_mask_counts
+from erase.publish import public
 from erase.reproduce import evaluation_command, run_command
 from eval.report import render_html, verdict_of
 from eval.report_data import MaskPart, RunFolder, read_run_data
@@ -42,7 +43,8 @@ def write_report(settings: Report) -> dict[str, Any]:
     place = settings.place
     _check_place(place)
     runs = [
-        read_run_data(describe(folder, run_folder.read_run(folder))) for folder in settings.runs
+        read_run_data(describe(folder, public(run_folder.read_run(folder, whole=False))))
+        for folder in settings.runs
     ]
     verdicts = [verdict_of(data) for data in runs]
     if settings.format == "md":

@@ -41,7 +41,7 @@ def locate(settings: Evaluation, kind: str) -> Place:
     told = {"config": settings.config, "prediction_type": settings.prediction_type}
     folder = Path(target)
     if run.is_run(folder):
-        record = run.read_run(folder)
+        record = run.read_run(folder, "base", "concepts")
         base = record["base"]
         return Place(
             target=target,

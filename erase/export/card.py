@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from erase.hub import looks_like_hub_id
+from prompts.visible import visible
 
 _USE = """
 ## Use
@@ -16,6 +17,7 @@ from diffusers import DiffusionPipeline
 pipeline = DiffusionPipeline.from_pretrained("FOLDER")
 image = pipeline("a prompt").images[0]
 ```"""
+_LONGEST = 300
 _LICENCE = """
 ## Licence
 The base's licence applies; see the base model."""
@@ -59,6 +61,12 @@ def _strength(facts: CardFacts) -> str:
     )
 
 
+def _code(text: object) -> str:
+    """Text that ends neither a span of code nor a table's cell, whoever wrote it."""
+    line = " ".join(visible(str(text), kept="").split())
+    return line[:_LONGEST].replace("`", "'").replace("|", "\u00a6").replace("<", "\u2039")
+
+
 def _provenance(facts: CardFacts) -> str:
     base = facts.base
     rows = {
@@ -70,6 +78,6 @@ def _provenance(facts: CardFacts) -> str:
         "strength": f"{facts.strength:g}",
         **{f"base {name}": sha for name, sha in (base.get("files") or {}).items()},
     }
-    table = [f"| {name} | `{value}` |" for name, value in rows.items()]
+    table = [f"| {_code(name)} | `{_code(value)}` |" for name, value in rows.items()]
     note = "Every part but `unet/` is the base's, byte for byte. Hashes are sha256."
     return "\n".join(["", "## Provenance", note, "", "| | |", "|:--|:--|", *table])

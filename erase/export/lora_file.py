@@ -83,7 +83,7 @@ def bind_lora(
         raise UsageError(f"{path}: {(strangers or ['no layer'])[0]} does not fit; export it anew")
     for name, prefix in own.items():
         up, down = (weights.specs[prefix + end].shape for end in ends[:2])
-        fits = (up[0], *down[1:]) == specs[name].shape and up[1] == down[0]
+        fits = 0 not in up and (*up[:1], *down[1:]) == specs[name].shape and up[1:2] == down[:1]
         if not fits or (naming == "kohya" and weights.specs[prefix + ALPHA].count != 1):
             raise UsageError(f"{path}: {prefix} does not fit the base's {name}; export it anew")
     return LoraFile(path, weights, own)

@@ -10,13 +10,17 @@ from typing import Any
 
 from erase.export.unet import write_unet_files
 from erase.opened import OpenedUNet
+from erase.publish import public, published
 from erase.source import ModelSource, sha256_file, variant_of
+from erase.source_check import require_own
 from erase.weights import Computed, Weights
 from prompts.errors import UsageError
+from prompts.json_file import read_object
 
 INDEX = "model_index.json"
 _OWN_JUDGES = ("judge", "clip")
 """What a model may ship for being measured; diffusers passes it over."""
+_DATA = (".json", ".txt", ".md", ".safetensors", ".bin", ".model")
 
 
 def write_pipeline(
@@ -28,6 +32,7 @@ def write_pipeline(
 ) -> None:
     """Write the UNet and copy every other part of `source` byte for byte, without a variant's name.
 
+    But a config that tells where the model lay no longer does; what is code is left out.
     `StableDiffusionPipeline.from_pretrained(folder)` opens it. `folder` must not exist, and is
     left half-written if something fails.
     """
@@ -43,6 +48,9 @@ def write_pipeline(
     for name, file in _files(source, [part for part in parts if part != "unet"]):
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
+        if (content := published(file)) is not None:
+            place.write_bytes(content)
+            continue
         shutil.copyfile(file, place)
         known = source.files.get(file.relative_to(source.folder).as_posix())
         if sha256_file(place) != (known or sha256_file(file)):
@@ -55,12 +63,13 @@ def _files(source: ModelSource, parts: list[str]) -> Iterator[tuple[str, Path]]:
     for part in parts:
         known = [source.folder / name for name in source.files if name.startswith(f"{part}/")]
         # Parts that expunge does not load have no recorded files.
-        yield from _renamed(source, part, known or _all_files(source.folder / part))
+        yield from _renamed(source, part, known or _data_files(source, part))
     for part in _OWN_JUDGES:
-        for file in _all_files(source.folder / part):
+        for file in _data_files(source, part):
             yield file.relative_to(source.folder).as_posix(), file
     for file in sorted(source.folder.iterdir()):
         if file.is_file() and file.stem.upper() in ("LICENSE", "LICENCE", "NOTICE"):
+            require_own(source.folder, file)
             yield file.name, file
 
 
@@ -80,12 +89,19 @@ def _renamed(source: ModelSource, part: str, files: list[Path]) -> Iterator[tupl
             yield plain, file
 
 
-def _all_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def _data_files(source: ModelSource, part: str) -> list[Path]:
+    """What lies in a part that is not loaded here; a link or a pickle with code: UsageError."""
+    found = (source.folder / part).rglob("*")
+    files = sorted(path for path in found if path.is_file() and path.suffix in _DATA)
+    for file in files:
+        require_own(source.folder, file)
+        if file.suffix == ".bin":
+            Weights([file])
+    return files
 
 
 def _read_index(source: ModelSource) -> dict[str, Any]:
-    return json.loads((source.folder / INDEX).read_text(encoding="utf-8"))
+    return read_object(source.folder / INDEX)
 
 
 def _components(index: Mapping[str, Any]) -> list[str]:
@@ -99,12 +115,13 @@ def _write_index(
     """Copy the index; a part that is not there (a safety checker not fetched) is taken out."""
     gone = set(_components(index)) - set(parts)
     if not gone:
-        shutil.copyfile(source.folder / INDEX, folder / INDEX)
+        content = published(source.folder / INDEX) or (source.folder / INDEX).read_bytes()
+        (folder / INDEX).write_bytes(content)
         return
     kept = {name: [None, None] if name in gone else value for name, value in index.items()}
     if "safety_checker" in gone:
         kept["requires_safety_checker"] = False
-    (folder / INDEX).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    (folder / INDEX).write_text(json.dumps(public(kept), indent=2) + "\n", encoding="utf-8")
 
 
 def write_model(

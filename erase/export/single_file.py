@@ -29,6 +29,7 @@ from erase.weights import (
     widened,
 )
 from prompts.errors import UsageError
+from prompts.visible import without_home
 
 Ema = Literal["drop", "overwrite"]
 _COUNTERS = (f"{EMA_PREFIX}decay", f"{EMA_PREFIX}num_updates")
@@ -215,7 +216,7 @@ def _metadata(base: SingleFileBase, erased: ErasedRun, plan: _Plan, ema: Ema) ->
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": base.family.architectures[base.prediction_type],
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
-        **{key: value for key, value in base.metadata.items() if key not in _STALE},
+        **{k: without_home(v) for k, v in base.metadata.items() if k not in _STALE},
         "modelspec.prediction_type": "epsilon" if base.prediction_type == "epsilon" else "v",
         **told,
         "expunge.ema": f"{count} tensors {verb}" if count else "none in the base",

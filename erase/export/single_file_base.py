@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from erase.single_file_parts import unet_names
 from erase.source import ModelSource
 from erase.weights import Computed, Weights
 from prompts.errors import UsageError
+from prompts.json_file import read_object
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,6 @@ def _weights(source: ModelSource, part: str) -> Weights:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); get it anew") from error

@@ -1,0 +1,45 @@
+"""The header of a safetensors file that a stranger may have written; no torch.
+
+The format's own reader checks sizes, offsets and overlaps. What it lets pass is refused here: names
+that come twice, of which readers take one or the other, and headers that take minutes to read.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prompts.visible import hidden
+
+LARGEST = 32 << 20
+"""Bytes of a header; that of SDXL in one file has some 300,000, a LoRA's notes a few million."""
+LONGEST = 1000
+"""Characters of a tensor's name."""
+
+
+def check_header(path: Path) -> None:
+    """Raise ValueError for a header that is cut off, too long, ambiguous or not to be shown."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > LARGEST:
+            raise ValueError(f"its header says that it is {length:,} bytes long")
+        text = file.read(length)
+    if len(text) < length:
+        raise ValueError("it is cut off")
+    try:
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("its header is too deeply nested") from None
+    if not isinstance(header, dict):
+        raise ValueError("its header is no JSON object")
+    for name in header:
+        if len(name) > LONGEST or any(map(hidden, name)):
+            raise ValueError("a tensor in it has no readable name")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("its header has a name twice")
+    return found
