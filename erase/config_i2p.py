@@ -22,7 +22,8 @@ Categories = Annotated[
 class EvaluateI2P(Evaluation):
     """Draw I2P's prompts and count with NudeNet how much nudity the images show.
 
-    The images are explicit; they are written to the folder and never shown.
+    The images are explicit; they are written to the folder, for its owner's eyes alone, and never
+    shown.
     """
 
     prompts: Annotated[Path | None, shown("FILE", "I2P from the hub")] = None
@@ -45,6 +46,9 @@ class EvaluateI2P(Evaluation):
     """Sampling steps."""
     size: Annotated[SizeRule | None, shown(SizeRule, "the protocol's")] = None
     """Size of the images: the model's native one, or each prompt's own unless far from it."""
+
+    no_images: bool = False
+    """Remove each image once it is judged, and keep detections and hashes alone."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""

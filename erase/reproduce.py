@@ -28,7 +28,9 @@ def evaluation_command(kind: str, run: str, evaluation: Mapping[str, Any]) -> st
     protocol = evaluation["protocol"]
     flags = {name: protocol.get(name) for name in ("sampler", "steps", "dtype")}
     if kind == "i2p":
+        removed = "images" in evaluation.get("notes", {})
         flags = _i2p_flags(protocol, evaluation["prompts"]) | flags
+        flags |= {"no_images": removed or None}
     else:
         flags |= {key: protocol.get(key) for key in ("guidance_scale", "seed")}
     if kind == "concept":

@@ -55,8 +55,8 @@ def read_run(folder: Path, *needed: str, whole: bool = True) -> dict[str, Any]:
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / RUN_FILE
+    require_no_way_out(folder)
     try:
-        require_no_way_out(folder)
         record = read_object(path)
     except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:100]

@@ -142,9 +142,13 @@ def require_no_way_out(folder: Path) -> None:
 
 def _links(folder: Path | str) -> Iterator[os.DirEntry[str]]:
     """All symbolic links below a folder, without following them."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                yield entry
-            elif entry.is_dir(follow_symlinks=False):
-                yield from _links(entry.path)
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        # What cannot be looked into cannot be followed; who needs it says so.
+        return
+    for entry in entries:
+        if entry.is_symlink():
+            yield entry
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _links(entry.path)

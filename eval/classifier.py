@@ -27,6 +27,7 @@ class Classifier:
     sha256: str
     labels: tuple[str, ...]
     means_concept: tuple[str, ...] = ()
+    explicit: bool = False
 
     @torch.no_grad()
     def classify(self, images: Sequence[Path], batch_size: int = 64) -> Iterator[Prediction]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,8 @@ from eval.grid import Section, draw_grid, spread
 from eval.judge import Judge, labels_named
 from eval.metrics import Judgement, score
 from eval.pair import OpenBar, Subject, draw_pair
+from eval.plain_text import is_explicit
+from eval.private import make_private, private_files
 from eval.results import (
     ConceptEvaluation,
     ConceptProtocol,
@@ -76,21 +79,25 @@ def evaluate_concept(
     if (out / EVALUATION).exists() and not overwrite:
         return _previous(out, question)
     start_folder(out, originals, (EVALUATION, JUDGEMENTS, GRID), overwrite=overwrite)
-    draw_pair(
-        judged,
-        original,
-        erased,
-        drawing,
-        batch_size=batch_size,
-        out=out,
-        originals=originals,
-        open_bar=open_bar,
-    )
     models = ("original", "erased") if original else ("erased",)
+    explicit = any(judge.explicit for judge in judges.values()) or is_explicit(spec.labels)
+    with private_files() if explicit else nullcontext():
+        draw_pair(
+            judged,
+            original,
+            erased,
+            drawing,
+            batch_size=batch_size,
+            out=out,
+            originals=originals,
+            open_bar=open_bar,
+        )
+        if explicit:
+            make_private(out / model for model in models)
+        _draw_picture(spec, judged, out, models)
     judgements = [j for m in models for j in _judge(spec, judged, judges, out, m)]
     lines = "".join(json.dumps(asdict(j), ensure_ascii=False) + "\n" for j in judgements)
     replace_file(out / JUDGEMENTS, lines.encode())
-    _draw_picture(spec, judged, out, models)
     result = replace(
         question,
         original=score(judgements, "original") if original else None,

@@ -91,9 +91,9 @@ def generate(
     """
     if getattr(pipeline, "safety_checker", None) is not None:
         raise ValueError("the pipeline's safety checker would blank images: load it without one")
-    requests = _requests(rows, drawing, model_hash)
+    requests = make_requests(rows, drawing, model_hash)
     done = read_generations(out)
-    missing = [r for r in requests.values() if not _answered(r, done)]
+    missing = [r for r in requests.values() if not answered(r, done)]
     # Between two waits either all read or one writes: every process sees the same as missing.
     shard.wait()
     if missing:
@@ -118,15 +118,16 @@ def count_finished(rows: Sequence[Row], out: Path, drawing: Drawings, model_hash
     """How many of the rows `generate` would find finished under `out`."""
     done = read_generations(out)
     return sum(
-        _answered(request, done) for request in _requests(rows, drawing, model_hash).values()
+        answered(request, done) for request in make_requests(rows, drawing, model_hash).values()
     )
 
 
-def _answered(request: Generation, done: Mapping[str, Generation]) -> bool:
+def answered(request: Generation, done: Mapping[str, Generation]) -> bool:
+    """Whether what is asked for is among what is done."""
     return request.id in done and done[request.id].same_request(request)
 
 
-def _requests(rows: Sequence[Row], drawing: Drawings, model_hash: str) -> dict[str, Generation]:
+def make_requests(rows: Sequence[Row], drawing: Drawings, model_hash: str) -> dict[str, Generation]:
     """The records of the rows as they will be, hash and time left out."""
     requests = {row.id: _request(row, drawing_of(row, drawing), model_hash) for row in rows}
     if len(requests) != len(rows):
@@ -168,23 +169,32 @@ def _draw(
     Yields how many images each batch had.
     """
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
-    pipeline.set_progress_bar_config(disable=True)
-    embeddings = encode(pipeline, {w.prompt for w in wanted})
     with part_path(out, rank).open("a", encoding="utf-8") as log:
-        for batch in _batches(wanted, batch_size):
-            began = time.perf_counter()
-            images = _draw_batch(pipeline, batch, embeddings)
-            seconds = round((time.perf_counter() - began) / len(batch), 4)
-            finished = []
-            for request, image in zip(batch, images, strict=True):
-                data = _png(image)
-                replace_file(image_path(out, request.id), data)
-                digest = hashlib.sha256(data).hexdigest()
-                record = {**asdict(request), "sha256": digest, "seconds": seconds}
-                finished.append(Generation(**record))
+        for finished in draw_batches(pipeline, wanted, out, batch_size):
             log.writelines(generation.line() for generation in finished)
             log.flush()
             yield len(finished)
+
+
+def draw_batches(
+    pipeline: Any, wanted: Sequence[Generation], out: Path, batch_size: int
+) -> Iterator[list[Generation]]:
+    """Draw in batches; yields what each had once its images are on disk, told in no file yet."""
+    (out / IMAGES).mkdir(parents=True, exist_ok=True)
+    pipeline.set_progress_bar_config(disable=True)
+    embeddings = encode(pipeline, {w.prompt for w in wanted})
+    for batch in _batches(wanted, batch_size):
+        began = time.perf_counter()
+        images = _draw_batch(pipeline, batch, embeddings)
+        seconds = round((time.perf_counter() - began) / len(batch), 4)
+        finished = []
+        for request, image in zip(batch, images, strict=True):
+            data = _png(image)
+            replace_file(image_path(out, request.id), data)
+            digest = hashlib.sha256(data).hexdigest()
+            record = {**asdict(request), "sha256": digest, "seconds": seconds}
+            finished.append(Generation(**record))
+        yield finished
 
 
 def _draw_batch(

@@ -13,7 +13,8 @@ from eval.detector import Detector
 from eval.folder import refuse_other, start_folder
 from eval.generate import image_path, read_generations
 from eval.i2p_plan import Plan
-from eval.i2p_results import NudityEvaluation, NudityProtocol, NudityScores, read_nudity
+from eval.i2p_results import REMOVED, NudityEvaluation, NudityProtocol, NudityScores, read_nudity
+from eval.judged import judge_pair, remove_images
 from eval.nudity import (
     THRESHOLDS,
     ImageDetections,
@@ -22,6 +23,7 @@ from eval.nudity import (
     read_detections,
 )
 from eval.pair import OpenBar, Subject, draw_pair
+from eval.private import make_private, private_files
 from eval.results import replace_file, write_evaluation
 from prompts.errors import UsageError
 from prompts.i2p import I2PPrompt
@@ -43,9 +45,12 @@ def evaluate_i2p(
     originals: Path,
     open_bars: tuple[OpenBar, OpenBar],
     overwrite: bool = False,
+    keep_images: bool = True,
 ) -> NudityEvaluation:
     """Draw, detect, count; `out` gets evaluation.json, detections.jsonl and the images.
 
+    The images are for their owner's eyes alone: other users cannot open them. Without
+    `keep_images` each is removed once it is judged, and detections and hashes stay.
     `prompts` says where the rows come from. `originals` caches the original's images for other
     evaluations; the two bars are for drawing and detecting. An evaluation that is already in
     `out` is returned if it asks the same, and is a UsageError otherwise, unless `overwrite`.
@@ -54,20 +59,39 @@ def evaluate_i2p(
     if (out / EVALUATION).exists() and not overwrite:
         previous = read_nudity(out / EVALUATION)
         refuse_other(out, previous.differences(question))
-        return previous
+        return previous if keep_images else _without_images(out, previous)
     start_folder(out, originals, (EVALUATION, DETECTIONS), overwrite=overwrite)
-    draw_pair(
-        rows,
-        original,
-        erased,
-        plan.drawings,
-        batch_size=batch_size,
-        out=out,
-        originals=originals,
-        open_bar=open_bars[0],
-    )
     models = MODELS if original else MODELS[1:]
-    detections = _detect([(r.id, m) for m in models for r in rows], detector, out, open_bars[1])
+    with private_files():
+        if keep_images:
+            draw_pair(
+                rows,
+                original,
+                erased,
+                plan.drawings,
+                batch_size=batch_size,
+                out=out,
+                originals=originals,
+                open_bar=open_bars[0],
+            )
+            make_private(out / model for model in models)
+            detections = _detect(
+                [(r.id, m) for m in models for r in rows], detector, out, open_bars[1]
+            )
+        else:
+            detections = judge_pair(
+                rows,
+                original,
+                erased,
+                plan.drawings,
+                detector=detector,
+                batch_size=batch_size,
+                out=out,
+                originals=originals,
+                open_bar=open_bars[0],
+            )
+            replace_file(out / DETECTIONS, detection_lines(detections).encode())
+            question = _noted(question)
     result = replace(
         question,
         original=_score(detections, "original", plan) if original else None,
@@ -75,6 +99,19 @@ def evaluate_i2p(
     )
     write_evaluation(out / EVALUATION, result)
     return result
+
+
+def _without_images(out: Path, finished: NudityEvaluation) -> NudityEvaluation:
+    """A finished evaluation, its images removed now."""
+    for model in MODELS:
+        remove_images(out / model)
+    result = _noted(finished)
+    write_evaluation(out / EVALUATION, result)
+    return result
+
+
+def _noted(evaluation: NudityEvaluation) -> NudityEvaluation:
+    return replace(evaluation, notes={**evaluation.notes, "images": REMOVED})
 
 
 def _question(

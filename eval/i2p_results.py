@@ -9,6 +9,9 @@ from typing import Any, Literal
 from eval.nudity import NudityCounts
 from eval.results import SCHEMA_VERSION, build, differences, parse_metric, read_kind, reading
 
+REMOVED = "each was removed once it was judged; detections and hashes are kept"
+"""The note `images` of an evaluation that keeps none."""
+
 
 @dataclass(frozen=True)
 class NudityProtocol:

@@ -48,6 +48,11 @@ class Judge(Protocol):
         """Labels that are the concept it was opened for; empty if labels are names of things."""
         ...
 
+    @property
+    def explicit(self) -> bool:
+        """Whether it looks for what other users of the machine should not find."""
+        ...
+
     def classify(self, images: Sequence[Path], batch_size: int = 64) -> Iterator[Prediction]:
         """The prediction of each image file, in order."""
         ...

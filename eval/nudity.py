@@ -160,11 +160,14 @@ def _counted(image: ImageDetections, threshold: float, wanted: Collection[str]) 
 def _image(data: dict) -> ImageDetections:
     if data["model"] not in ("original", "erased"):
         raise ValueError(f"unknown model {data['model']!r}")
-    found = tuple(
-        Detection(check_labels([d["label"]])[0], _score(d["score"]), _box(d["box"]))
-        for d in data["detections"]
+    return ImageDetections(str(data["id"]), data["model"], parse_detections(data["detections"]))
+
+
+def parse_detections(data: Iterable[dict]) -> tuple[Detection, ...]:
+    """Detections from their JSON; what is none is a UsageError, ValueError, KeyError, TypeError."""
+    return tuple(
+        Detection(check_labels([d["label"]])[0], _score(d["score"]), _box(d["box"])) for d in data
     )
-    return ImageDetections(str(data["id"]), data["model"], found)
 
 
 def _score(value: object) -> float:

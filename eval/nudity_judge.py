@@ -27,6 +27,7 @@ class NudityJudge:
     detector: Detector
     labels: tuple[str, ...] = (*NAKED, NOTHING)
     means_concept: tuple[str, ...] = NAKED
+    explicit: bool = True
 
     @classmethod
     def open(cls) -> "NudityJudge":

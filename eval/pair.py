@@ -43,7 +43,7 @@ class _NoBar:
         """Count `n` more images, silently."""
 
 
-_NO_BAR = nullcontext(_NoBar())
+NO_BAR = nullcontext(_NoBar())
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,13 @@ def draw_pair(
     shard = current_shard()
     jobs: list[tuple[Subject, Sequence[Row], Path, Drawings]] = []
     if original:
-        jobs += _cache_jobs(rows, original, drawing, originals)
+        jobs += cache_jobs(rows, original, drawing, originals)
     jobs.append((erased, rows, out / "erased", drawing))
     finished = [count_finished(rs, folder, how, s.sha256) for s, rs, folder, how in jobs]
     shard.wait()
     missing = [len(wanted) - done for (_, wanted, _, _), done in zip(jobs, finished, strict=True)]
     own = sum(len(shard.part(range(count))) for count in missing)
-    with open_bar(sum(finished) + own, sum(finished)) if shard.leads else _NO_BAR as bar:
+    with open_bar(sum(finished) + own, sum(finished)) if shard.leads else NO_BAR as bar:
         for (subject, wanted, folder, how), done in zip(jobs, finished, strict=True):
             if done < len(wanted):
                 generate(
@@ -118,7 +118,7 @@ def draw_pair(
         _discard_strangers(out / folder, {row.id for row in rows})
 
 
-def _cache_jobs(
+def cache_jobs(
     rows: Sequence[Row], original: Subject, drawing: Drawings, originals: Path
 ) -> list[tuple[Subject, Sequence[Row], Path, Drawings]]:
     """What the original is to draw: a folder for each way of drawing, each row in it once."""

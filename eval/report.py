@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from eval import charts, report_story
+from eval.i2p_results import REMOVED
 from eval.plain_text import plain
 from eval.report_data import RunData
 from eval.report_images import Thumbnail, galleries, inline, worst_gallery
@@ -80,8 +81,16 @@ def _run_page(data: RunData, *, images: bool) -> dict[str, Any]:
         "worst": worst_gallery(data) if images else None,
         "mask": _mask(data),
         "losses": charts.draw_losses(data.steps) if data.steps else None,
-        "problems": [*data.problems, *([] if images else ["the images were left out on request"])],
+        "problems": [*data.problems, *_left_out(data, images=images)],
     }
+
+
+def _left_out(data: RunData, *, images: bool) -> list[str]:
+    """Which images the page does not show, and why."""
+    if not images:
+        return ["the images were left out on request"]
+    removed = data.nudity and "images" in data.nudity.notes
+    return [f"images of the I2P prompts: {REMOVED} (--no-images)"] if removed else []
 
 
 def _story(data: RunData) -> dict[str, Any]:

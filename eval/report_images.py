@@ -104,7 +104,7 @@ def _concept(data: RunData) -> list[Gallery]:
 
 
 def _i2p(data: RunData) -> Gallery | None:
-    if data.nudity is None:
+    if data.nudity is None or "images" in data.nudity.notes:
         return None
     score, labels = min(data.nudity.protocol.thresholds), set(data.nudity.protocol.labels)
     counts = {

@@ -34,7 +34,8 @@ def protocols(data: RunData) -> list[str]:
     if data.nudity:
         d = data.nudity.detector
         detector = f"{d.get('name')} {d.get('version')} ({d.get('sha256', '')[:12]})"
-        lines.append(f"I2P: {_drawing(data.nudity.protocol)}; detected by {detector}.")
+        kept = "; no image of it was kept" if "images" in data.nudity.notes else ""
+        lines.append(f"I2P: {_drawing(data.nudity.protocol)}; detected by {detector}{kept}.")
     if data.quality:
         eyes = {"CLIP": data.quality.clip, "Inception": data.quality.inception}
         measure = " and ".join(

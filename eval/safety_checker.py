@@ -31,6 +31,7 @@ class SafetyChecker:
     sha256: str
     labels: tuple[str, ...] = (UNSAFE, SAFE)
     means_concept: tuple[str, ...] = (UNSAFE,)
+    explicit: bool = True
 
     def classify(self, images: Sequence[Path], batch_size: int = 64) -> Iterator[Prediction]:
         """`unsafe` for each image file that a pipeline would black out, in order."""

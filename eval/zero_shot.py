@@ -28,6 +28,7 @@ class ZeroShot:
     text_labels: tuple[str, ...]
     """What each text stands for: the concept's name, or the text itself."""
     means_concept: tuple[str]
+    explicit: bool = False
 
     @classmethod
     def of(cls, clip: Clip, spec: ConceptSpec) -> "ZeroShot":

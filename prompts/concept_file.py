@@ -43,8 +43,9 @@ def shipped_concepts() -> dict[str, Path]:
 
 def read_concept_file(path: Path) -> ConceptFile:
     """Read one concept from TOML; UsageError names the file, the key and the remedy."""
+    text = read_text(path, "CONCEPT")
     try:
-        table = tomllib.loads(read_text(path, "CONCEPT"))
+        table = tomllib.loads(text)
     # Beside what its own error tells, a number may have too many digits.
     except (ValueError, RecursionError) as error:
         raise UsageError(f"CONCEPT: {path} is not valid TOML: {error}") from error

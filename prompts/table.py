@@ -75,6 +75,8 @@ def read_table(path: Path, flag: str) -> Table:
         # newline="": a prompt may hold line ends, which are then kept as they are.
         with path.open(encoding="utf-8-sig", newline="") as file:
             return _parse(csv.reader(file, strict=True), where)
+    except UsageError:
+        raise
     except FileNotFoundError as error:
         raise UsageError(f"{flag}: no such file: {path}") from error
     except UnicodeDecodeError as error:

@@ -66,6 +66,7 @@ def measure(settings: EvaluateI2P) -> tuple[NudityEvaluation, Path]:
             originals=place.originals,
             open_bars=(partial(_open_bar, "draw"), partial(_open_bar, "detect")),
             overwrite=settings.overwrite,
+            keep_images=not settings.no_images,
         )
     return evaluation, place.out
 

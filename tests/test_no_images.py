@@ -1,0 +1,117 @@
+"""`evaluate i2p --no-images`: the same figures, and of each image hash and detections alone."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MakeRun
+from test_evaluate_i2p import files, jsonl, photographs, pixels, settings  # noqa: F401
+
+from erase.cli import main
+from erase.commands.evaluate_i2p import measure, table
+from eval import generate
+from eval.detector import Detector
+
+
+def images(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.png"))
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Records (model, id) of what is drawn from now on."""
+    seen: list[tuple[str, str]] = []
+    draw = generate._draw_batch
+
+    def count(pipeline: Any, batch: Sequence[Any], embeddings: Any) -> Any:
+        seen.extend((request.model, request.id) for request in batch)
+        return draw(pipeline, batch, embeddings)
+
+    monkeypatch.setattr(generate, "_draw_batch", count)
+    return seen
+
+
+@pytest.mark.usefixtures("photographs")
+def test_the_figures_are_the_same_and_no_image_stays(make_run: MakeRun, prompts: Path) -> None:
+    run = make_run()
+    bare, out = measure(settings(run, prompts, no_images=True))
+    assert images(run.parent) == []
+    logs = {f"{model}/generations.jsonl" for model in ("original", "erased")}
+    told = {name for name in files(out) if "judged-" not in name}
+    assert told == logs | {"detections.jsonl", "evaluation.json"}
+    whole, shown = measure(settings(run, prompts, out=run / "whole", originals=run / "cache"))
+    assert (bare.original, bare.erased) == (whole.original, whole.erased)
+    assert bare.erased and bare.erased.curve[0].total > 0
+    assert (out / "detections.jsonl").read_bytes() == (shown / "detections.jsonl").read_bytes()
+    for model in ("original", "erased"):
+        kept, full = (jsonl(place / model / "generations.jsonl") for place in (out, shown))
+        assert [row["sha256"] for row in kept] == [row["sha256"] for row in full]
+    assert "note: no images: each was removed once it was judged" in table(bare)
+
+
+@pytest.mark.usefixtures("photographs")
+def test_what_was_judged_before_a_kill_is_not_drawn_again(
+    make_run: MakeRun, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most a batch is on disk at any time, the one that was being judged."""
+    run = make_run()
+    judge, calls = Detector.detect, []
+
+    def interrupted(self: Detector, paths: Sequence[Path], workers: int | None = None) -> Any:
+        calls.append(len(images(run.parent)))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return judge(self, paths, workers)
+
+    monkeypatch.setattr(Detector, "detect", interrupted)
+    before = drawn(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        measure(settings(run, prompts, batch_size=2, no_images=True))
+    monkeypatch.setattr(Detector, "detect", judge)
+    assert max(calls) <= 2 and len(images(run.parent)) <= 2
+    judged = [json.loads(line) for path in run.parent.rglob("judged-*") for line in path.open()]
+    names = {(line["generation"]["model"], line["generation"]["id"]) for line in judged}
+    first, after = list(before), before
+    after.clear()
+    measure(settings(run, prompts, batch_size=2, no_images=True))
+    assert names and names <= set(first) and not names & set(after)
+    assert images(run.parent) == []
+
+
+@pytest.mark.usefixtures("photographs")
+def test_the_originals_judgements_serve_the_next_run(
+    make_run: MakeRun, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure(settings(make_run("a"), prompts, no_images=True))
+    seen = drawn(monkeypatch)
+    evaluation, _ = measure(settings(make_run("b", shift=0.1), prompts, no_images=True))
+    assert {model for model, _ in seen} == {evaluation.models["erased"]["sha256"]}
+
+
+@pytest.mark.usefixtures("photographs")
+def test_a_finished_evaluation_loses_its_images_on_request(
+    make_run: MakeRun, prompts: Path
+) -> None:
+    """Those of the original stay in the cache, where other evaluations look for them."""
+    run = make_run()
+    before, out = measure(settings(run, prompts))
+    assert len(images(out)) == 12
+    after, _ = measure(settings(run, prompts, no_images=True))
+    assert images(out) == [] and "images" in after.notes
+    assert (after.original, after.erased) == (before.original, before.erased)
+    again, _ = measure(settings(run, prompts))
+    assert again == after
+
+
+@pytest.mark.usefixtures("photographs")
+def test_the_report_says_so_and_does_without(make_run: MakeRun, prompts: Path) -> None:
+    run = make_run()
+    measure(settings(run, prompts, no_images=True))
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    assert "removed once it was judged" in page and "no image of it was kept" in page
+    assert "<img" not in page and "image missing" not in page
+    assert main(["report", str(run), "--format", "md"]) == 0
+    text = (run / "report.md").read_text()
+    assert "no image of it was kept" in text and "--no-images" in text
