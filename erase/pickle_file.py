@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     What is no plain tensor, or claims to be larger than its file, is a ValueError; what torch
     cannot read, one of its many errors.
     """
-    found: Any = torch.load(
-        path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True
-    )
+    with warnings.catch_warnings():
+        # Of what is no pickle at all torch says first that it is of protocol 78.
+        warnings.simplefilter("ignore")
+        found: Any = torch.load(
+            path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True
+        )
     for _ in range(_MOST):
         if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
             found = found["state_dict"]

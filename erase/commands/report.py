@@ -19,6 +19,7 @@ from eval.report_data import MaskPart, RunFolder, read_run_data
 from eval.report_markdown import render_markdown
 from eval.results import replace_file
 from prompts.errors import UsageError
+from prompts.json_file import read_object
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def _commands(folder: Path, record: dict[str, Any]) -> Iterator[str]:
         yield command
     for kind in ("concept", "i2p", "quality"):
         try:
-            text = (folder / "eval" / kind / "evaluation.json").read_text(encoding="utf-8")
-            yield evaluation_command(kind, folder.resolve().name, json.loads(text))
+            told = read_object(folder / "eval" / kind / "evaluation.json")
+            yield evaluation_command(kind, folder.resolve().name, told)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
