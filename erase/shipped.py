@@ -36,6 +36,6 @@ def _labels(folder: Path | None) -> tuple[str, ...]:
         found = tuple(labels[key] for key in sorted(labels, key=int))
         if not all(isinstance(label, str) and label.strip() for label in found):
             raise ValueError("a label is no text")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(f"{folder}/config.json: no labels of a judge ({error!r})") from error
     return found

@@ -123,7 +123,11 @@ def model_name(source: str | Path) -> str:
     """How results call a model: a folder's own name, or the hub id."""
     # The folder alone, so that results do not hang on where the model lies.
     path = Path(source)
-    return "/".join(path.parts[-2:]) if path.is_dir() else str(source)
+    if not path.is_dir():
+        return str(source)
+    # Two names tell `judge/object` from another's; but a home folder's is its owner's.
+    at_home = path.resolve().parent == Path.home().resolve()
+    return "/".join(path.parts[-1 if at_home else -2 :])
 
 
 def hash_weights(model: torch.nn.Module) -> str:

@@ -129,4 +129,6 @@ def _retained(
     rows = retain_rows(kept[: settings.images], settings.seed)
     if len(rows) < settings.images:
         notes["fewer"] = f"{settings.images} prompts were asked for, there are {len(rows)}"
-    return Retained(rows, source, settings.seed, concepts, notes)
+    # Where a file of the user's lies is nobody's business.
+    named = tuple(Path(c).name if c.endswith(".toml") else c for c in concepts)
+    return Retained(rows, source, settings.seed, named, notes)
