@@ -30,14 +30,16 @@ class QuickOptions(Options):
     """Images in the retain set."""
     steps: int = 60
     """Training steps."""
+    until_erased: bool = False
+    """Let the judge end the training."""
 
 
 def main(options: QuickOptions) -> None:
     """Erase, measure, print, and write quick.json and quick.md."""
-    salun = SalUnConfig(steps=options.steps)
+    salun = SalUnConfig(steps=options.steps, until_erased=options.until_erased)
     data = DataConfig(forget_images=options.forget_images, retain_images=options.retain_images)
     command = Erase(concepts=(options.concept,), salun=salun, data=data)
-    name = f"{options.concept} quick"
+    name = f"{options.concept} quick" + (" until erased" if options.until_erased else "")
     case = run_case(name, command, options)
     seconds = read_run(options.out / name.replace(" ", "-"))["seconds"]
     record = {**to_record(case), "stages": seconds, "total": round(sum(seconds.values()), 1)}
