@@ -8,6 +8,7 @@ from typing import Any
 
 _HOMES = {
     "Apply": "erase.config",
+    "Classification": "erase.config",
     "DataConfig": "erase.config",
     "Demo": "erase.config",
     "Erase": "erase.config",
@@ -26,6 +27,7 @@ _HOMES = {
     "UsageError": "prompts.errors",
     "Verify": "erase.config",
     "load_checkpoint": "erase.checkpoint",
+    "unlearn": "erase.classification.unlearn",
 }
 
 

@@ -72,6 +72,11 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "Verify",
         "erase.commands.verify:run",
     ),
+    ("classification",): Command(
+        "SalUn and its rivals on a classifier, against training anew",
+        "Classification",
+        "erase.commands.classification:run",
+    ),
     ("demo",): Command(
         "erase church from the shipped miniature, in minutes", "Demo", "erase.commands.demo:run"
     ),

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import tyro
 
 from erase.checks import require
+from erase.config_classification import Classification as Classification
 from erase.config_evaluate import EvaluateConcept as EvaluateConcept
 from erase.config_evaluate import EvaluateQuality as EvaluateQuality
 from erase.config_export import Apply as Apply

@@ -1,0 +1,1 @@
+"""SalUn and its rivals for classifiers, where the exact answer can be computed: Retrain."""

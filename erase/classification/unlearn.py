@@ -1,0 +1,136 @@
+"""One call for anybody's classifier: forget some examples, keep the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, get_args
+
+import torch
+from torch import nn
+
+from erase.classification.examples import Set, as_set
+from erase.classification.ft import ft
+from erase.classification.ga import ga
+from erase.classification.l1_sparse import l1_sparse
+from erase.classification.retrain import retrain, start_anew
+from erase.classification.rl import rl
+from erase.classification.salun import DENSITY, saliency_mask, salun
+from erase.classification.training import Augment, Training
+from erase.config_classification import MethodName, recipe
+from erase.saliency import full_mask
+from prompts.errors import UsageError
+
+
+def unlearn(
+    model: nn.Module,
+    forget_set: Any,
+    retain_set: Any,
+    method: MethodName = "salun",
+    *,
+    density: float | None = None,
+    lr: float | None = None,
+    epochs: int | None = None,
+    gamma: float | None = None,
+    batch_size: int = 128,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    update_statistics: bool = False,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    augment: Augment | None = None,
+    tick: Callable[[int], object] = lambda images: None,
+) -> nn.Module:
+    """A copy of a classifier that has forgotten some of what it was trained on; `model` stays.
+
+    `model` maps images [B, …] to logits [B, classes]. The sets are torch Datasets of (image, label)
+    or pairs of tensors, images as the model takes them, labels from 0 to classes - 1.
+
+    With a `density` (SalUn always has one, 0.5 unless given) the mask plugs into any method but
+    `retrain`: only that share of the weights, the most salient for the forget set, may change. All
+    other weights and every buffer stay the same to the bit, for the model is then run in evaluation
+    mode: batch norm uses its running statistics and does not move them, dropout is off. The same
+    holds without a mask, unless `update_statistics`. Parameters that do not require a gradient are
+    not trained. `lr`, `epochs` and `gamma` (of `l1_sparse`) are the benchmark's, unless given; they
+    were tuned there and are no more than a start for another model. `retrain` draws all weights
+    anew. `augment` is given each batch of images and a generator. `tick` is told how many images
+    were done.
+
+    Bad input is a UsageError.
+    """
+    forget, retain = as_set(forget_set, "forget_set"), as_set(retain_set, "retain_set")
+    _check(method, density, update_statistics)
+    if method == "salun" and density is None:
+        density = DENSITY
+    chosen = recipe(method, masked=density is not None)
+    copy = deepcopy(model)
+    parameters = {name: p for name, p in copy.named_parameters() if p.requires_grad}
+    if not parameters:
+        raise UsageError("no parameter of the model requires a gradient; nothing can be trained")
+    classes = _count_classes(copy, forget)
+    if method == "retrain":
+        start_anew(copy, seed)
+    if density is None:
+        mask = full_mask(parameters, {})
+    else:
+        mask = saliency_mask(copy, parameters, forget, density, batch_size=batch_size, dtype=dtype)
+    copy.train(method == "retrain" or update_statistics)
+    training = Training(
+        copy,
+        parameters,
+        mask.unpacked(),
+        classes=classes,
+        lr=chosen.lr if lr is None else lr,
+        epochs=chosen.epochs if epochs is None else epochs,
+        batch_size=batch_size,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        warmup=chosen.warmup,
+        dtype=dtype,
+        generator=torch.Generator().manual_seed(seed),
+        augment=augment,
+        tick=tick,
+    )
+    _METHODS[method](training, forget, retain, chosen.gamma if gamma is None else gamma)
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    return copy.train(model.training)
+
+
+def _without_gamma(
+    method: Callable[[Training, Set, Set], None],
+) -> Callable[[Training, Set, Set, float], None]:
+    return lambda training, forget, retain, _: method(training, forget, retain)
+
+
+_METHODS: dict[MethodName, Callable[[Training, Set, Set, float], None]] = {
+    "retrain": _without_gamma(retrain),
+    "ft": _without_gamma(ft),
+    "ga": _without_gamma(ga),
+    "rl": _without_gamma(rl),
+    "salun": _without_gamma(salun),
+    "l1_sparse": l1_sparse,
+}
+
+
+def _check(method: str, density: float | None, update_statistics: bool) -> None:
+    names = get_args(MethodName)
+    if method not in names:
+        raise UsageError(f"method {method!r}: unknown; one of {', '.join(names)}")
+    if density is None:
+        return
+    if not 0 < density <= 1:
+        raise UsageError(f"density must be above 0 and at most 1, not {density}")
+    if method == "retrain":
+        raise UsageError("retrain has no mask: it starts from nothing; leave density out")
+    if update_statistics:
+        raise UsageError("update_statistics and a mask exclude each other: buffers are to stay")
+
+
+@torch.no_grad()
+def _count_classes(model: nn.Module, examples: Set) -> int:
+    images, _ = examples.batch(torch.tensor([0]))
+    logits = model.eval()(images.to(next(model.parameters()).device))
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise UsageError(f"the model's output has shape {list(logits.shape)}, not [batch, classes]")
+    return logits.shape[1]
