@@ -23,6 +23,7 @@ from erase.classification.unlearn import unlearn
 from erase.config_classification import Classification, Recipe
 from erase.run import write_json
 from erase.tensor_file import write_tensors
+from prompts.errors import UsageError
 
 CELLS = "cells"
 ORIGINALS = "originals"
@@ -50,6 +51,9 @@ def split(data: Data, task: Task, forget_class: int, seed: int) -> Split:
         return Split(forget, retain, test.take(kept.nonzero().flatten()))
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     cut = round(task.share * len(train))
+    if not 0 < cut < len(train):
+        what = "no" if cut == 0 else "every"
+        raise UsageError(f"--forget-share {task.share:g}: {what} image of {len(train)}")
     return Split(train.take(order[:cut]), train.take(order[cut:]), test)
 
 

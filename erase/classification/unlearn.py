@@ -59,15 +59,15 @@ def unlearn(
     Bad input is a UsageError.
     """
     forget, retain = as_set(forget_set, "forget_set"), as_set(retain_set, "retain_set")
-    _check(method, density, update_statistics)
     if method == "salun" and density is None:
         density = DENSITY
+    _check(method, density)
     chosen = recipe(method, masked=density is not None)
     copy = deepcopy(model)
     parameters = {name: p for name, p in copy.named_parameters() if p.requires_grad}
     if not parameters:
         raise UsageError("no parameter of the model requires a gradient; nothing can be trained")
-    classes = _count_classes(copy, forget)
+    classes = _count_classes(copy, retain)
     if method == "retrain":
         start_anew(copy, seed)
     if density is None:
@@ -91,9 +91,16 @@ def unlearn(
         augment=augment,
         tick=tick,
     )
-    _METHODS[method](training, forget, retain, chosen.gamma if gamma is None else gamma)
+    with torch.random.fork_rng():
+        # What the model itself draws, for dropout.
+        torch.manual_seed(seed)
+        _METHODS[method](training, forget, retain, chosen.gamma if gamma is None else gamma)
     for parameter in parameters.values():
         parameter.requires_grad_(True)
+    if not all(tensor.isfinite().all() for tensor in copy.state_dict().values()):
+        raise UsageError(
+            f"{method} diverged: weights are no longer finite; lower its learning rate"
+        )
     return copy.train(model.training)
 
 
@@ -113,7 +120,7 @@ _METHODS: dict[MethodName, Callable[[Training, Set, Set, float], None]] = {
 }
 
 
-def _check(method: str, density: float | None, update_statistics: bool) -> None:
+def _check(method: str, density: float | None) -> None:
     names = get_args(MethodName)
     if method not in names:
         raise UsageError(f"method {method!r}: unknown; one of {', '.join(names)}")
@@ -123,8 +130,6 @@ def _check(method: str, density: float | None, update_statistics: bool) -> None:
         raise UsageError(f"density must be above 0 and at most 1, not {density}")
     if method == "retrain":
         raise UsageError("retrain has no mask: it starts from nothing; leave density out")
-    if update_statistics:
-        raise UsageError("update_statistics and a mask exclude each other: buffers are to stay")
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from erase import provenance
 from erase.checkpoint import resolve_device, resolve_dtype
-from erase.classification.benchmark import CELLS, ORIGINALS, Bench
+from erase.classification.benchmark import CELLS, ORIGINALS, Bench, split
 from erase.classification.cells import Cell, plan_cells
 from erase.classification.data import Data, read_data
 from erase.classification.extra import sklearn
@@ -62,6 +62,9 @@ def compare(settings: Classification) -> dict[str, Any]:
     data = read_data(settings.dataset, settings.data, settings.train_images)
     out = settings.out or Path("runs") / f"classification-{settings.dataset}"
     cells = plan_cells(settings)
+    for cell in cells:
+        # Refuses shares that leave nothing to forget or to keep.
+        split(data, cell.task, settings.forget_class, cell.seed)
     identity = _identity(settings, data, device, dtype)
     with locked(out):
         state = inspect_folder(out, identity, overwrite=settings.overwrite)
