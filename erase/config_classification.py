@@ -95,6 +95,9 @@ class Classification:
     """Learning rate of the other methods."""
     gamma: Annotated[float | None, shown("FLOAT", "tuned")] = None
     """Weight of l1-sparse's penalty, which falls to 0."""
+    freeze_statistics: bool = False
+    """Let the methods leave batch norm's running statistics as they were, and with them every
+    buffer; --unlearn-lr must then be smaller, 0.01 for one."""
     batch_size: int = 128
     """Images in a step."""
     device: str = "auto"

@@ -142,6 +142,7 @@ class Bench:
             lr=recipe.lr,
             epochs=recipe.epochs,
             gamma=recipe.gamma,
+            freeze_statistics=self.settings.freeze_statistics,
             batch_size=self.settings.batch_size,
             seed=cell.seed,
             dtype=self.dtype,

@@ -35,7 +35,7 @@ def unlearn(
     batch_size: int = 128,
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
-    update_statistics: bool = False,
+    freeze_statistics: bool = False,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
     augment: Augment | None = None,
@@ -47,14 +47,16 @@ def unlearn(
     or pairs of tensors, images as the model takes them, labels from 0 to classes - 1.
 
     With a `density` (SalUn always has one, 0.5 unless given) the mask plugs into any method but
-    `retrain`: only that share of the weights, the most salient for the forget set, may change. All
-    other weights and every buffer stay the same to the bit, for the model is then run in evaluation
-    mode: batch norm uses its running statistics and does not move them, dropout is off. The same
-    holds without a mask, unless `update_statistics`. Parameters that do not require a gradient are
-    not trained. `lr`, `epochs` and `gamma` (of `l1_sparse`) are the benchmark's, unless given; they
-    were tuned there and are no more than a start for another model. `retrain` draws all weights
-    anew. `augment` is given each batch of images and a generator. `tick` is told how many images
-    were done.
+    `retrain`: only that share of the weights, the most salient for the forget set, may change, and
+    all others stay the same to the bit. Buffers do not: batch norm's running statistics follow the
+    training, mask or not. With `freeze_statistics` every buffer stays, too, for the model is then
+    run in evaluation mode (batch norm uses the statistics that it has, dropout is off); that takes
+    a smaller learning rate, and forgot less where it was tried.
+
+    Parameters that do not require a gradient are not trained. `lr`, `epochs` and `gamma` (of
+    `l1_sparse`) are the benchmark's, unless given; they were tuned there and are no more than a
+    start for another model. `retrain` draws all weights anew. `augment` is given each batch of
+    images and a generator. `tick` is told how many images were done.
 
     Bad input is a UsageError.
     """
@@ -74,7 +76,7 @@ def unlearn(
         mask = full_mask(parameters, {})
     else:
         mask = saliency_mask(copy, parameters, forget, density, batch_size=batch_size, dtype=dtype)
-    copy.train(method == "retrain" or update_statistics)
+    copy.train(method == "retrain" or not freeze_statistics)
     training = Training(
         copy,
         parameters,
