@@ -16,9 +16,9 @@ from erase.saliency import SaliencyMask, accumulate_saliency, top_k_mask
 DENSITY = 0.5
 
 
-def salun(training: Training, forget: Set, retain: Set) -> None:
+def salun(training: Training, forget: Set, retain: Set, alpha: float) -> None:
     """Random labels; that `training` has a mask is what makes it SalUn."""
-    rl(training, forget, retain)
+    rl(training, forget, retain, alpha)
 
 
 def saliency_mask(

@@ -77,12 +77,16 @@ class Training:
         """The parameters of which something is selected, whole."""
         return [p for p in self.model.parameters() if p.requires_grad]
 
-    def error(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The mean cross-entropy of a batch, float32; labels that the model lacks: UsageError."""
+    def error(self, images: Tensor, labels: Tensor, weights: Tensor | float = 1.0) -> Tensor:
+        """The mean of each example's cross-entropy times its weight, float32.
+
+        Labels that the model lacks are a UsageError.
+        """
         with self._autocast:
             logits = self.model(images)
         require_labels(labels, logits.shape[1])
-        return nn.functional.cross_entropy(logits.float(), labels)
+        errors = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+        return (errors * weights).mean()
 
     def step(self, loss: Tensor) -> None:
         """One update of the selected weights against the gradient of `loss`."""

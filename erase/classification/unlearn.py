@@ -14,7 +14,7 @@ from erase.classification.ft import ft
 from erase.classification.ga import ga
 from erase.classification.l1_sparse import l1_sparse
 from erase.classification.retrain import retrain, start_anew
-from erase.classification.rl import rl
+from erase.classification.rl import ALPHA, rl
 from erase.classification.salun import DENSITY, saliency_mask, salun
 from erase.classification.training import Augment, Training
 from erase.config_classification import MethodName, recipe
@@ -32,6 +32,7 @@ def unlearn(
     lr: float | None = None,
     epochs: int | None = None,
     gamma: float | None = None,
+    alpha: float = ALPHA,
     batch_size: int = 128,
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
@@ -53,10 +54,11 @@ def unlearn(
     run in evaluation mode (batch norm uses the statistics that it has, dropout is off); that takes
     a smaller learning rate, and forgot less where it was tried.
 
-    Parameters that do not require a gradient are not trained. `lr`, `epochs` and `gamma` (of
-    `l1_sparse`) are the benchmark's, unless given; they were tuned there and are no more than a
-    start for another model. `retrain` draws all weights anew. `augment` is given each batch of
-    images and a generator. `tick` is told how many images were done.
+    Parameters that do not require a gradient are not trained. `lr`, `epochs` and `gamma` (the
+    penalty of `l1_sparse`) are the benchmark's, unless given; they were tuned there and are no more
+    than a start for another model. `alpha` is the weight of the retain set in `rl` and `salun`.
+    `retrain` draws all weights anew. `augment` is given each batch of images and a generator.
+    `tick` is told how many images were done.
 
     Bad input is a UsageError.
     """
@@ -96,7 +98,7 @@ def unlearn(
     with torch.random.fork_rng():
         # What the model itself draws, for dropout.
         torch.manual_seed(seed)
-        _METHODS[method](training, forget, retain, chosen.gamma if gamma is None else gamma)
+        _train(method, training, forget, retain, alpha, chosen.gamma if gamma is None else gamma)
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     if not all(tensor.isfinite().all() for tensor in copy.state_dict().values()):
@@ -106,20 +108,23 @@ def unlearn(
     return copy.train(model.training)
 
 
-def _without_gamma(
-    method: Callable[[Training, Set, Set], None],
-) -> Callable[[Training, Set, Set, float], None]:
-    return lambda training, forget, retain, _: method(training, forget, retain)
-
-
-_METHODS: dict[MethodName, Callable[[Training, Set, Set, float], None]] = {
-    "retrain": _without_gamma(retrain),
-    "ft": _without_gamma(ft),
-    "ga": _without_gamma(ga),
-    "rl": _without_gamma(rl),
-    "salun": _without_gamma(salun),
-    "l1_sparse": l1_sparse,
-}
+def _train(
+    method: MethodName, training: Training, forget: Set, retain: Set, alpha: float, gamma: float
+) -> None:
+    """Each method with the numbers that are its own."""
+    match method:
+        case "retrain":
+            retrain(training, forget, retain)
+        case "ft":
+            ft(training, forget, retain)
+        case "ga":
+            ga(training, forget, retain)
+        case "rl":
+            rl(training, forget, retain, alpha)
+        case "salun":
+            salun(training, forget, retain, alpha)
+        case "l1_sparse":
+            l1_sparse(training, forget, retain, gamma)
 
 
 def _check(method: str, density: float | None) -> None:
