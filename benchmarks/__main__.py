@@ -10,6 +10,7 @@ import tyro
 from benchmarks import (
     ablation,
     cards,
+    classification,
     delta,
     headline,
     imagenette,
@@ -31,3 +32,5 @@ if __name__ == "__main__":
     mask.main(mask.Options(out=chosen.out))
     training.main(training.Options(out=chosen.out))
     cards.main(cards.Options(out=chosen.out))
+    if classification.FASHION_MNIST.is_dir():
+        classification.main(classification.Options(out=chosen.out))

@@ -112,7 +112,9 @@ def recipe_of(settings: Classification, cell: Cell) -> Recipe:
     """How a cell's model is trained: the method's recipe, and what the flags say instead."""
     if cell.method in (ORIGINAL, "retrain"):
         return Recipe(RETRAIN.lr, settings.epochs or RETRAIN.epochs, warmup=RETRAIN.warmup)
-    own = recipe(cell.method, masked=cell.masked, scenario=cell.task.scenario)
+    own = recipe(
+        cell.method, masked=cell.masked, scenario=cell.task.scenario, share=cell.task.share or 0
+    )
     gamma = own.gamma if settings.gamma is None else settings.gamma
     return Recipe(
         settings.unlearn_lr or own.lr,

@@ -66,7 +66,8 @@ def unlearn(
     if method == "salun" and density is None:
         density = DENSITY
     _check(method, density)
-    chosen = recipe(method, masked=density is not None)
+    share = len(forget) / (len(forget) + len(retain))
+    chosen = recipe(method, masked=density is not None, share=share)
     copy = deepcopy(model)
     parameters = {name: p for name, p in copy.named_parameters() if p.requires_grad}
     if not parameters:
