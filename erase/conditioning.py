@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from erase.checkpoint import StableDiffusion
 from erase.row_file import Rows, open_rows, write_rows
+
+if TYPE_CHECKING:
+    from erase.checkpoint import StableDiffusion
 
 _AT_ONCE = 64
 

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from accelerate import init_empty_weights
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
 from erase.export.delta import Delta, read_delta
 from erase.export.pipeline import INDEX
 from erase.ldm_keys import UNET_PREFIX
@@ -100,6 +97,10 @@ def _open_file(path: Path) -> Exported:
 
 def specs_of_config(config: Mapping[str, Any]) -> dict[str, Spec]:
     """Name, type (float32) and shape of every weight of the UNet that a config.json tells of."""
+    # They take seconds to import, and most of what is checked needs neither.
+    from accelerate import init_empty_weights
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
     with init_empty_weights():
         model: Any = UNet2DConditionModel.from_config(dict(config))
     return {n: Spec(t.dtype, tuple(t.shape)) for n, t in model.state_dict().items()}

@@ -9,7 +9,6 @@ from typing import Any
 
 from erase.run import is_run, read_run
 from erase.single_file import open_single_file
-from erase.single_file_parts import unet_tensors
 from erase.source import ModelSource, locate, locate_recorded
 from erase.weights import Computed, Weights
 from prompts.errors import UsageError
@@ -117,6 +116,9 @@ def unet_weights(source: ModelSource) -> Weights | Computed:
     if source.unet is not None:
         return Weights(sorted(source.unet.glob("*.safetensors")))
     if source.single_file is not None:
+        # It builds the UNet with diffusers, which takes seconds to import.
+        from erase.single_file_parts import unet_tensors
+
         return unet_tensors(
             open_single_file(
                 source.single_file, config=source.folder, prediction_type=source.prediction_type

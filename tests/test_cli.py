@@ -58,6 +58,14 @@ def test_names_of_the_package_load_lazily() -> None:
         erase.__getattr__("nothing")
 
 
+def test_what_only_moves_weights_starts_without_diffusers() -> None:
+    """It takes seconds to import, and needs none of these to read or write tensors."""
+    names = ", ".join(f"erase.commands.{name}" for name in ("apply", "export", "undo", "verify"))
+    heavy = "{'diffusers', 'transformers', 'accelerate', 'matplotlib'}"
+    done = run_python("-c", f"import sys, {names}; print({heavy} & sys.modules.keys())")
+    assert (done.returncode, done.stdout) == (0, "set()\n")
+
+
 @pytest.mark.parametrize("name", NAMES, ids=" ".join)
 def test_every_flag_is_documented(name: tuple[str, ...], capsys: Any) -> None:
     with pytest.raises(SystemExit) as exit_:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from erased_runs import erase, export_lora
 
-from erase.commands import export_lora as command
 from erase.commands.evaluate import measure
+from erase.commands.export_lora import lora_rows
 from erase.commands.lora_check import write_with_lora
 from erase.config import EvaluateConcept
 from erase.opened import open_run
@@ -50,7 +50,7 @@ def test_the_check_measures_what_evaluations_of_the_run_and_of_the_sum_do(
         assert check[name] == evaluation.to_dict()["erased"]
         assert check["original"] == evaluation.to_dict()["original"]
     shown = f"{check['lora']['ua']['value']:.1f} with the LoRA"
-    assert command.lora_rows(result)["ua"].startswith(shown)
+    assert lora_rows(result)["ua"].startswith(shown)
 
 
 def times(folder: Path) -> dict[Path, int]:
@@ -107,7 +107,7 @@ def test_a_lora_that_stays_behind_is_warned_of(
     warned: bool,
 ) -> None:
     """By more than 2 points of 90."""
-    monkeypatch.setattr(command, "check_lora", lambda *_: check_of(ua))
+    monkeypatch.setattr("erase.commands.lora_check.check_lora", lambda *_: check_of(ua))
     with caplog.at_level(logging.WARNING, "erase"):
         export_lora(finished, tmp_path / "a.safetensors", "--check", "yes")
     assert ("raise --rank" in caplog.text) == warned

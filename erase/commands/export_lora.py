@@ -9,7 +9,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from erase.commands.lora_check import check_lora
 from erase.config import Export
 from erase.config_export import DEFAULT_RANK
 from erase.export.blended import DTYPES
@@ -112,6 +111,9 @@ def _check(run: ErasedRun, file: Path, settings: Export) -> dict[str, Any] | Non
     miniature = run.record["base"]["id"] == "miniature"
     if settings.check == "no" or (settings.check == "auto" and not miniature):
         return None
+    # It draws images, with diffusers, which takes seconds to import; nothing else here does.
+    from erase.commands.lora_check import check_lora
+
     try:
         found = check_lora(run, file, settings.check_protocol)
     except UsageError as error:

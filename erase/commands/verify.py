@@ -13,7 +13,6 @@ from typing import Any
 from erase.commands.verify_file import verify_file
 from erase.config import Verify
 from erase.opened import find_base, open_run, unet_weights
-from erase.prepare import hash_inputs
 from erase.run import is_run
 from erase.saliency import SaliencyMask
 from erase.source import ModelSource
@@ -79,6 +78,9 @@ def _counts(difference: Difference, mask: SaliencyMask) -> dict[str, int]:
 
 def _check_inputs(record: Mapping[str, Any], source: ModelSource) -> Iterator[Check]:
     """What the user gave (prompts, pictures, a mask); what is no longer there is skipped."""
+    # It reads prompts as `erase` does, and with it comes diffusers, which a file does not need.
+    from erase.prepare import hash_inputs
+
     expected: Mapping[str, str] = record.get("inputs") or {}
     for name in sorted(expected):
         try:

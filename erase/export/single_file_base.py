@@ -12,7 +12,6 @@ from erase.ldm_keys import UNET_PREFIX, unet_keys
 from erase.ldm_parts import ldm_clip, ldm_marks, ldm_open_clip, ldm_unet, ldm_vae, merged
 from erase.opened import unet_config, unet_weights
 from erase.single_file import open_single_file
-from erase.single_file_parts import unet_names
 from erase.source import ModelSource
 from erase.weights import Computed, Weights
 from prompts.errors import UsageError
@@ -35,6 +34,9 @@ def open_base(source: ModelSource) -> SingleFileBase:
     """Open a model's files; one that the LDM layout has no names for is a UsageError."""
     if source.single_file is None:
         return _from_diffusers(source)
+    # It imports diffusers, which takes seconds and which a folder does not need.
+    from erase.single_file_parts import unet_names
+
     file = open_single_file(
         source.single_file, config=source.folder, prediction_type=source.prediction_type
     )
