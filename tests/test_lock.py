@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from erased_runs import SHORT
 
+from erase.cli import main
 from erase.commands.lock import locked
 from prompts.errors import UsageError
 
@@ -33,13 +34,14 @@ def hold(folder: Path, seconds: float) -> subprocess.Popen[str]:
     return process
 
 
-def test_the_second_is_told_of_the_first(model_folder: Path, tmp_path: Path) -> None:
+def test_the_second_is_told_of_the_first(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = hold(tmp_path / "run", 60)
     words = ["erase", "church", "--model", str(model_folder), "--out", str(tmp_path / "run")]
-    command = [sys.executable, "-m", "erase", *words, *SHORT]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert f"in use by process {first.pid}; wait until it ends, or stop it" in done.stderr
+    assert main([*words, *SHORT]) == 2
+    said = capsys.readouterr().err
+    assert f"in use by process {first.pid}; wait until it ends, or stop it" in said
     assert not (tmp_path / "run").exists()
     first.send_signal(signal.SIGKILL)
     first.wait()

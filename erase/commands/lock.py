@@ -7,11 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from erase.commands.target import Place
 from prompts.errors import UsageError
+
+if TYPE_CHECKING:
+    from erase.commands.target import Place
 
 log = logging.getLogger(__name__)
 
