@@ -11,7 +11,7 @@ demo: $(READY)
 	$(BIN)/expunge demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

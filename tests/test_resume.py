@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from erased_runs import SHORT, bits_equal, tree, unet
+from erased_runs import SHORT, bits_equal, erase, tree, unet
 from test_salun import DEFAULTS, make_sets
 from torch import Tensor
 
@@ -21,6 +21,9 @@ from erase.diffusion import trainable_parameters
 from erase.methods import salun
 from erase.optim import MaskedOptimizer
 from erase.training_state import Keeper
+
+# They take seconds, a signal a fraction of one.
+STEPS = "120"
 
 
 class Stop(Exception):
@@ -96,13 +99,20 @@ def test_a_state_that_is_damaged_or_another_training_s_is_not_used(
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["state.safetensors"]
 
 
+@pytest.fixture(scope="module")
+def whole(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing cut off."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    return erase(model_folder, out, "--steps", STEPS)
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_after_the_step_and_the_same_command_goes_on(
-    model_folder: Path, tmp_path: Path, sent: signal.Signals, code: int
+    model_folder: Path, whole: Path, tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
-    out, steps = tmp_path / "run", "250"
+    out = tmp_path / "run"
     words = ["erase", "church", "--model", str(model_folder), "--out", str(out), *SHORT]
-    words += ["--steps", steps]
+    words += ["--steps", STEPS]
     process = subprocess.Popen(
         [sys.executable, "-m", "erase", *words], stderr=subprocess.PIPE, text=True
     )
@@ -114,11 +124,10 @@ def test_a_signal_ends_after_the_step_and_the_same_command_goes_on(
     process.send_signal(sent)
     read += process.stderr.read()
     assert process.wait() == code, read
-    assert f"of {steps} is saved, the same command goes on" in read.splitlines()[-1]
+    assert f"of {STEPS} is saved, the same command goes on" in read.splitlines()[-1]
     assert (out / "state.safetensors").is_file() and not (out / "unet").exists()
     assert main(words) == 0
     assert not (out / "state.safetensors").exists()
-    assert main([*words[:4], "--out", str(tmp_path / "whole"), *SHORT, "--steps", steps]) == 0
-    assert bits_equal(unet(out), unet(tmp_path / "whole"))
-    files = [sorted(n for n in tree(f) if "cache" not in n) for f in (out, tmp_path / "whole")]
+    assert bits_equal(unet(out), unet(whole))
+    files = [sorted(n for n in tree(f) if "cache" not in n) for f in (out, whole)]
     assert files[0] == files[1]
