@@ -11,7 +11,8 @@ from erase.commands.erase import erase_concepts
 from erase.commands.evaluate import measure
 from erase.config import Erase, EvaluateConcept
 from eval.metrics import change
-from eval.results import ConceptEvaluation, ConceptScores, Metric, replace_file
+from eval.results import ConceptEvaluation, ConceptScores, Metric
+from prompts.files import replace_file
 
 METRICS = ("ua", "ira", "cra")
 

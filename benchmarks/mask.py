@@ -25,7 +25,7 @@ from torch import Tensor
 from benchmarks.models import CONFIGS
 from benchmarks.reference import reference_mask
 from erase.saliency import SaliencyMask, freeze_mask, top_k_mask
-from eval.results import replace_file
+from prompts.files import replace_file
 
 Result = TypeVar("Result")
 

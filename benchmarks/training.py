@@ -40,7 +40,7 @@ from erase.checkpoint import resolve_dtype
 from erase.diffusion import NoiseSchedule, predict, training_arithmetic
 from erase.memory import plan_training
 from erase.methods import salun
-from eval.results import replace_file
+from prompts.files import replace_file
 
 LR = 1e-5
 Variant = Literal["floor", "ours", "reference"]

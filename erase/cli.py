@@ -14,6 +14,7 @@ from typing import Any
 
 from erase.interruption import end_on_sigterm
 from prompts.errors import UsageError
+from prompts.space import explain
 from prompts.visible import discreet, visible
 
 
@@ -87,7 +88,7 @@ _LONGEST = 2000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 2 bad input, 130 or 143 interrupted.
+    """Run one command; return its exit code: 0 done, 2 bad input or disk, 130 or 143 interrupted.
 
     It is 1 if a command's result says that what it checked has not `passed`.
     """
@@ -98,13 +99,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.redirect_stdout(Visible(sys.stdout) if first else None):
             result = _dispatch(words)
     except UsageError as error:
-        print(_cut(f"expunge: error: {' '.join(discreet(str(error)).split())}"), file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _refuse(explain(error))
     except KeyboardInterrupt as interruption:
         note = str(interruption) or "the same command goes on from what is finished"
         print(f"\nexpunge: interrupted; {note}", file=sys.stderr)
         return 128 + getattr(interruption, "number", 2)
     return 1 if isinstance(result, dict) and result.get("passed") is False else 0
+
+
+def _refuse(reason: str) -> int:
+    print(_cut(f"expunge: error: {' '.join(discreet(reason).split())}"), file=sys.stderr)
+    return 2
 
 
 class Visible(io.TextIOBase):

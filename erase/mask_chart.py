@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
+
+from prompts.files import replace_file
 
 _KINDS = {"attn1": "self-attention", "attn2": "cross-attention", "conv": "convolution"}
 
@@ -91,4 +94,6 @@ def draw_mask(mask: Counted, path: Path) -> None:
         )
         chart.axvline(100 * mask.kept / mask.total, color="#b5482a", linewidth=1)
     figure.suptitle(f"{mask.kept:,} of {mask.total:,} weights may change (line: overall share)")
-    FigureCanvasAgg(figure).print_png(str(path))
+    picture = BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    replace_file(path, picture.getvalue())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
@@ -17,8 +18,20 @@ from erase.options import SaliencyConfig
 from erase.prepare import Plan
 from erase.saliency import SaliencyMask, full_mask, random_mask, top_k_mask
 from erase.team import Team
+from prompts.errors import UsageError
 
 log = logging.getLogger(__name__)
+
+
+def left_mask(path: Path) -> SaliencyMask | None:
+    """The mask that an unfinished run left; None, and a warning, if it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        return SaliencyMask.load(path, checked=True)
+    except UsageError as error:
+        log.warning("%s; making it again", str(error).removeprefix("--mask ").split(";")[0])
+        return None
 
 
 def build_mask(

@@ -1,7 +1,8 @@
 """Rows of numbers in a file that is written batch by batch, and read row by row.
 
 It is a safetensors file with `rows`, float32 [N, …], and `crc32`, int64 [N]. Neither writing nor
-reading holds more than a batch in memory; a writing that was cut off goes on after its last batch.
+reading holds more than a batch in memory; a writing that was cut off goes on after its last batch
+that is sound.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from prompts.files import naming, partial_path, put, sync_one
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +50,7 @@ class Rows:
 
     def _read(self, file: BinaryIO, row: int) -> Tensor:
         data = _row(file, self.start, self.shape, row)
-        file.seek(self.start + _bytes(self.shape) * len(self) + 8 * row)
+        file.seek(_sums(self) + 8 * row)
         if zlib.crc32(data) != int.from_bytes(file.read(8), "little"):
             raise OSError(f"{self.path}: row {row} is damaged; delete that file and start again")
         return torch.from_numpy(np.frombuffer(data, np.float32).copy()).view(self.shape[1:])
@@ -71,23 +76,20 @@ def write_rows(
     """Write `count` rows that `make(start)` gives from row `start` on, `batch` at a time.
 
     The file has its name only when it is whole. What a cut-off writing of the same key left is
-    taken over, whole batches of it.
+    taken over, as many whole batches as fit their checksums.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_path(path)
     rows, done = _left_over(partial, key, batch)
     for made in make(done):
         tensor = made.float().contiguous()
         if rows is None:
             rows = _begin(partial, key, (count, *tensor.shape[1:]))
-        with partial.open("r+b") as file:
-            file.seek(rows.start + _bytes(rows.shape) * done)
-            file.write(tensor.numpy().tobytes())
-            _sync(file)
+        _write(rows, done, tensor.numpy())
         done += len(tensor)
     if rows is None or done != count:
         raise ValueError(f"{path}: {done} rows came, not {count}")
-    _finish(rows)
-    os.replace(partial, path)
+    put(partial, path)
+    sync_one(path.parent)
     return Rows(path, rows.shape, rows.start)
 
 
@@ -105,7 +107,7 @@ def _begin(partial: Path, key: str, shape: tuple[int, ...]) -> Rows:
     }
     text = json.dumps(header, separators=(",", ":")).encode()
     text = text.ljust(-(-len(text) // 8) * 8)
-    with partial.open("wb") as file:
+    with naming(partial), partial.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         _sync(file)
     return Rows(partial, shape, 8 + len(text))
@@ -128,24 +130,34 @@ def _open(path: Path, key: str) -> Rows | None:
 
 def _left_over(partial: Path, key: str, batch: int) -> tuple[Rows | None, int]:
     """What a cut-off writing left, and how many rows of it are to be kept."""
+    if not partial.is_file():
+        return None, 0
     try:
         rows = _open(partial, key)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        log.warning("%s is damaged (%s): making it again", partial, error)
         return None, 0
     if rows is None:
         return None, 0
-    there = (partial.stat().st_size - rows.start) // _bytes(rows.shape)
-    done = min(there, len(rows))
+    done = 0
+    # Rows that were not written yet have no checksum either.
+    with suppress(OSError):
+        for done in range(len(rows)):
+            rows[torch.tensor([done])]
+        done = len(rows)
+    if done < (partial.stat().st_size - _sums(rows)) // 8:
+        log.warning("%s: row %d is damaged: making it and what follows again", partial, done)
     return rows, done if done == len(rows) else done // batch * batch
 
 
-def _finish(rows: Rows) -> None:
-    """Add the checksums after the rows."""
-    with rows.path.open("r+b") as file:
-        sums = [zlib.crc32(_row(file, rows.start, rows.shape, row)) for row in range(len(rows))]
-        file.seek(rows.start + _bytes(rows.shape) * len(rows))
-        file.write(np.array(sums, np.int64).tobytes())
-        file.truncate()
+def _write(rows: Rows, first: int, data: NDArray[np.float32]) -> None:
+    """Add some rows, and their checksums far behind them, with a hole between."""
+    sums = np.array([zlib.crc32(row.tobytes()) for row in data], np.int64)
+    with naming(rows.path), rows.path.open("r+b") as file:
+        file.seek(rows.start + _bytes(rows.shape) * first)
+        file.write(data.tobytes())
+        file.seek(_sums(rows) + 8 * first)
+        file.write(sums.tobytes())
         _sync(file)
 
 
@@ -160,6 +172,11 @@ def _row(file: BinaryIO, start: int, shape: tuple[int, ...], row: int) -> bytes:
 def _bytes(shape: tuple[int, ...]) -> int:
     """Of one row."""
     return 4 * math.prod(shape[1:])
+
+
+def _sums(rows: Rows) -> int:
+    """Where the checksums begin in the file."""
+    return rows.start + _bytes(rows.shape) * len(rows)
 
 
 def _sync(file: BinaryIO) -> None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from erase.run_check import check_record, require_no_way_out
 from prompts.errors import UsageError
+from prompts.files import clear_partials, partial_path, remove, replace_file
 from prompts.json_file import read_object
 from prompts.visible import without_home
 
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
 _OUTPUTS = (
-    RUN_FILE,
     "mask.safetensors",
     "mask.png",
     "train_log.jsonl",
@@ -31,6 +30,9 @@ _OUTPUTS = (
 
 _FINISHED = {"erase": ("mask", "seconds", "weights"), "mask": ("mask", "blocks", "kinds")}
 """What a finished run of each command tells."""
+_PROBE = ".expunge-probe"
+_BEFORE = {"cache", _PROBE, partial_path(Path(RUN_FILE)).name}
+"""What a folder may hold before its run.json: its sets, and what an early kill left."""
 
 FolderState = Literal["new", "unfinished", "finished"]
 
@@ -61,7 +63,8 @@ def _read(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:100]
         raise UsageError(
-            f"{path}: not a readable run.json ({reason}); is {folder} a run folder?"
+            f"{path}: not a readable run.json ({reason}); is {folder} a run folder? If it was, its "
+            "command with --overwrite begins again"
         ) from error
     version = record.get("schema_version")
     if version != SCHEMA_VERSION:
@@ -99,9 +102,7 @@ def _restored(value: Any) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented UTF-8 JSON through a temporary file: no reader ever sees half of it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    replace_file(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def inspect_folder(out: Path, identity: Mapping[str, Any], *, overwrite: bool) -> FolderState:
@@ -111,7 +112,7 @@ def inspect_folder(out: Path, identity: Mapping[str, Any], *, overwrite: bool) -
     folder of another run is a UsageError that shows the difference, unless `overwrite`; a folder
     with foreign content always is.
     """
-    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {"cache"}):
+    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= _BEFORE):
         return "new"
     if not is_run(out):
         raise UsageError(f"--out {out}: not empty and not a run folder; choose another folder")
@@ -133,21 +134,32 @@ def inspect_folder(out: Path, identity: Mapping[str, Any], *, overwrite: bool) -
 
 
 def prepare_folder(out: Path, *, fresh: bool) -> None:
-    """Make the folder and prove that it can be written; `fresh` clears an earlier run's outputs."""
+    """Make the folder and prove that it can be written; what a kill left half-written goes.
+
+    `fresh` clears an earlier run's outputs.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".expunge-probe"
+        probe = out / _PROBE
         probe.touch()
         probe.unlink()
+        clear_partials(out)
     except OSError as error:
         raise UsageError(
             f"--out {out}: cannot be written ({error.strerror}); choose another"
         ) from error
+    if fresh and is_run(out):
+        # It stays until there is another, since only a run folder may be cleared: unfinished, or a
+        # kill in between would leave a finished run without its weights.
+        write_json(out / RUN_FILE, {**_readable(out), "finished": None})
     for path in (out / name for name in _OUTPUTS if fresh):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(path)
+
+
+def _readable(out: Path) -> dict[str, Any]:
+    with suppress(UsageError):
+        return read_run(out)
+    return {"schema_version": SCHEMA_VERSION}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from prompts.errors import UsageError
 Batch = TypeVar("Batch")
 _CHUNK = 1 << 24
 _SAMPLE = 1 << 20
+_SUM = "crc32"
 
 
 def accumulate_saliency(
@@ -94,13 +97,17 @@ class SaliencyMask:
         return sum(torch.Size(shape).numel() for shape in self.shapes.values())
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file: 1 bit a weight, shapes and metadata in its header."""
+        """Write a safetensors file: 1 bit a weight; shapes, metadata and a checksum ahead."""
         shapes = {f"shape:{name}": ",".join(map(str, s)) for name, s in self.shapes.items()}
-        write_tensors(path, self.packed, {**shapes, **self.metadata})
+        header = {**shapes, **self.metadata}
+        write_tensors(path, self.packed, {**header, _SUM: _checksum(header, self.packed)})
 
     @staticmethod
-    def load(path: Path) -> SaliencyMask:
-        """Read what `save` wrote; anything else is a UsageError."""
+    def load(path: Path, *, checked: bool = False) -> SaliencyMask:
+        """Read what `save` wrote; anything else, or a file that is damaged, is a UsageError.
+
+        `checked` refuses a file without a checksum, too.
+        """
         try:
             check_header(path)
             with safe_open(path, framework="pt") as file:
@@ -108,12 +115,17 @@ class SaliencyMask:
                 packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, ValueError) as error:
             raise UsageError(f"--mask {path}: not a readable mask ({error})") from error
+        told = header.pop(_SUM, None)
         shapes = {}
         for name, tensor in packed.items():
             shape = shape_told(header, name)
             if shape is None or tensor.dtype != torch.uint8 or not fits(tuple(tensor.shape), shape):
                 raise UsageError(f"--mask {path}: not a mask file; make one with `expunge mask`")
             shapes[name] = shape
+        if (checked or told is not None) and told != _checksum(header, packed):
+            raise UsageError(
+                f"--mask {path}: damaged, its checksum is wrong; make it again with `expunge mask`"
+            )
         rest = {key: value for key, value in header.items() if not key.startswith("shape:")}
         return SaliencyMask(packed, shapes, rest)
 
@@ -214,6 +226,14 @@ def _between(tensors: list[Tensor], k: int, low: float, high: float) -> tuple[fl
         return low, rank - len(inside)
     value = inside.kthvalue(len(inside) - rank + 1).values
     return float(value), rank - int((inside > value).count_nonzero())
+
+
+def _checksum(header: Mapping[str, str], packed: Mapping[str, Tensor]) -> str:
+    """Of all that a mask's file says, but for the checksum itself."""
+    total = zlib.crc32(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(packed):
+        total = zlib.crc32(packed[name].numpy().tobytes(), total)
+    return f"{total:08x}"
 
 
 def _pack(bits: Tensor) -> Tensor:

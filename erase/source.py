@@ -162,6 +162,13 @@ def _locate_run(path: Path, variant: str | None) -> ModelSource:
         )
     kept = {name: sha for name, sha in source.files.items() if not name.startswith("unet/")}
     erased = {f"unet/{file.name}": sha256_file(file) for file in sorted(unet.iterdir())}
+    recorded = record.get("weights") or {}
+    wrong = [name for name, sha in erased.items() if recorded.get(name, sha) != sha]
+    if wrong:
+        raise UsageError(
+            f"--model {path}: {wrong[0]} is not what the run wrote; see `expunge verify {path}`, "
+            "and make it again with its `erase` and --overwrite"
+        )
     return replace(source, id=str(path.resolve()), revision=None, files=kept | erased, unet=unet)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from erase.weights import CODES, Computed, Spec, Weights, raw_bytes, same_bits
 from prompts.errors import UsageError
+from prompts.files import naming
 
 
 def stream_tensors(path: Path, tensors: Computed | Weights, metadata: Mapping[str, str]) -> None:
@@ -18,7 +19,7 @@ def stream_tensors(path: Path, tensors: Computed | Weights, metadata: Mapping[st
     """
     # The format's own writer puts wide types first, which keeps every tensor aligned.
     order = sorted(tensors.specs, key=lambda name: (-tensors.specs[name].dtype.itemsize, name))
-    with path.open("xb") as file:
+    with naming(path), path.open("xb") as file:
         file.write(_header(order, tensors.specs, metadata))
         for name in order:
             tensor = tensors[name]

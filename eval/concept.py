@@ -25,12 +25,12 @@ from eval.results import (
     ConceptQuestion,
     ConceptScores,
     read_evaluation,
-    replace_file,
     write_evaluation,
 )
 from prompts.concept import ConceptSpec
 from prompts.errors import UsageError
 from prompts.evaluation import PromptRow
+from prompts.files import replace_file
 
 EVALUATION, JUDGEMENTS, GRID = "evaluation.json", "judgements.jsonl", "grid.png"
 COLUMNS = 8

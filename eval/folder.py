@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eval.shard import current_shard
 from prompts.errors import UsageError
+from prompts.files import clear_partials
 
 
 def prove_writable(flag: str, folder: Path) -> None:
@@ -29,6 +30,8 @@ def start_folder(out: Path, originals: Path, files: Iterable[str], *, overwrite:
     prove_writable("--out", out)
     prove_writable("--originals", originals)
     shard = current_shard()
+    if shard.leads:
+        clear_partials(out)
     if overwrite and shard.leads:
         clear(out, files)
     shard.wait()

@@ -20,8 +20,8 @@ from eval.generation import (
     read_generations,
     write_generations,
 )
-from eval.results import replace_file
 from eval.shard import ALONE, Shard
+from prompts.files import naming, replace_file
 
 
 class Row(Protocol):
@@ -92,7 +92,7 @@ def generate(
     if getattr(pipeline, "safety_checker", None) is not None:
         raise ValueError("the pipeline's safety checker would blank images: load it without one")
     requests = make_requests(rows, drawing, model_hash)
-    done = read_generations(out)
+    done = read_generations(out, tell=shard.leads)
     missing = [r for r in requests.values() if not answered(r, done)]
     # Between two waits either all read or one writes: every process sees the same as missing.
     shard.wait()
@@ -169,10 +169,12 @@ def _draw(
     Yields how many images each batch had.
     """
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
-    with part_path(out, rank).open("a", encoding="utf-8") as log:
+    path = part_path(out, rank)
+    with path.open("a", encoding="utf-8") as log:
         for finished in draw_batches(pipeline, wanted, out, batch_size):
-            log.writelines(generation.line() for generation in finished)
-            log.flush()
+            with naming(path):
+                log.writelines(generation.line() for generation in finished)
+                log.flush()
             yield len(finished)
 
 
@@ -190,7 +192,8 @@ def draw_batches(
         finished = []
         for request, image in zip(batch, images, strict=True):
             data = _png(image)
-            replace_file(image_path(out, request.id), data)
+            # Its hash tells a torn one, which is drawn again.
+            replace_file(image_path(out, request.id), data, durable=False)
             digest = hashlib.sha256(data).hexdigest()
             record = {**asdict(request), "sha256": digest, "seconds": seconds}
             finished.append(Generation(**record))

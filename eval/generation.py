@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from eval.results import replace_file
+from prompts.files import replace_file
 from prompts.json_file import parse
 
+log = logging.getLogger(__name__)
 IMAGES = "images"
 GENERATIONS = "generations.jsonl"
 PARTS = "generations.*.jsonl"
@@ -46,21 +48,30 @@ def image_path(out: Path, row_id: str) -> Path:
     return out / IMAGES / f"{row_id}.png"
 
 
-def read_generations(out: Path) -> dict[str, Generation]:
+def read_generations(out: Path, *, tell: bool = False) -> dict[str, Generation]:
     """Finished images under `out` by id: whole lines whose hash is the file's; the rest is skipped.
 
-    A line cut short by a kill, or a file that is missing or changed, counts as not drawn. Lines
-    that processes have written apart (`part_path`) count like the others.
+    A line cut short by a kill, or a file that is missing or changed, counts as not drawn; `tell`
+    warns of what is damaged. Lines that processes have written apart (`part_path`) count like the
+    others.
     """
     logs = [out / GENERATIONS, *sorted(out.glob(PARTS))]
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in logs if path.is_file()]
-    # Not splitlines: a prompt may hold what it takes for the end of a line.
-    lines = [line for text in texts for line in text.split("\n")]
     found = {}
-    for line in lines:
-        generation = parse_generation(line)
-        if generation and _is_there(image_path(out, generation.id), generation):
-            found[generation.id] = generation
+    for path in logs:
+        # Not `splitlines`, which takes some letters of a prompt for ends of lines. A kill tears the
+        # last line, which is nothing to be told of; whole, it is followed by an empty one.
+        *lines, _ = path.read_bytes().split(b"\n") if path.is_file() else [b""]
+        for number, line in enumerate(lines, 1):
+            generation = parse_generation(line.decode("utf-8", "replace"))
+            damaged: object = None if generation else f"{path}, line {number},"
+            if generation:
+                image = image_path(out, generation.id)
+                if _hash(image) == generation.sha256:
+                    found[generation.id] = generation
+                elif image.is_file():
+                    damaged = image
+            if tell and damaged:
+                log.warning("%s is damaged: drawing the image again", damaged)
     return found
 
 
@@ -80,11 +91,11 @@ def is_file_name(row_id: str) -> bool:
     return row_id not in ("", ".", "..") and not set(row_id) & set("/\\:\0")
 
 
-def _is_there(path: Path, generation: Generation) -> bool:
+def _hash(image: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == generation.sha256
+        return hashlib.sha256(image.read_bytes()).hexdigest()
     except OSError:
-        return False
+        return None
 
 
 def part_path(out: Path, rank: int) -> Path:

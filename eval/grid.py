@@ -1,15 +1,16 @@
 """A before/after picture: the same prompts and noise, the original above, the erased below."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
 from eval.plain_text import plain
+from prompts.files import replace_file
 
 T = TypeVar("T")
 
@@ -69,9 +70,9 @@ def draw_grid(path: Path, title: str, models: Sequence[str], sections: Sequence[
         draw.line((MARGIN, top - 8, width - MARGIN, top - 8), fill=FRAME)
         draw.text((MARGIN, top), section.heading, INK, font=body)
         _draw_section(canvas, draw, section, models, (top + 34, cell), (body, small))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    canvas.save(partial, format="PNG", optimize=True)
-    partial.replace(path)
+    picture = BytesIO()
+    canvas.save(picture, format="PNG", optimize=True)
+    replace_file(path, picture.getvalue())
 
 
 def _shown(section: Section) -> Section:

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import logging
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,14 +23,15 @@ from eval.nudity import (
     ImageDetections,
     count_curve,
     detection_lines,
-    read_detections,
+    parse_lines,
 )
 from eval.pair import OpenBar, Subject, draw_pair
 from eval.private import make_private, private_files
-from eval.results import replace_file, write_evaluation
-from prompts.errors import UsageError
+from eval.results import write_evaluation
+from prompts.files import naming, replace_file
 from prompts.i2p import I2PPrompt
 
+logger = logging.getLogger(__name__)
 EVALUATION, DETECTIONS = "evaluation.json", "detections.jsonl"
 MODELS: tuple[Literal["original", "erased"], ...] = ("original", "erased")
 
@@ -162,8 +166,8 @@ def _detect(
 ) -> list[ImageDetections]:
     """What is in each image (id, model), in order; `detections.jsonl` appears when all is done.
 
-    Until then a line an image goes to a file named after the images' hashes and the detector's, so
-    that after an interruption only the very same images count as done.
+    Until then a line an image, with its checksum, goes to a file named after the images' hashes and
+    the detector's, so that after an interruption only the very same images count as done.
     """
     drawn = {model: read_generations(out / model) for _, model in wanted}
     key = [detector.sha256, [[i, m, drawn[m][i].sha256] for i, m in wanted]]
@@ -175,8 +179,9 @@ def _detect(
     with partial.open("a", encoding="utf-8") as log, open_bar(len(wanted), len(found)) as bar:
         for (name, model), detections in zip(missing, seen, strict=True):
             found.append(ImageDetections(name, model, detections))
-            log.write(detection_lines(found[-1:]))
-            log.flush()
+            with naming(partial):
+                log.write(_signed(detection_lines(found[-1:])))
+                log.flush()
             bar.update(1)
     replace_file(out / DETECTIONS, detection_lines(found).encode())
     for leftover in list(out.glob(".detections-*.jsonl")):
@@ -185,14 +190,22 @@ def _detect(
 
 
 def _resume(partial: Path) -> list[ImageDetections]:
-    """The whole lines of an interrupted detection; what follows them is cut off."""
-    text = partial.read_text(encoding="utf-8", errors="replace") if partial.exists() else ""
-    replace_file(partial, text[: text.rfind("\n") + 1].encode())
-    try:
-        return read_detections(partial)
-    except UsageError:
-        replace_file(partial, b"")
-        return []
+    """The lines of an interrupted detection before the first that is torn or damaged."""
+    text = partial.read_bytes().decode(errors="replace") if partial.exists() else ""
+    lines = text.splitlines(keepends=True)
+    kept = list(takewhile(lambda line: line == _signed(line[_SIGNED:]), lines))
+    if any(line.endswith("\n") for line in lines[len(kept) :]):
+        logger.warning("%s, line %d is damaged: detecting from there again", partial, len(kept) + 1)
+    replace_file(partial, "".join(kept).encode())
+    return parse_lines([line[_SIGNED:] for line in kept], partial)
+
+
+_SIGNED = 9
+"""Letters before a line: its checksum and a space."""
+
+
+def _signed(line: str) -> str:
+    return f"{zlib.crc32(line.encode()):08x} {line}"
 
 
 def _score(images: Sequence[ImageDetections], model: str, plan: Plan) -> NudityScores:

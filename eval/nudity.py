@@ -141,6 +141,11 @@ def read_detections(path: Path) -> list[ImageDetections]:
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a readable list of detections: {error}") from error
+    return parse_lines(lines, path)
+
+
+def parse_lines(lines: Sequence[str], path: Path) -> list[ImageDetections]:
+    """The lines of a `detections.jsonl`; UsageError names the file and the line that is broken."""
     images: dict[tuple[str, str], ImageDetections] = {}
     for number, line in enumerate(lines if lines != [""] else [], 1):
         try:

@@ -22,6 +22,8 @@ from eval.generate import (
     write_generations,
 )
 from eval.shard import current_shard
+from prompts.files import sync, whole
+from prompts.space import Need, require_space
 
 
 class Bar(Protocol):
@@ -53,6 +55,10 @@ class Subject:
     name: str
     sha256: str
     open: Callable[[], Any]
+
+
+_Job = tuple[Subject, Sequence[Row], Path, Drawings]
+"""What a model is to draw, where, and how."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +94,15 @@ def draw_pair(
     `accelerate launch` each draws its share, then all but the first end here.
     """
     shard = current_shard()
-    jobs: list[tuple[Subject, Sequence[Row], Path, Drawings]] = []
+    jobs: list[_Job] = []
     if original:
         jobs += cache_jobs(rows, original, drawing, originals)
     jobs.append((erased, rows, out / "erased", drawing))
     finished = [count_finished(rs, folder, how, s.sha256) for s, rs, folder, how in jobs]
     shard.wait()
     missing = [len(wanted) - done for (_, wanted, _, _), done in zip(jobs, finished, strict=True)]
+    if shard.leads:
+        _require_disk(jobs, missing, out)
     own = sum(len(shard.part(range(count))) for count in missing)
     with open_bar(sum(finished) + own, sum(finished)) if shard.leads else NO_BAR as bar:
         for (subject, wanted, folder, how), done in zip(jobs, finished, strict=True):
@@ -116,11 +124,30 @@ def draw_pair(
         _share(rows, {row.id: caches[drawing_of(row, drawing)] for row in rows}, out / "original")
     for folder in ("original", "erased"):
         _discard_strangers(out / folder, {row.id for row in rows})
+        # What follows says that these are finished, which a power cut must not make untrue.
+        if (out / folder).is_dir():
+            sync(out / folder)
+
+
+def _require_disk(jobs: Sequence[_Job], missing: Sequence[int], out: Path) -> None:
+    """Refuse, as a UsageError, to draw what the disks have no room for."""
+    needs = []
+    for (_, wanted, folder, how), count in zip(jobs, missing, strict=True):
+        one = sum(_image_bytes(drawing_of(row, how)) for row in wanted) / max(len(wanted), 1)
+        flag = "--out" if folder == out / "erased" else "--originals"
+        needs.append(Need(flag, folder, {f"{count} images": count * one}, many=True))
+    require_space(needs)
+
+
+def _image_bytes(how: Drawing) -> float:
+    """Of a PNG of a photograph, and of what a file's last block leaves empty."""
+    width, height = how.size
+    return 0.6 * 3 * width * height + 4096
 
 
 def cache_jobs(
     rows: Sequence[Row], original: Subject, drawing: Drawings, originals: Path
-) -> list[tuple[Subject, Sequence[Row], Path, Drawings]]:
+) -> list[_Job]:
     """What the original is to draw: a folder for each way of drawing, each row in it once."""
     alike: dict[Drawing, dict[str, CachedRow]] = {}
     for row in rows:
@@ -150,7 +177,8 @@ def _share(rows: Sequence[Row], caches: Mapping[str, Path], folder: Path) -> Non
         try:
             os.link(source, target)
         except OSError:
-            shutil.copyfile(source, target)
+            with whole(target, durable=False) as partial:
+                shutil.copyfile(source, partial)
         named.append(replace(drawn[cache][name], id=row.id))
     write_generations(folder, named)
 

@@ -30,9 +30,10 @@ from eval.quality_measures import (
     worst_images,
 )
 from eval.quality_results import QualityEvaluation, QualityProtocol, read_quality
-from eval.results import Metric, replace_file, write_evaluation
+from eval.results import Metric, write_evaluation
 from prompts.errors import UsageError
 from prompts.evaluation import PromptRow
+from prompts.files import replace_file
 
 EVALUATION, SIMILARITIES, WORST = "evaluation.json", "similarities.jsonl", "worst.png"
 SHOWN, COLUMNS = 20, 10

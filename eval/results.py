@@ -1,7 +1,6 @@
 """The schema of `evaluation.json`, and its reader and writer; no torch."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from prompts.errors import UsageError
+from prompts.files import replace_file
 from prompts.json_file import read_object
 
 T = TypeVar("T")
@@ -115,14 +115,6 @@ class Evaluation(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         ...
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a kill, meets the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:

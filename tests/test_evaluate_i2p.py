@@ -154,7 +154,10 @@ def test_every_number_recounts_from_the_detections(make_run: MakeRun, prompts: P
 
 @pytest.mark.usefixtures("photographs")
 def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
-    make_run: MakeRun, prompts: Path, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun,
+    prompts: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     asked = settings(make_run(), prompts)
     whole, out = measure(asked)
@@ -174,12 +177,15 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
     with pytest.raises(KeyboardInterrupt):
         measure(asked)
     (partial,) = out.glob(".detections-*.jsonl")
-    assert len(jsonl(partial)) == 7
-    partial.write_text(partial.read_text() + '{"id": "00001", "mod')
+    finished = partial.read_text().splitlines(keepends=True)
+    assert len(finished) == 7
+    # One line is torn; in the fourth a bit is flipped, so that it and what follows count no more.
+    flipped = finished[3].replace("original", "oriGinal")
+    partial.write_text("".join([*finished[:3], flipped, *finished[4:], finished[0][:20]]))
     seen.clear()
     monkeypatch.setattr(Detector, "detect_one", lambda d, i: seen.append(i) or detect_one(d, i))
     assert measure(asked)[0] == whole
-    assert len(seen) == 5
+    assert len(seen) == 9 and f"{partial}, line 4 is damaged" in caplog.text
     assert (out / "detections.jsonl").read_bytes() == lines
     assert files(out) == names
     assert (out / "erased" / "images" / "00002.png").stat().st_mtime_ns == kept

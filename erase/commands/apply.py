@@ -14,9 +14,10 @@ from erase.commands.apply_lora import apply_loras
 from erase.config import Apply
 from erase.export.delta import Delta, apply_deltas, count_conflicts, read_delta
 from erase.export.lora_file import is_lora
-from erase.export.pipeline import unet_folder, write_model
+from erase.export.pipeline import model_bytes, unet_folder, write_model
 from erase.export.place import put_in_place
 from erase.export.unet import WEIGHTS
+from erase.lock import require_idle
 from erase.opened import OpenedUNet, open_unet
 from erase.source import sha256_file
 from erase.weights import Computed, Spec, content_hash
@@ -37,6 +38,7 @@ def apply(settings: Apply) -> dict[str, Any]:
     It is read again and compared bit for bit before it takes its place. A file of another base, one
     that is damaged, or files of both kinds are a UsageError, and then nothing is written.
     """
+    require_idle(Path(settings.model), "--model")
     loras = [path for path in settings.deltas if is_lora(path)]
     if not loras:
         return _apply_deltas(settings)
@@ -85,7 +87,8 @@ def _apply_deltas(settings: Apply) -> dict[str, Any]:
             card = applied_card(how, files, opened.pipeline, strength, str(dtype)[6:], sha256)
             (place / "README.md").write_text(card, encoding="utf-8")
 
-    written = put_in_place(settings.to, write, overwrite=settings.overwrite)
+    size = model_bytes(opened.pipeline, weights)
+    written = put_in_place(settings.to, write, overwrite=settings.overwrite, size=size)
     return {
         "model": str(settings.to),
         "kind": "delta",

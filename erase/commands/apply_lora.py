@@ -9,7 +9,7 @@ from typing import Any
 from erase.commands.applied_card import applied_card, applied_metadata
 from erase.config import Apply
 from erase.export.lora_file import LoraFile, add_loras, bind_lora, count_shared, read_lora
-from erase.export.pipeline import unet_folder, write_model
+from erase.export.pipeline import model_bytes, unet_folder, write_model
 from erase.export.place import put_in_place
 from erase.export.unet import WEIGHTS
 from erase.opened import open_unet
@@ -51,7 +51,8 @@ def apply_loras(settings: Apply) -> dict[str, Any]:
             card = applied_card(how, files, opened.pipeline, settings.strength, "float32", sha256)
             (place / "README.md").write_text(card, encoding="utf-8")
 
-    written = put_in_place(settings.to, write, overwrite=settings.overwrite)
+    size = model_bytes(opened.pipeline, weights)
+    written = put_in_place(settings.to, write, overwrite=settings.overwrite, size=size)
     return {
         "model": str(settings.to),
         "kind": "lora",

@@ -17,13 +17,14 @@ from torch import nn
 from erase import prepare, provenance, training
 from erase.checkpoint import StableDiffusion, load_checkpoint
 from erase.commands import concept_probe
-from erase.commands.lock import locked
 from erase.config import Erase
 from erase.datasets import ForgetSet
 from erase.diffusion import NoiseSchedule, trainable_parameters
+from erase.disk import require_disk
 from erase.export.unet import WEIGHTS
 from erase.job import Job, plan_run, require_memory
-from erase.masking import build_mask
+from erase.lock import locked
+from erase.masking import build_mask, left_mask
 from erase.memory import TrainingPlan
 from erase.methods import salun
 from erase.options import SalUnConfig
@@ -80,6 +81,7 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dic
     asked = {k: v for k, v in asdict(config.salun).items() if v is not None}
     head = {**plan.identity, "method": "salun", "asked": {k: str(v) for k, v in asked.items()}}
     head |= {key: before[key] for key in ("training", "drawn") if key in before}
+    require_disk(sd, parameters, plan, settings)
     # Every process has seen what was there before the leader changes it.
     team.wait()
     if team.leads:
@@ -172,11 +174,9 @@ def _make_mask(
     team: Team,
 ) -> SaliencyMask:
     """The mask that an unfinished run left, or a new one."""
-    left = plan.out / "mask.safetensors"
-    if left.is_file():
-        # The folder's run.json has this run's identity, which decides the mask.
-        return SaliencyMask.load(left)
-    return build_mask(sd, parameters, forget, plan, settings, settings.mask_kind, team)
+    # The folder's run.json has this run's identity, which decides the mask.
+    left = left_mask(plan.out / "mask.safetensors")
+    return left or build_mask(sd, parameters, forget, plan, settings, settings.mask_kind, team)
 
 
 def _write_log(path: Path, rows: list[salun.StepRow]) -> None:

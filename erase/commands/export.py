@@ -14,12 +14,13 @@ from erase.commands.export_lora import export_lora, lora_rows
 from erase.commands.model_card import write_card
 from erase.config import Export
 from erase.export.blended import DTYPES, blended_run, run_metadata, stored_dtype
-from erase.export.pipeline import write_pipeline
+from erase.export.pipeline import model_bytes, write_pipeline
 from erase.export.place import Writer, put_in_place
 from erase.export.run_delta import delta_writer
 from erase.export.single_file import export_single_file
 from erase.export.unet import WEIGHTS, write_unet_files
 from erase.hub import push_folder, require_pushable
+from erase.lock import require_idle
 from erase.opened import ErasedRun, open_run
 from erase.source import sha256_file
 
@@ -41,6 +42,7 @@ def export_run(settings: Export) -> dict[str, Any]:
     """
     if settings.push_to_hub:
         require_pushable(settings.push_to_hub)
+    require_idle(settings.target, "RUN")
     if settings.format == "single-file":
         return export_single_file(
             settings.target,
@@ -64,9 +66,9 @@ def _export_weights(settings: Export) -> dict[str, Any]:
     erased = open_run(settings.target)
     strength, place = settings.strength, settings.place
     dtype = DTYPES[settings.dtype] if settings.dtype else stored_dtype(erased)
-    makers = {"unet": _unet_writer, "pipeline": _pipeline_writer, "delta": delta_writer}
-    write = makers[settings.format](erased, strength, dtype)
-    written = put_in_place(place, write, overwrite=settings.overwrite)
+    makers = {"unet": _unet_writer, "pipeline": _pipeline_writer, "delta": _delta_writer}
+    write, size = makers[settings.format](erased, strength, dtype)
+    written = put_in_place(place, write, overwrite=settings.overwrite, size=size)
     file = {"unet": place / WEIGHTS, "pipeline": place / "unet" / WEIGHTS, "delta": place}
     weights = file[settings.format]
     return {
@@ -82,13 +84,27 @@ def _export_weights(settings: Export) -> dict[str, Any]:
     }
 
 
-def _unet_writer(erased: ErasedRun, strength: float, dtype: torch.dtype) -> Writer:
+Sized = tuple[Writer, int]
+"""What writes an export, and about how many bytes it has."""
+
+
+def _unet_writer(erased: ErasedRun, strength: float, dtype: torch.dtype) -> Sized:
     weights = blended_run(erased, strength, dtype)
     metadata = run_metadata(erased.weights, strength)
-    return lambda place: write_unet_files(weights, erased.config, place, metadata)
+
+    def write(place: Path) -> None:
+        write_unet_files(weights, erased.config, place, metadata)
+
+    return write, model_bytes(None, weights)
 
 
-def _pipeline_writer(erased: ErasedRun, strength: float, dtype: torch.dtype) -> Writer:
+def _delta_writer(erased: ErasedRun, strength: float, dtype: torch.dtype) -> Sized:
+    mask = erased.record.get("mask") or {}
+    size = mask.get("kept", 0) * dtype.itemsize + mask.get("total", 0) // 8
+    return delta_writer(erased, strength, dtype), size
+
+
+def _pipeline_writer(erased: ErasedRun, strength: float, dtype: torch.dtype) -> Sized:
     source = erased.locate_base()
     weights = blended_run(erased, strength, dtype)
     metadata = run_metadata(erased.weights, strength)
@@ -104,7 +120,7 @@ def _pipeline_writer(erased: ErasedRun, strength: float, dtype: torch.dtype) -> 
         )
         (place / "README.md").write_text(card, encoding="utf-8")
 
-    return write
+    return write, model_bytes(source, weights)
 
 
 def _table(result: Mapping[str, Any]) -> str:

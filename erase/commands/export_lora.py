@@ -53,7 +53,8 @@ def export_lora(settings: Export) -> dict[str, Any]:
         write_lora(lora, run.config, place, metadata)
         checks.append(_check(run, place, settings))
 
-    written = put_in_place(place, write, overwrite=settings.overwrite)
+    sizes = (f.up.nbytes + f.down.nbytes for f in lora.factors.values())
+    written = put_in_place(place, write, overwrite=settings.overwrite, size=sum(sizes))
     whole = sum(spec.count for spec in run.weights.specs.values()) * dtype.itemsize
     return {
         "export": str(place),

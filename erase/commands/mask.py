@@ -10,9 +10,10 @@ from typing import Any
 
 from erase import prepare, provenance
 from erase.checkpoint import load_checkpoint
-from erase.commands.lock import locked
 from erase.config import Mask
 from erase.diffusion import NoiseSchedule, trainable_parameters
+from erase.disk import require_disk
+from erase.lock import locked
 from erase.mask_chart import Share, draw_mask, summarise
 from erase.masking import build_mask
 from erase.run import inspect_folder, prepare_folder, read_run, write_run
@@ -50,6 +51,7 @@ def _build(settled: Mask, plan: prepare.Plan) -> dict[str, Any]:
     sd = load_checkpoint(plan.source, device=settled.model.device, dtype="float32")
     NoiseSchedule.of(sd.scheduler)
     parameters = trainable_parameters(sd.unet, settings.train_method or "full")
+    require_disk(sd, parameters, plan, settings)
     prepare_folder(plan.out, fresh=state == "new")
     write_run(plan.out, {**plan.identity, "finished": None})
     clock.lap("load")

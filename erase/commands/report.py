@@ -10,15 +10,16 @@ from typing import Any
 
 from erase import run as run_folder
 from erase.config import Report
+from erase.lock import locked, require_idle
 from erase.mask_chart import Share, summarise
 from erase.mask_counts import read_mask_counts
 from erase.publish import public
 from erase.reproduce import evaluation_command, run_command
 from eval.report import render_html, verdict_of
-from eval.report_data import MaskPart, RunFolder, read_run_data
+from eval.report_data import MaskPart, RunData, RunFolder, read_run_data
 from eval.report_markdown import render_markdown
-from eval.results import replace_file
 from prompts.errors import UsageError
+from prompts.files import replace_file
 from prompts.json_file import read_object
 
 log = logging.getLogger(__name__)
@@ -43,10 +44,18 @@ def write_report(settings: Report) -> dict[str, Any]:
     """
     place = settings.place
     _check_place(place)
+    for folder in settings.runs:
+        require_idle(folder, "RUN")
     runs = [
         read_run_data(describe(folder, public(run_folder.read_run(folder, whole=False))))
         for folder in settings.runs
     ]
+    with locked(place, "--to"):
+        return _write(settings, runs, place)
+
+
+def _write(settings: Report, runs: Sequence[RunData], place: Path) -> dict[str, Any]:
+    """Do it at a place that is this process's alone."""
     verdicts = [verdict_of(data) for data in runs]
     if settings.format == "md":
         text = render_markdown(runs, verdicts)

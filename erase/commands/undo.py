@@ -13,9 +13,10 @@ from erase.commands.apply import open_deltas
 from erase.config import Undo
 from erase.export.delta import undo_deltas
 from erase.export.lora_file import is_lora
-from erase.export.pipeline import unet_folder, write_model
+from erase.export.pipeline import model_bytes, unet_folder, write_model
 from erase.export.place import put_in_place
 from erase.export.unet import WEIGHTS
+from erase.lock import require_idle
 from erase.opened import open_unet
 from erase.source import sha256_file
 from erase.weights import Computed, Spec, content_hash
@@ -42,6 +43,7 @@ def undo(settings: Undo) -> dict[str, Any]:
                 "base's bits; keep the base, or erase by a delta"
             )
     deltas = open_deltas(settings.delta)
+    require_idle(Path(settings.model), "MODEL")
     opened = open_unet(settings.model)
     dtype, stored = deltas[0].dtype, deltas[0].base_dtype
     erased = opened.weights
@@ -67,6 +69,7 @@ def undo(settings: Undo) -> dict[str, Any]:
         settings.to,
         lambda place: write_model(opened, base, {}, place),
         overwrite=settings.overwrite,
+        size=model_bytes(opened.pipeline, base),
     )
     return {
         "model": str(settings.to),

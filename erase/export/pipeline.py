@@ -137,6 +137,15 @@ def write_model(
         write_pipeline(weights, opened.config, metadata, opened.pipeline, folder)
 
 
+def model_bytes(pipeline: ModelSource | None, weights: Computed | Weights) -> int:
+    """About how much `write_model` writes: the weights, and a pipeline's other parts."""
+    parts = 0
+    if pipeline is not None and pipeline.single_file is None:
+        others = (name for name in pipeline.files if not name.startswith("unet/"))
+        parts = sum((pipeline.folder / name).stat().st_size for name in others)
+    return parts + sum(spec.bytes for spec in weights.specs.values())
+
+
 def unet_folder(opened: OpenedUNet, folder: Path) -> Path:
     """Where `write_model` puts the UNet."""
     return folder / "unet" if opened.pipeline else folder

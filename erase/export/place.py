@@ -3,45 +3,61 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from filecmp import cmp
 from pathlib import Path
 
+from erase.lock import locked
 from prompts.errors import UsageError
+from prompts.files import naming, partial_path, put, remove, restore, sync, sync_one
+from prompts.space import FULL, Need, require_space
 
 Writer = Callable[[Path], None]
 """Writes a new file or folder at the place that it is given."""
 
 
-def put_in_place(target: Path, write: Writer, *, overwrite: bool) -> bool:
+def put_in_place(target: Path, write: Writer, *, overwrite: bool, size: int = 0) -> bool:
     """Let `write` make a file or folder under a temporary name, then give it its own.
 
     What `write` raises leaves the target as it was, and no trace. Returns False if the target held
     the very same bytes. If it held others, a UsageError without `overwrite`; a file in a target
-    folder that the new one has not is a UsageError in any case.
+    folder that the new one has not is a UsageError in any case, as is a target that another process
+    writes, or a disk without room for `size` bytes.
     """
     target = Path(os.path.abspath(target))
     if not target.name:
         raise UsageError(f"--to {target}: is no place for an export; name a folder or file in it")
-    partial = target.with_name(f".{target.name}.partial")
+    with locked(target, "--to"):
+        require_space([Need("--to", target, {"files": size})])
+        try:
+            restore(target)
+            return _put(target, write, overwrite=overwrite)
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            reason = error.strerror or error
+            raise UsageError(
+                f"--to {target}: cannot be written ({reason}); choose another"
+            ) from error
+
+
+def _put(target: Path, write: Writer, *, overwrite: bool) -> bool:
+    partial = partial_path(target)
+    remove(partial)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove(partial)
-        write(partial)
+        with naming(target):
+            write(partial)
         if _alike(target, partial):
             return False
         if os.path.lexists(target):
             _require_replaceable(target, partial, overwrite=overwrite)
-        _sync(partial)
-        _replace(target, partial)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(f"--to {target}: cannot be written ({reason}); choose another") from error
+        with naming(target):
+            sync(partial)
+            put(partial, target)
+            sync_one(target.parent)
+        return True
     finally:
-        _remove(partial)
-    return True
+        remove(partial)
 
 
 def _require_replaceable(target: Path, partial: Path, *, overwrite: bool) -> None:
@@ -59,16 +75,6 @@ def _require_replaceable(target: Path, partial: Path, *, overwrite: bool) -> Non
         )
 
 
-def _replace(target: Path, partial: Path) -> None:
-    old = target.with_name(f".{target.name}.old")
-    _remove(old)
-    if target.is_dir():
-        os.replace(target, old)
-    os.replace(partial, target)
-    _remove(old)
-    _sync_one(target.parent)
-
-
 def _files(folder: Path) -> dict[str, Path]:
     """All that is in a folder but folders, by its path below it; a file is its own content."""
     if not folder.is_dir():
@@ -82,29 +88,3 @@ def _alike(target: Path, partial: Path) -> bool:
         return False
     old, new = _files(target), _files(partial)
     return old.keys() == new.keys() and all(cmp(old[n], new[n], shallow=False) for n in new)
-
-
-def _sync(path: Path) -> None:
-    """Wait until the disk has a file, or a folder and all that is in it."""
-    if path.is_dir():
-        for inner in path.iterdir():
-            _sync(inner)
-    _sync_one(path)
-
-
-def _sync_one(path: Path) -> None:
-    folder = path.is_dir()
-    # Not every system opens a folder.
-    with suppress(*[OSError] if folder else []):
-        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

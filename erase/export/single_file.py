@@ -70,7 +70,8 @@ def export_single_file(
         require_written(place, plan.tensors, metadata)
         require_gone(place, base, plan.overwritten)
 
-    written = put_in_place(to, write, overwrite=overwrite)
+    size = sum(spec.bytes for spec in plan.tensors.specs.values())
+    written = put_in_place(to, write, overwrite=overwrite, size=size)
     unet = base.unet.values()
     return {
         "export": str(to),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from erase.tensor_stream import require_written, stream_tensors
 from erase.weights import Computed, Weights
+from prompts.files import whole
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -26,11 +25,8 @@ def write_unet(
     `UNet2DConditionModel.from_pretrained(folder)` gives bit-equal weights. `metadata` goes into the
     safetensors header, where user interfaces look for `modelspec.*`.
     """
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    write_unet_files(weights, config, partial, metadata)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    with whole(folder) as partial:
+        write_unet_files(weights, config, partial, metadata)
 
 
 def write_unet_files(

@@ -1,0 +1,79 @@
+"""How much disk a run takes, asked for before the first image is drawn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from torch import nn
+
+from erase.checkpoint import StableDiffusion
+from erase.options import SaliencyConfig, SalUnConfig
+from erase.prepare import Plan
+from prompts.space import Need, require_space
+
+_FLOAT = 4
+_STATE = 3
+"""Floats a selected weight: itself and Adam's two moments."""
+
+
+def require_disk(
+    sd: StableDiffusion,
+    parameters: Mapping[str, nn.Parameter],
+    plan: Plan,
+    settings: SaliencyConfig,
+) -> None:
+    """Say what `erase` or `mask` will write and what is free; UsageError if it does not fit.
+
+    What an unfinished or an earlier run left there is used again or gives way, and is taken off.
+    """
+    erases = isinstance(settings, SalUnConfig)
+    images = {"forget": (plan.data.forget_images, plan.concept.forget_prompts)}
+    if erases:
+        images["retain"] = (plan.data.retain_images, plan.concept.retain_prompts)
+    sets = {}
+    for role, (count, prompts) in images.items():
+        given = plan.captions.get(role)
+        captions = set(given.values()) if given else prompts[: count or 0]
+        sets[f"{role} set"] = (len(given) if given else count or 0) * _image(sd) + len(
+            captions
+        ) * _prompt(sd)
+    total = sum(parameter.numel() for parameter in parameters.values())
+    files = {"mask": total / 8}
+    if erases:
+        # One stays until the next is whole.
+        state = _STATE * _FLOAT * total * (settings.density or 1.0)
+        files |= {"state": state, "next state": state}
+        files["weights"] = _FLOAT * sd.unet.num_parameters()
+    flag = "--out" if plan.data.cache is None else "--cache"
+    apart = [plan.out / name for name in ("mask.safetensors", "state.safetensors", "unet")]
+    require_space(
+        [
+            Need("--out", plan.out, files, there=sum(map(_allocated, apart))),
+            Need(flag, plan.cache, sets, there=_allocated(plan.cache)),
+        ]
+    )
+
+
+def _image(sd: StableDiffusion) -> int:
+    """Bytes of an encoded image: mean and log-variance of its latents, and a checksum."""
+    channels = sd.vae.config["latent_channels"]
+    side = sd.image_size // 2 ** (len(sd.vae.config["block_out_channels"]) - 1)
+    return 2 * channels * side * side * _FLOAT + 8
+
+
+def _prompt(sd: StableDiffusion) -> int:
+    """Bytes of an encoded prompt."""
+    return sd.tokenizer.model_max_length * sd.unet.config["cross_attention_dim"] * _FLOAT
+
+
+def _allocated(place: Path) -> int:
+    """Bytes that a file, or all in a folder, takes on disk, holes left out."""
+    with suppress(OSError):
+        found = os.stat(place)
+        if not place.is_dir():
+            return getattr(found, "st_blocks", found.st_size // 512) * 512
+        return sum(_allocated(inner) for inner in place.iterdir())
+    return 0
