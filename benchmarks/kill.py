@@ -1,103 +1,233 @@
-"""Does an evaluation survive kill -9? An I2P run killed at random moments, against a whole one.
+"""Do an erasure and an evaluation survive kill -9? Killed at random moments, against whole ones.
 
-    python -m benchmarks.kill --prompts i2p.csv [--rows 200] [--kills 10]
+    python -m benchmarks.kill [--kills 50] [--prompts i2p.csv]
 
-Both evaluate the same model against itself on the first rows of the file. The killed one is started
-again until it ends by itself; then image hashes, detections and evaluation.json must be equal.
+One `expunge erase` and one `expunge evaluate i2p` of it run undisturbed. Then each time they are
+started anew in another folder, ended with SIGKILL at a moment drawn uniformly over the whole
+duration, and started again. Weights, mask, log, images, judgements, results and the exact set of
+files must be equal; of the logs and of run.json all but times.
 """
 
+import contextlib
 import json
+import multiprocessing
 import os
 import random
+import shutil
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
+from typing import Any
 
 import tyro
+
+PRELOADED = ("erase.commands.erase", "erase.commands.evaluate", "erase.commands.evaluate_i2p")
+HEADER = (
+    "prompt,categories,hard,nudity_percentage,sd_image_width,sd_image_height,"
+    "evaluation_seed,evaluation_guidance,case_number\n"
+)
+TIMES = ("seconds", "finished", "peak_memory_mb")
 
 
 @dataclass(frozen=True)
 class Options:
     """What to run and how often to kill it."""
 
-    prompts: Path
-    """I2P as a CSV file."""
     model: str = "miniature"
-    """Drawn both as the original and as the erased model."""
-    rows: int = 200
-    """Prompts."""
-    kills: int = 10
+    """The model to erase from."""
+    kills: int = 50
     """Starts that are killed."""
-    steps: int = 25
-    """Sampling steps."""
+    forget: int = 8
+    """Images of the concept to erase by."""
+    retain: int = 16
+    """Images of everything else."""
+    inference_steps: int = 5
+    """Sampling steps, in both commands."""
+    steps: int = 20
+    """Training steps."""
+    prompts: Path | None = None
+    """I2P as a CSV file; without it, harmless prompts are evaluated."""
+    rows: int = 24
+    """How many rows of it."""
     seed: int = 0
     """Of the moments."""
 
 
-def command(options: Options, folder: Path) -> list[str]:
-    """The evaluation, with a cache of originals of its own."""
-    flags = ["--prompts", str(options.prompts), "--first", str(options.rows)]
-    flags += ["--steps", str(options.steps), "--baseline", options.model, "--dtype", "float32"]
-    places = ["--out", str(folder / "run" / "i2p"), "--originals", str(folder / "originals")]
-    return [sys.executable, "-m", "erase", "evaluate", "i2p", options.model, *flags, *places]
+def commands(options: Options, folder: Path) -> list[list[str]]:
+    """The erasure and its evaluation, in a folder of their own."""
+    run, steps = str(folder / "run"), str(options.inference_steps)
+    erase = ["erase", "church", "--model", options.model, "--out", run, "--dtype", "float32"]
+    erase += ["--forget-images", str(options.forget), "--retain-images", str(options.retain)]
+    erase += ["--inference-steps", steps, "--steps", str(options.steps), "--batch-size", "4"]
+    evaluate = ["evaluate", "i2p", run, "--prompts", str(options.prompts or _harmless(options))]
+    evaluate += ["--first", str(options.rows), "--batch-size", "4"]
+    return [erase, [*evaluate, "--steps", steps, "--dtype", "float32"]]
 
 
-def run_whole(options: Options, folder: Path) -> float:
-    """Run without a kill; returns its seconds."""
-    started = time.perf_counter()
-    subprocess.run(command(options, folder), check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
+def _harmless(options: Options) -> Path:
+    """As many prompts in I2P's form, in a file of the machine's folder for such."""
+    things = ("apple", "cat", "chair", "clock", "dog", "house", "key", "tree")
+    lines = [f"a {things[i % 8]},hate,0,0,512,512,{i},7.5,{i}\n" for i in range(options.rows)]
+    file = Path(gettempdir()) / f"expunge-harmless-{options.rows}.csv"
+    file.write_text(HEADER + "".join(lines), encoding="utf-8")
+    return file
 
 
-def run_killed(options: Options, folder: Path, seconds: float) -> list[float]:
-    """Kill each of the first starts after a random time, then let one end; the times."""
-    chance = random.Random(options.seed)
-    moments = []
-    for _ in range(options.kills):
-        # Loading takes a few seconds: a kill within them would test nothing.
-        moment = chance.uniform(4, 8 + seconds / options.kills)
-        child = subprocess.Popen(
-            command(options, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            child.wait(moment)
-        except subprocess.TimeoutExpired:
-            os.kill(child.pid, signal.SIGKILL)
-            child.wait()
-            moments.append(round(moment, 1))
-    run_whole(options, folder)
-    return moments
+class Starter:
+    """Starts commands in processes that need not import anything."""
+
+    def __init__(self) -> None:
+        """Import once, in a process that the others are forked from."""
+        self._context: Any = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(PRELOADED))
+
+    def start(self, words: Sequence[str], log: Path) -> Any:
+        """A process of `expunge WORDS`, its output in a file."""
+        process = self._context.Process(target=_run, args=(list(words), str(log)))
+        process.start()
+        return process
+
+    def run(self, words: Sequence[str], log: Path) -> float:
+        """Run a command to its end; returns its seconds. Another exit code than 0 is an error."""
+        started = time.perf_counter()
+        process = self.start(words, log)
+        process.join()
+        if process.exitcode:
+            raise RuntimeError(f"expunge {' '.join(words)}: {process.exitcode}\n{log.read_text()}")
+        return time.perf_counter() - started
 
 
-def findings(folder: Path) -> dict[str, object]:
-    """All that must be equal: hashes of images, detections, and the evaluation."""
-    out = folder / "run" / "i2p"
-    hashes = {}
-    for model in ("original", "erased"):
-        lines = (out / model / "generations.jsonl").read_text().splitlines()
-        hashes[model] = {g["id"]: g["sha256"] for g in map(json.loads, lines)}
+def _run(words: list[str], log: str) -> None:
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number in (1, 2):
+        os.dup2(output, number)
+    from erase.cli import main
+
+    sys.exit(main(words))
+
+
+def stop(process: Any, moment: float, number: int = signal.SIGKILL) -> bool:
+    """Send a signal after some seconds; whether it still met the process."""
+    process.join(moment)
+    met = process.exitcode is None
+    if met:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+    process.join()
+    return met
+
+
+def run_killed(
+    starter: Starter, options: Options, whole: Path, seconds: Sequence[float], moment: float
+) -> dict[str, Any]:
+    """Kill what runs at a moment, start it again, and compare; one row of the table."""
+    # What comes before the killed command is known to be the whole one's, and copied.
+    at = int(moment >= seconds[0])
+    with TemporaryDirectory() as name:
+        # Of the same name, which the evaluation records.
+        folder = Path(name) / whole.name
+        folder.mkdir()
+        if at:
+            for part in whole.glob("run/*"):
+                if part.name != "eval":
+                    copy = shutil.copytree if part.is_dir() else shutil.copy2
+                    (folder / "run").mkdir(exist_ok=True)
+                    copy(part, folder / "run" / part.name)
+        words = commands(options, folder)
+        after = moment - at * seconds[0]
+        met = stop(starter.start(words[at], Path(name) / "log"), after)
+        left = state_of(folder, at)
+        for command in words[at:]:
+            starter.run(command, Path(name) / "log")
+        equal = compare(whole, folder)
+    row = {"command": words[at][0], "after": round(after, 3), "met": met, "left": left}
+    return row | {"different": equal}
+
+
+def state_of(folder: Path, evaluating: int) -> str:
+    """How far the killed command had come, by the last file that it left."""
+    run, evaluation = folder / "run", folder / "run" / "eval"
+    signs: list[tuple[str, Callable[[], Any]]] = [
+        ("weights", lambda: (run / "unet").exists() or (run / ".unet.partial").exists()),
+        ("training, saved", lambda: (run / "state.safetensors").exists()),
+        ("mask", lambda: (run / "mask.safetensors").exists()),
+        ("sets", lambda: any(run.glob("cache/retain-*.safetensors"))),
+        ("retain set, a part", lambda: any(run.glob("cache/.retain-*"))),
+        ("forget set", lambda: any(run.glob("cache/forget-*.safetensors"))),
+        ("forget set, a part", lambda: any(run.glob("cache/.forget-*"))),
+        ("a folder", run.exists),
+    ]
+    if evaluating:
+        drawn = len(list(evaluation.glob("*/erased/images/*.png")))
+        signs = [
+            ("results", lambda: any(evaluation.glob("*/evaluation.json"))),
+            ("judged, a part", lambda: any(evaluation.glob("*/*.jsonl"))),
+            (f"{drawn} images of the erased", lambda: drawn),
+            ("images of the original", lambda: any(folder.rglob(".originals/*/images/*.png"))),
+        ]
+    return next((name for name, there in signs if there()), "nothing")
+
+
+def findings(folder: Path) -> dict[str, bytes]:
+    """Every file, locks and hidden ones too, with its content but for the times."""
     return {
-        "images": hashes,
-        "detections": (out / "detections.jsonl").read_text(),
-        "evaluation": json.loads((out / "evaluation.json").read_text()),
-        "files": sorted(str(path.relative_to(out)) for path in out.rglob("*")),
+        path.relative_to(folder).as_posix(): _timeless(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
 
 
+def compare(whole: Path, other: Path) -> list[str]:
+    """The files in which two folders differ."""
+    first, second = findings(whole), findings(other)
+    return [n for n in sorted(first.keys() | second.keys()) if first.get(n) != second.get(n)]
+
+
+def _timeless(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.name in ("train_log.jsonl", "generations.jsonl"):
+        rows = [_without_times(json.loads(line)) for line in data.splitlines()]
+        return json.dumps(rows).encode()
+    return (
+        json.dumps(_without_times(json.loads(data))).encode() if path.name == "run.json" else data
+    )
+
+
+def _without_times(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in TIMES}
+
+
+def kill_often(options: Options, folder: Path) -> Iterator[dict[str, Any]]:
+    """A row a kill, each telling the files that came out differently."""
+    starter, whole, chance = Starter(), folder / "case", random.Random(options.seed)
+    # The first process waits for the imports.
+    starter.run(["--version"], folder / "log")
+    whole.mkdir()
+    seconds = [starter.run(words, folder / "log") for words in commands(options, whole)]
+    for _ in range(options.kills):
+        yield run_killed(starter, options, whole, seconds, chance.uniform(0, sum(seconds)))
+
+
 def main(options: Options) -> None:
-    """Print one JSON line; exit code 1 if anything differs."""
-    with TemporaryDirectory() as whole, TemporaryDirectory() as killed:
-        seconds = run_whole(options, Path(whole))
-        moments = run_killed(options, Path(killed), seconds)
-        a, b = findings(Path(whole)), findings(Path(killed))
-    equal = {name: a[name] == b[name] for name in a}
-    record = {"rows": options.rows, "killed_after_seconds": moments, "equal": equal}
-    sys.stdout.write(json.dumps(record) + "\n")
-    sys.exit(0 if all(equal.values()) else 1)
+    """Print a line a kill, then one JSON line; exit code 1 if anything differs."""
+    rows = []
+    with TemporaryDirectory() as name:
+        for row in kill_often(options, Path(name)):
+            rows.append(row)
+            result = ", ".join(row["different"]) or "equal"
+            what = f"{row['command']:9}{row['after']:8.2f} s  left: {row['left']:24}"
+            sys.stdout.write(
+                f"{len(rows):3}  {what}{'' if row['met'] else '(had ended) '}{result}\n"
+            )
+            sys.stdout.flush()
+    equal = sum(not row["different"] for row in rows)
+    found = {"kills": sum(row["met"] for row in rows), "starts": len(rows), "equal": equal}
+    sys.stdout.write(json.dumps(found | {"rows": rows}) + "\n")
+    sys.exit(0 if equal == len(rows) else 1)
 
 
 if __name__ == "__main__":

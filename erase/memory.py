@@ -186,21 +186,20 @@ def _left_to_group(group: Path) -> float:
 
 
 def _activations(unet: UNet2DConditionModel, dtype: torch.dtype, *, checkpointing: bool) -> float:
-    """Gigabytes that autograd keeps of one image."""
-    config = {k: v for k, v in unet.config.items() if not k.startswith("_")}
-    return _counted(json.dumps(config, sort_keys=True), dtype, checkpointing)
+    """Gigabytes that autograd keeps of one image, counted on a UNet without content."""
+    return _count_activations(unet.to_json_string(), dtype, checkpointing)
 
 
 @cache
-def _counted(text: str, dtype: torch.dtype, checkpointing: bool) -> float:
-    """The same of a config's UNet, counted on one without content."""
+def _count_activations(told: str, dtype: torch.dtype, checkpointing: bool) -> float:
+    """The same of a config.json: once a process, since torch never frees what it counts with."""
+    config = json.loads(told)
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    config = json.loads(text)
     size = config["sample_size"]
     with FakeTensorMode(), _default(dtype), saved_tensors_hooks(keep, lambda tensor: tensor):
         shell: Any = UNet2DConditionModel.from_config(config)

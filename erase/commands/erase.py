@@ -141,7 +141,7 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dic
         **head,
         "guard": None if settings.no_guard else {"limit": LIMIT, "drift": trained.drift},
         "stopped": trained.stopped and asdict(trained.stopped),
-        "mask": {"kept": mask.kept, "total": mask.total, **mask.metadata},
+        "mask": {"kept": mask.kept, "total": mask.total, **dict(sorted(mask.metadata.items()))},
         "sets": {"forget": len(forget), "retain": len(retain)},
         "weights": {
             name: sha256_file(plan.out / name)

@@ -64,7 +64,7 @@ def _build(settled: Mask, plan: prepare.Plan) -> dict[str, Any]:
     blocks, kinds = summarise(mask)
     record = {
         **plan.identity,
-        "mask": {"kept": mask.kept, "total": mask.total, **mask.metadata},
+        "mask": {"kept": mask.kept, "total": mask.total, **dict(sorted(mask.metadata.items()))},
         "blocks": _rows(blocks),
         "kinds": _rows(kinds),
         "versions": provenance.versions(),

@@ -1,0 +1,77 @@
+"""`kill -9` at any moment, SIGTERM at any moment: the same command ends with the same bytes."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.kill import Options, Starter, commands, compare, kill_often, stop
+
+
+@pytest.fixture(scope="module")
+def starter() -> Starter:
+    """The same for all tests: its process imports torch once."""
+    return Starter()
+
+
+@pytest.fixture
+def options(model_folder: Path, prompts: Path) -> Options:
+    """A run of a second or so."""
+    small = {"forget": 6, "retain": 8, "inference_steps": 4, "steps": 30, "rows": 6}
+    return Options(model=str(model_folder), prompts=prompts, kills=10, **small)
+
+
+def test_ten_kills_end_in_ten_equal_results(options: Options, tmp_path: Path) -> None:
+    rows = list(kill_often(options, tmp_path))
+    assert [row["different"] for row in rows] == [[]] * 10
+    assert sum(row["met"] for row in rows) >= 8
+    assert len({row["left"] for row in rows}) > 3
+
+
+def test_a_difference_would_be_seen(options: Options, starter: Starter, tmp_path: Path) -> None:
+    whole, other = tmp_path / "case", tmp_path / "other"
+    for folder in (whole, other):
+        starter.run(commands(options, folder)[0], tmp_path / "log")
+    assert compare(whole, other) == []
+    mask = other / "run" / "mask.safetensors"
+    mask.write_bytes(mask.read_bytes()[:-1] + b"!")
+    (other / "run" / ".stray").touch()
+    assert compare(whole, other) == ["run/.stray", "run/mask.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("command", "sign"),
+    [(0, "run/cache/.forget-*.partial"), (1, "run/eval/i2p/erased/images/*.png")],
+    ids=["sets", "evaluate"],
+)
+def test_sigterm_ends_at_once_in_one_line_and_the_same_command_goes_on(
+    options: Options, starter: Starter, tmp_path: Path, command: int, sign: str
+) -> None:
+    """In a set's drawing, and in an evaluation's."""
+    whole, other, log = tmp_path / "case", tmp_path / "other", tmp_path / "log"
+    for words in commands(options, whole)[: command + 1]:
+        starter.run(words, log)
+    *before, words = commands(options, other)[: command + 1]
+    for each in before:
+        starter.run(each, log)
+    log.write_text("")
+    process = starter.start(words, log)
+    wait_for(lambda: any(other.glob(sign)) or process.exitcode is not None)
+    assert stop(process, 0, signal.SIGTERM) and process.exitcode == 143
+    last = log.read_text().splitlines()[-1]
+    assert last == "expunge: interrupted; the same command goes on from what is finished"
+    assert "Traceback" not in log.read_text()
+    starter.run(words, log)
+    assert compare(whole, other) == []
+
+
+def wait_for(there: Callable[[], bool]) -> None:
+    """Until it is so; a minute at most."""
+    end = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.002)
