@@ -27,8 +27,8 @@ def options(model_folder: Path, prompts: Path) -> Options:
 
 def test_ten_kills_end_in_ten_equal_results(options: Options, tmp_path: Path) -> None:
     rows = list(kill_often(options, tmp_path))
-    assert [row["different"] for row in rows] == [[]] * 10
-    assert sum(row["met"] for row in rows) >= 8
+    assert [row["different"] for row in rows] == [[]] * len(rows)
+    assert sum(row["met"] for row in rows) == 10
     assert len({row["left"] for row in rows}) > 3
 
 

@@ -9,16 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from erased_runs import SHORT
+from erased_runs import SHORT, make_delta
+from erased_runs import erase as erase_run
 
 from erase.cli import main
-from erase.commands.lock import locked
+from erase.lock import locked
 from prompts.errors import UsageError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from erase.commands.lock import locked
+from erase.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
@@ -75,3 +76,53 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         locked(tmp_path / "file" / "run"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["mask", "church", "--model", "MODEL", "--out", "RUN"],
+        ["erase", "church", "--model", "MODEL", "--out", "RUN"],
+        ["export", "RUN", "--format", "unet", "--to", "OTHER"],
+        ["export", "RUN", "--format", "single-file", "--to", "FILE"],
+        ["apply", "DELTA", "--model", "MODEL", "--to", "RUN"],
+        ["report", "RUN"],
+    ],
+    ids=lambda words: " ".join(words[:4]),
+)
+def test_every_command_that_reads_or_writes_it_is_told(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    run, delta = tmp_path / "run", tmp_path / "delta.safetensors"
+    erase_run(model_folder, run)
+    make_delta(run, delta)
+    before = sorted(tmp_path.rglob("*"))
+    places = {"MODEL": model_folder, "RUN": run, "DELTA": delta, "OTHER": tmp_path / "other"}
+    places["FILE"] = tmp_path / "other.safetensors"
+    command = [str(places.get(word, word)) for word in words]
+    first = hold(run, 60)
+    try:
+        capsys.readouterr()
+        assert main(command) == 2
+    finally:
+        first.kill()
+        first.wait()
+    told = capsys.readouterr().err
+    assert f"in use by process {first.pid}; wait until it ends, or stop it" in told
+    assert sorted(path for path in tmp_path.rglob("*") if path.suffix != ".lock") == before
+
+
+def test_a_run_is_not_begun_again_under_an_evaluation_of_it(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = erase_run(model_folder, tmp_path / "run")
+    first = hold(run / "eval" / "concept", 60)
+    try:
+        words = ["erase", "church", "--model", str(model_folder), "--out", str(run), *SHORT]
+        assert main([*words, "--overwrite"]) == 2
+        assert f"in use by process {first.pid}" in capsys.readouterr().err
+        assert main(["report", str(run)]) == 0
+    finally:
+        first.kill()
+        first.wait()
+    assert main([*words, "--overwrite"]) == 0
