@@ -23,9 +23,10 @@ from erase.classification.data import Data, read_data
 from erase.classification.extra import sklearn
 from erase.classification.pictures import draw_gap, draw_metrics
 from erase.classification.results import summarise, to_markdown, to_record
-from erase.commands.lock import locked
 from erase.config import Classification
+from erase.lock import locked
 from erase.run import inspect_folder, prepare_folder, write_json, write_run
+from prompts.files import replace_file
 
 log = logging.getLogger(__name__)
 RESULTS = "results.json"
@@ -109,7 +110,7 @@ def _write(bench: Bench, cells: Sequence[Cell], identity: dict[str, Any]) -> dic
     results = {"schema_version": 1, **record, "pictures": pictures, **to_record(found)}
     write_json(bench.out / RESULTS, results)
     text = f"{to_markdown(found)}\n{record['description']}\n"
-    (bench.out / TABLES).write_text(text, encoding="utf-8")
+    replace_file(bench.out / TABLES, text.encode())
     return {"out": str(bench.out), **results}
 
 
