@@ -11,6 +11,7 @@ from markupsafe import Markup
 from eval.i2p_results import NudityEvaluation
 from eval.plain_text import plain
 from eval.report_data import MaskPart, Step
+from eval.training_end import Guard
 
 _COLOURS = {
     "#000001": "currentColor",
@@ -46,6 +47,20 @@ def draw_losses(steps: Sequence[Step]) -> Markup:
         axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
 
     return _chart("losses", "Forget and retain loss by training step.", draw)
+
+
+def draw_drift(guard: Guard, kept_step: int | None = None) -> Markup:
+    """The quality guard's drift by step, its limit, and the step whose weights were kept."""
+
+    def draw(axes: Any) -> None:
+        steps, values = zip(*guard.drift, strict=True)
+        axes.plot(steps, values, color=ERASED, label="drift", lw=1.3, marker=".")
+        axes.axhline(guard.limit, color=INK, label="limit", lw=1, ls=(0, (2, 2)))
+        if kept_step is not None:
+            axes.axvline(kept_step, color=ORIGINAL, label="step kept", lw=1.3, ls=(0, (4, 1.5)))
+        axes.set(xlabel="step", ylabel="drift", ylim=(0, None))
+
+    return _chart("drift", "Drift of other images by training step, and the limit.", draw)
 
 
 def draw_thresholds(evaluation: NudityEvaluation) -> Markup:

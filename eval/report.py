@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,18 @@ def verdict_of(data: RunData) -> Verdict:
     if data.run.record.get("command") == "mask":
         sentence = "This is a saliency mask alone: no weights were changed."
         return Verdict("none", "Nothing erased", sentence)
+    if not data.run.record.get("finished"):
+        sentence = "The run was not finished, so it has no result."
+        return Verdict("none", "Not finished", sentence, data.ended.remarks)
+    if data.ended.rolled_back:
+        sentence = (
+            "The training was rolled back to its beginning: the weights are the original's, so "
+            "nothing was erased, whatever was measured."
+        )
+        return Verdict("bad", "Nothing erased", sentence, data.ended.remarks)
     chance = chances(data.judgements)
     verdict = judge(data.concept, data.nudity, chance, explicit=data.run.explicit)
-    if data.run.record.get("finished"):
-        return verdict
-    return Verdict("none", "Not finished", "The run was not finished, so it has no result.")
+    return replace(verdict, remarks=(*data.ended.remarks, *verdict.remarks))
 
 
 def render_html(runs: Sequence[RunData], *, images: bool = True) -> str:
@@ -81,6 +88,8 @@ def _run_page(data: RunData, *, images: bool) -> dict[str, Any]:
         "worst": worst_gallery(data) if images else None,
         "mask": _mask(data),
         "losses": charts.draw_losses(data.steps) if data.steps else None,
+        "drift": _drift(data),
+        "drawn": report_story.drawn(data),
         "problems": [*data.problems, *_left_out(data, images=images)],
     }
 
@@ -145,6 +154,13 @@ def _figures(data: RunData) -> list[Figure]:
         was = f"original {before.value:.1f} %" if before else "not compared"
         found.append(Figure(name, value, f"{explained}; {was}" if after else "not measured"))
     return found
+
+
+def _drift(data: RunData) -> Markup | None:
+    guard, stopped = data.ended.guard, data.ended.stopped
+    if guard is None or not guard.drift:
+        return None
+    return charts.draw_drift(guard, stopped.kept_step if stopped else None)
 
 
 def _nudity_charts(data: RunData) -> list[Markup]:

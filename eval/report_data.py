@@ -13,6 +13,7 @@ from eval.plain_text import is_explicit
 from eval.quality_results import QualityEvaluation, read_quality
 from eval.report_check import check_evaluation
 from eval.results import ConceptEvaluation, read_evaluation
+from eval.training_end import TrainingEnd, read_training_end
 from prompts.errors import UsageError
 from prompts.json_file import parse as parse_json
 
@@ -90,6 +91,8 @@ class RunData:
     """Everything that a page is rendered from; what is missing is None or empty."""
 
     run: RunFolder
+    ended: TrainingEnd = field(default_factory=TrainingEnd)
+    """How the training ended, if it was not at its last step."""
     concept: ConceptEvaluation | None = None
     nudity: NudityEvaluation | None = None
     quality: QualityEvaluation | None = None
@@ -115,6 +118,7 @@ def read_run_data(run: RunFolder) -> RunData:
     there = {kind for kind, file in files.items() if file.exists()}
     return RunData(
         run=run,
+        ended=read_training_end(run.folder, run.record),
         concept=_checked(files["concept"], read_evaluation),
         nudity=_checked(files["i2p"], read_nudity),
         quality=_checked(files["quality"], read_quality),

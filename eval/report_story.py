@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from eval.i2p_results import NudityProtocol
+from eval.metrics import cell
 from eval.plain_text import plain
 from eval.quality_results import QualityProtocol
 from eval.report_data import RunData
@@ -90,6 +91,18 @@ def cost(data: RunData) -> Table:
                 label = f"{kind}: {len(drawn):,} images, {model}"
                 rows.append((label, taken))
     return Table("Time and memory", ("", "value"), tuple(rows))
+
+
+def drawn(data: RunData) -> str | None:
+    """How surely the original drew the concept, as it was probed before the training."""
+    metric = data.ended.drawn
+    if metric is None:
+        return None
+    name = plain(data.run.concept, 80)
+    return (
+        f"Before the training the judge saw {name} in {cell(metric)} % of the original's own "
+        f"{metric.n} images of it."
+    )
 
 
 def provenance(data: RunData) -> list[tuple[str, str]]:

@@ -23,6 +23,8 @@ NEAR_CHANCE = 0.1
 """How far from chance to 100 % a rate still says nothing."""
 
 RULES = (
+    "Nothing erased: this is a mask alone, or the training was rolled back to its beginning, so "
+    "that the weights are the original's.",
     "Not measured: there is no evaluation with a result, or the judge recognises the original "
     f"model's own images hardly better than chance (within {100 * NEAR_CHANCE:g} % of the way from "
     "chance to 100 %).",
