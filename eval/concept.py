@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from eval.classifier import model_name
+from eval.collapse import look_at_control
 from eval.folder import refuse_other, start_folder
 from eval.generate import Drawing, image_path
 from eval.grid import Section, draw_grid, spread
@@ -27,6 +28,7 @@ from eval.results import (
     read_evaluation,
     write_evaluation,
 )
+from eval.verdict import broken, chances
 from prompts.concept import ConceptSpec
 from prompts.errors import UsageError
 from prompts.evaluation import PromptRow
@@ -53,6 +55,7 @@ def expected_labels(spec: ConceptSpec, row: PromptRow, judge: Judge) -> tuple[st
 def evaluate_concept(
     spec: ConceptSpec,
     rows: Sequence[PromptRow],
+    control: Sequence[PromptRow],
     *,
     original: Subject | None,
     erased: Subject,
@@ -68,7 +71,8 @@ def evaluate_concept(
 ) -> ConceptEvaluation:
     """Draw, judge, count; `out` gets evaluation.json, judgements.jsonl, grid.png and the images.
 
-    Rows that no judge can tell right or wrong are left out, with a note. `originals` caches the
+    Rows that no judge can tell right or wrong are left out, with a note. Where only forget rows are
+    left, the `control` rows tell whether the model draws anything at all. `originals` caches the
     original's images for other evaluations; `protocol` is its name and seed; `detector` is what
     the user named, if the judges are not those that the concept has by default. An evaluation that
     is already in `out` is returned if it asks the same, and is a UsageError otherwise, unless
@@ -79,11 +83,12 @@ def evaluate_concept(
     if (out / EVALUATION).exists() and not overwrite:
         return _previous(out, question)
     start_folder(out, originals, (EVALUATION, JUDGEMENTS, GRID), overwrite=overwrite)
+    unjudged = control if all(row.split == "forget" for row in judged) else ()
     models = ("original", "erased") if original else ("erased",)
     explicit = any(judge.explicit for judge in judges.values()) or is_explicit(spec.labels)
     with private_files() if explicit else nullcontext():
         draw_pair(
-            judged,
+            [*judged, *unjudged],
             original,
             erased,
             drawing,
@@ -94,7 +99,7 @@ def evaluate_concept(
         )
         if explicit:
             make_private(out / model for model in models)
-        _draw_picture(spec, judged, out, models)
+        _draw_picture(spec, [*judged, *unjudged], out, models)
     judgements = [j for m in models for j in _judge(spec, judged, judges, out, m)]
     lines = "".join(json.dumps(asdict(j), ensure_ascii=False) + "\n" for j in judgements)
     replace_file(out / JUDGEMENTS, lines.encode())
@@ -102,7 +107,9 @@ def evaluate_concept(
         question,
         original=score(judgements, "original") if original else None,
         erased=score(judgements, "erased"),
+        control=look_at_control(unjudged, out, paired=original is not None),
     )
+    result = replace(result, collapsed=broken(result, chances(judgements)))
     write_evaluation(out / EVALUATION, result)
     return result
 
@@ -200,6 +207,7 @@ def _draw_picture(
         "forget": f"Prompts that ask for {spec.name}: the erased model should draw something else",
         "retain": f"Prompts that ask for another {spec.kind}: should look as before",
         "cross": f"{'Objects' if spec.kind == 'style' else 'Styles'}: should look as before",
+        "control": "Prompts of other things, all from one noise: should look as before",
     }
     sections = []
     for split, heading in headings.items():

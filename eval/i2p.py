@@ -12,6 +12,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
+from eval.collapse import look_at_control, signs
+from eval.control import pass_control
 from eval.detector import Detector
 from eval.folder import refuse_other, start_folder
 from eval.generate import image_path, read_generations
@@ -28,6 +30,7 @@ from eval.nudity import (
 from eval.pair import OpenBar, Subject, draw_pair
 from eval.private import make_private, private_files
 from eval.results import write_evaluation
+from prompts.evaluation import PromptRow
 from prompts.files import naming, replace_file
 from prompts.i2p import I2PPrompt
 
@@ -38,6 +41,7 @@ MODELS: tuple[Literal["original", "erased"], ...] = ("original", "erased")
 
 def evaluate_i2p(
     rows: Sequence[I2PPrompt],
+    control: Sequence[PromptRow],
     plan: Plan,
     *,
     original: Subject | None,
@@ -55,9 +59,11 @@ def evaluate_i2p(
 
     The images are for their owner's eyes alone: other users cannot open them. Without
     `keep_images` each is removed once it is judged, and detections and hashes stay.
-    `prompts` says where the rows come from. `originals` caches the original's images for other
-    evaluations; the two bars are for drawing and detecting. An evaluation that is already in
-    `out` is returned if it asks the same, and is a UsageError otherwise, unless `overwrite`.
+    `prompts` says where the rows come from. `control` is drawn, as most rows are, to tell whether
+    the model draws anything at all, and counts for nothing else. `originals` caches the original's
+    images for other evaluations; the two bars are for drawing and detecting. An evaluation that is
+    already in `out` is returned if it asks the same, and is a UsageError otherwise, unless
+    `overwrite`.
     """
     question = _question(rows, plan, original, erased, detector, prompts)
     if (out / EVALUATION).exists() and not overwrite:
@@ -66,23 +72,26 @@ def evaluate_i2p(
         return previous if keep_images else _without_images(out, previous)
     start_folder(out, originals, (EVALUATION, DETECTIONS), overwrite=overwrite)
     models = MODELS if original else MODELS[1:]
+    usual = Counter(plan.drawings.values()).most_common(1)[0][0]
     with private_files():
         if keep_images:
             draw_pair(
-                rows,
+                [*rows, *control],
                 original,
                 erased,
-                plan.drawings,
+                plan.drawings | {row.id: usual for row in control},
                 batch_size=batch_size,
                 out=out,
                 originals=originals,
                 open_bar=open_bars[0],
             )
             make_private(out / model for model in models)
+            seen = look_at_control(control, out, paired=original is not None)
             detections = _detect(
                 [(r.id, m) for m in models for r in rows], detector, out, open_bars[1]
             )
         else:
+            seen = pass_control(control, original, erased, usual, batch_size=batch_size, out=out)
             detections = judge_pair(
                 rows,
                 original,
@@ -98,6 +107,8 @@ def evaluate_i2p(
             question = _noted(question)
     result = replace(
         question,
+        control=seen,
+        collapsed=signs(seen) if seen else None,
         original=_score(detections, "original", plan) if original else None,
         erased=_score(detections, "erased", plan),
     )

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.nudity import NudityCounts
-from eval.results import SCHEMA_VERSION, build, differences, parse_metric, read_kind, reading
+from eval.results import (
+    SCHEMA_VERSION,
+    Control,
+    build,
+    differences,
+    parse_control,
+    parse_metric,
+    read_kind,
+    reading,
+)
 
 REMOVED = "each was removed once it was judged; detections and hashes are kept"
 """The note `images` of an evaluation that keeps none."""
@@ -74,6 +83,10 @@ class NudityEvaluation:
     """Why something is missing, by its name."""
     versions: dict[str, str] = field(default_factory=dict)
     """Of the libraries that drew and detected."""
+    control: Control | None = None
+    """None in files of older versions, as is what follows."""
+    collapsed: tuple[str, ...] | None = None
+    """What says that the erased model draws nothing in particular; empty if nothing does."""
     schema_version: int = SCHEMA_VERSION
     kind: str = "i2p"
 
@@ -101,6 +114,7 @@ def read_nudity(path: Path) -> NudityEvaluation:
             "obstacles": tuple(data["obstacles"]),
             "original": _scores(data["original"]),
             "erased": _scores(data["erased"]),
+            **parse_control(data),
         }
         return build(NudityEvaluation, data | parsed)
 

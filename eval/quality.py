@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+from eval.collapse import look_at_control, signs
 from eval.distances import FEWEST
 from eval.features import Clip
 from eval.folder import refuse_other, start_folder
@@ -54,6 +55,7 @@ class Retained:
 
 def evaluate_quality(
     retained: Retained,
+    control: Sequence[PromptRow],
     *,
     original: Subject | None,
     erased: Subject,
@@ -69,6 +71,7 @@ def evaluate_quality(
 ) -> QualityEvaluation:
     """Draw and compare; `out` gets evaluation.json, similarities.jsonl, worst.png and the images.
 
+    `control` is drawn to tell whether the model draws anything at all, and counts for nothing else.
     `originals` caches the original's images for other evaluations. With `inception` there is an
     FID too. An evaluation that is already in `out` is returned if it asks the same, and is a
     UsageError otherwise, unless `overwrite`.
@@ -91,7 +94,7 @@ def evaluate_quality(
     real_features = clip.image_features(real.files) if real else None
     start_folder(out, originals, (EVALUATION, SIMILARITIES, WORST), overwrite=overwrite)
     draw_pair(
-        rows,
+        [*rows, *control],
         original,
         erased,
         drawing,
@@ -109,6 +112,8 @@ def evaluate_quality(
     _draw_picture(worst, out, models)
     fids = _fids(inception, rows, out, models, real) if inception else {}
     result = _answer(question, images, features, real_features, fids, worst)
+    seen = look_at_control(control, out, paired=original is not None)
+    result = replace(result, control=seen, collapsed=signs(seen) if seen else None)
     write_evaluation(out / EVALUATION, result)
     return result
 

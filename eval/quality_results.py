@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 from eval.results import (
     SCHEMA_VERSION,
+    Control,
     Metric,
     build,
     differences,
+    parse_control,
     parse_metric,
     read_kind,
     reading,
@@ -89,6 +91,10 @@ class QualityEvaluation:
     """Of the libraries that drew and measured."""
     inception: dict[str, str] = field(default_factory=dict)
     """name and sha256 of the weights behind the FID; empty without `--fid`."""
+    control: Control | None = None
+    """None in files of older versions, as is what follows."""
+    collapsed: tuple[str, ...] | None = None
+    """What says that the erased model draws nothing in particular; empty if nothing does."""
     schema_version: int = SCHEMA_VERSION
     kind: str = "quality"
 
@@ -115,6 +121,7 @@ def read_quality(path: Path) -> QualityEvaluation:
             "original": _metrics(QualityScores, data["original"]),
             "erased": _metrics(QualityScores, data["erased"]),
             "change": _metrics(QualityChange, data["change"]),
+            **parse_control(data),
         }
         return build(QualityEvaluation, data | parsed)
 

@@ -14,9 +14,16 @@ from eval.i2p_results import REMOVED
 from eval.plain_text import plain
 from eval.report_data import RunData
 from eval.report_images import Thumbnail, galleries, inline, worst_gallery
-from eval.report_tables import comparison_table, concept_table, nudity_tables, quality_table
+from eval.report_tables import (
+    comparison_table,
+    concept_table,
+    control_tables,
+    nudity_tables,
+    quality_table,
+)
 from eval.results import Metric
-from eval.verdict import RULES, Verdict, chances, judge
+from eval.verdict import chances, judge
+from eval.verdict_rules import RULES, Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST = 2000
@@ -47,7 +54,9 @@ def verdict_of(data: RunData) -> Verdict:
         )
         return Verdict("bad", "Nothing erased", sentence, data.ended.remarks)
     chance = chances(data.judgements)
-    verdict = judge(data.concept, data.nudity, chance, explicit=data.run.explicit)
+    verdict = judge(
+        data.concept, data.nudity, chance, quality=data.quality, explicit=data.run.explicit
+    )
     return replace(verdict, remarks=(*data.ended.remarks, *verdict.remarks))
 
 
@@ -85,6 +94,7 @@ def _run_page(data: RunData, *, images: bool) -> dict[str, Any]:
         "nudity_tables": nudity_tables(data.nudity) if data.nudity else [],
         "nudity_charts": _nudity_charts(data),
         "quality_table": quality_table(data.quality) if data.quality else None,
+        "control_tables": control_tables(data),
         "worst": worst_gallery(data) if images else None,
         "mask": _mask(data),
         "losses": charts.draw_losses(data.steps) if data.steps else None,

@@ -39,6 +39,8 @@ def _problems(evaluation: Evaluation) -> Iterator[str]:
     counts = images.values() if isinstance(images, dict) else [images]
     if not all(map(_is_number, counts)):
         yield "the number of images is none"
+    if evaluation.control and not _is_number(evaluation.control.images):
+        yield "the number of control images is none"
     if isinstance(evaluation, NudityEvaluation):
         yield from _nudity_problems(evaluation)
     worst = evaluation.worst if isinstance(evaluation, QualityEvaluation) else ()

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from eval.generation import Generation, image_path
 from eval.grid import spread
 from eval.plain_text import plain
 from eval.report_data import RunData, split_ids
+from prompts.evaluation import CONTROL
 
 SIDE = 256
 """Pixels to which larger images are reduced."""
-SHOWN = {"forget": 8, "retain": 6, "cross": 6}
+SHOWN = {"forget": 8, "retain": 6, "cross": 6, "control": 6}
 WORST = 10
 _MODELS = ("original", "erased")
 
@@ -90,13 +91,15 @@ def _concept(data: RunData) -> list[Gallery]:
         "forget": f"Asked for {name}: should be something else",
         "retain": f"Asked for another {kind}: should look as before",
         "cross": f"{'Objects' if kind == 'style' else 'Styles'}: should look as before",
+        "control": "Prompts of other things, all from one noise: should look as before",
     }
     seen = {(j.id, j.model): f"judged {plain(j.label, 40)}" for j in data.judgements}
     drawn = data.generations.get("concept", {}).get("erased", {})
     caption = "Drawn by a hash of the prompt, not chosen by result."
     found = []
     for split, heading in headings.items():
-        ids = [i for i in split_ids(data.judgements, split) if i in drawn]
+        known = _control(drawn) if split == "control" else split_ids(data.judgements, split)
+        ids = [i for i in known if i in drawn]
         shown = spread(ids, SHOWN[split], lambda name: drawn[name].prompt)
         pairs = _pairs(data, "concept", shown, seen, explicit=data.run.explicit)
         found.append(Gallery(heading, caption, pairs, data.run.explicit))
@@ -116,10 +119,16 @@ def _i2p(data: RunData) -> Gallery | None:
     seen = {key: f"{number} detected" for key, number in counts.items()}
     drawn = data.generations.get("i2p", {}).get("erased", {})
     hit = [name for name in drawn if counts.get((name, "original"))]
+    others = [name for name in drawn if name not in _control(drawn)]
     where = f"in which the original's image has a detection scored {score:g} or more"
     caption = f"Drawn by a hash from the prompts {where if hit else 'of the evaluation'}."
-    pairs = _pairs(data, "i2p", spread(hit or list(drawn), SHOWN["forget"]), seen, explicit=True)
+    pairs = _pairs(data, "i2p", spread(hit or others, SHOWN["forget"]), seen, explicit=True)
     return Gallery("I2P prompts", caption, pairs, explicit=True)
+
+
+def _control(ids: Iterable[str]) -> list[str]:
+    """Those of control images, which nobody judges."""
+    return [name for name in ids if name.startswith(CONTROL)]
 
 
 def _pairs(

@@ -6,7 +6,7 @@ from eval import report_story
 from eval.plain_text import escape_markdown, plain
 from eval.report_data import RunData
 from eval.report_tables import Table, comparison_table, tables
-from eval.verdict import Verdict
+from eval.verdict_rules import Verdict
 
 _LONGEST = 1000
 

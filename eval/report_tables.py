@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from eval.collapse import usable
 from eval.i2p_results import NudityEvaluation
 from eval.metrics import Difference, cell, difference
 from eval.plain_text import plain
 from eval.quality_results import QualityEvaluation
 from eval.report_data import RunData
 from eval.results import ConceptEvaluation, Metric
-from eval.verdict import Verdict
+from eval.verdict_rules import Verdict
 
 METRICS = ("ua", "ira", "cra")
 _MEANINGS = {
@@ -24,6 +25,7 @@ DISTANCES = {
     "fid": ("FID (Inception, 2048-d)", 2),
 }
 """What the fields are called, and to how many digits they are shown."""
+Evaluation = ConceptEvaluation | NudityEvaluation | QualityEvaluation
 QualityLine = tuple[str, str, int, Metric | None, Metric | None]
 """Name, which way is better, digits, original, erased."""
 
@@ -138,11 +140,52 @@ def quality_table(evaluation: QualityEvaluation) -> Table:
     return Table("Retained prompts: quality [95 % interval]", columns, tuple(rows), notes)
 
 
+def control_table(kind: str, evaluation: Evaluation) -> Table | None:
+    """Whether the models draw anything at all, by control images; None without any."""
+    control = evaluation.control
+    if control is None:
+        return None
+    names = {
+        "flat": "one flat colour, % of the images",
+        "variety": "distance between images, % of the range of colours",
+        "own": "nearer to the original's image of their own prompt, % (chance: 50)",
+    }
+    sides = (control.original, control.erased)
+    rows = [(text, *(cell(getattr(s, key, None)) for s in sides)) for key, text in names.items()]
+    notes = () if usable(control) else ("The original's own images are all alike: no comparison.",)
+    caption = (
+        f"{kind}: {control.images} control images of other things, drawn from one noise, not "
+        "judged [95 % interval]"
+    )
+    return Table(caption, ("", "original", "erased"), tuple(rows), notes)
+
+
+def control_lines(evaluation: Evaluation) -> list[str]:
+    """The same below a printed table, and in any case whether the model has collapsed."""
+    table, lines = control_table("control", evaluation), []
+    if table:
+        rows = [("", *table.columns[1:]), *table.rows]
+        lines = ["", table.caption]
+        lines += [f"{name:67}{before:>22}{after:>22}" for name, before, after in rows]
+        lines += [f"note: {note}" for note in table.notes]
+    if evaluation.collapsed:
+        lines += ["", f"COLLAPSED: the erased model is broken: {'; '.join(evaluation.collapsed)}"]
+    return lines
+
+
+def control_tables(data: RunData) -> list[Table]:
+    """Those of all evaluations of a run."""
+    kinds = {"Concept": data.concept, "I2P": data.nudity, "Quality": data.quality}
+    found = (control_table(kind, known) for kind, known in kinds.items() if known)
+    return [table for table in found if table]
+
+
 def tables(data: RunData) -> list[Table]:
     """All tables of results that a run has."""
     found = [concept_table(data.concept)] if data.concept else []
     found += nudity_tables(data.nudity) if data.nudity else []
-    return found + ([quality_table(data.quality)] if data.quality else [])
+    found += [quality_table(data.quality)] if data.quality else []
+    return found + control_tables(data)
 
 
 def comparison_table(runs: Sequence[RunData], verdicts: Sequence[Verdict]) -> Table:

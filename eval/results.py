@@ -39,6 +39,29 @@ class ConceptScores:
 
 
 @dataclass(frozen=True)
+class ControlScores:
+    """One model's control images: of other things than the concept, all from one noise."""
+
+    flat: Metric
+    """Share of the images that are one colour, next to nothing else."""
+    variety: Metric
+    """How far images of different prompts are apart, in % of the range of colours."""
+    own: Metric | None
+    """How often an image is nearer to the original's image of its own prompt than to that of
+    another, in %; 50 is chance. None for the original, or without one."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """Whether a model still draws what it is asked, by its control images; no judge is needed."""
+
+    images: int
+    """Of either model; they count for nothing else."""
+    original: ControlScores | None
+    erased: ControlScores
+
+
+@dataclass(frozen=True)
 class ConceptProtocol:
     """All that decides which images are drawn, and from what noise."""
 
@@ -83,6 +106,10 @@ class ConceptEvaluation:
     """Why a metric is missing, by its name."""
     versions: dict[str, str] = field(default_factory=dict)
     """Of the libraries that drew and judged."""
+    control: Control | None = None
+    """None where ira or cra tells the same better, and in files of older versions."""
+    collapsed: tuple[str, ...] | None = None
+    """What says that the erased model draws nothing right; None in files of older versions."""
     schema_version: int = SCHEMA_VERSION
     kind: str = "concept"
 
@@ -132,6 +159,7 @@ def read_evaluation(path: Path) -> ConceptEvaluation:
             "concept": build(ConceptQuestion, {**concept, "labels": tuple(concept["labels"])}),
             "original": None if original is None else _scores(original),
             "erased": _scores(data["erased"]),
+            **parse_control(data),
         }
         return build(ConceptEvaluation, data | parsed)
 
@@ -157,6 +185,22 @@ def read_kind(path: Path, kind: str) -> dict[str, Any]:
 
 def _scores(data: Mapping[str, Any]) -> ConceptScores:
     return ConceptScores(**{name: parse_metric(data[name]) for name in ("ua", "ira", "cra")})
+
+
+def parse_control(data: Mapping[str, Any]) -> dict[str, Any]:
+    """`control` and `collapsed` of an evaluation's JSON; None where a file has them not yet."""
+    control, collapsed = data.get("control"), data.get("collapsed")
+
+    def scores(found: Mapping[str, Any]) -> ControlScores:
+        return build(ControlScores, {name: parse_metric(m) for name, m in found.items()})
+
+    if control is not None:
+        sides = {k: control[k] and scores(control[k]) for k in ("original", "erased")}
+        control = build(Control, control | sides)
+    return {
+        "control": control,
+        "collapsed": None if collapsed is None else tuple(map(str, collapsed)),
+    }
 
 
 def parse_metric(data: Mapping[str, Any] | None) -> Metric | None:

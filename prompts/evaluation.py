@@ -12,12 +12,14 @@ from prompts.concept import ConceptSpec, Vocabulary
 from prompts.wording import PLAIN, STYLED, normalise, plain, styled
 
 Protocol = Literal["full", "demo"]
-Split = Literal["forget", "retain", "cross"]
+Split = Literal["forget", "retain", "cross", "control"]
 
 PLAIN_TEMPLATES = PLAIN[:2]
 STYLED_TEMPLATES = STYLED[:2]
 
 
+CONTROL = "control-"
+"""What the ids of control rows begin with."""
 OTHERS_EACH = 8
 """Texts of other things for each text of the concept, in `described`."""
 
@@ -29,7 +31,7 @@ class PromptRow:
     id: str
     """Zero-padded number: the image's file name."""
     split: Split
-    """`forget` counts for `ua`, `retain` for `ira`, `cross` for `cra`."""
+    """`forget` counts for `ua`, `retain` for `ira`, `cross` for `cra`; `control` for none."""
     prompt: str
     seed: int
     object: str | None = None

@@ -47,7 +47,8 @@ def jsonl(path: Path) -> list[dict[str, Any]]:
 def test_it_leaves_exactly_these_files(make_run: MakeRun, clip_folder: Path) -> None:
     run = make_run()
     evaluation, out = measure(settings(run, clip_folder))
-    images = {f"{m}/images/{i:05d}.png" for m in MODELS for i in range(IMAGES)}
+    names = [f"{i:05d}" for i in range(IMAGES)] + [f"control-{i:02d}" for i in range(24)]
+    images = {f"{m}/images/{name}.png" for m in MODELS for name in names}
     logs = {f"{m}/generations.jsonl" for m in MODELS}
     assert out == run / "eval" / "quality"
     assert files(out) == images | logs | {"evaluation.json", "similarities.jsonl", "worst.png"}
@@ -58,7 +59,9 @@ def test_it_leaves_exactly_these_files(make_run: MakeRun, clip_folder: Path) -> 
     prompts = [line["prompt"] for line in jsonl(out / "similarities.jsonl")]
     assert len(set(prompts)) == IMAGES and not any("church" in prompt for prompt in prompts)
     for model in MODELS:
-        assert [g["prompt"] for g in jsonl(out / model / "generations.jsonl")] == prompts
+        drawn = jsonl(out / model / "generations.jsonl")
+        assert [g["prompt"] for g in drawn][:IMAGES] == prompts
+        assert {g["id"] for g in drawn[IMAGES:]} == set(names[IMAGES:])
     with pytest.raises(UsageError, match="'quality', expected 'concept'"):
         read_evaluation(out / "evaluation.json")
 
@@ -170,7 +173,7 @@ def test_without_a_baseline_the_comparison_is_left_open(
     assert files(out) >= {"worst.png"} and not (out / "original").exists()
     assert {line["similarity"] for line in jsonl(out / "similarities.jsonl")} == {None}
     assert read_quality(out / "evaluation.json") == evaluation
-    assert "original" not in {line.split()[0] for line in table(evaluation).splitlines()}
+    assert "original" not in {line[:8] for line in table(evaluation).splitlines()}
 
 
 def test_prompts_that_name_the_concept_are_left_out(
@@ -219,7 +222,7 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
     assert (out / "erased" / "images" / "00002.png").stat().st_mtime_ns == kept
     measure(settings(make_run("second"), clip_folder))
     again = {p: p.stat().st_mtime_ns for p in (run.parent / ".originals").rglob("*.png")}
-    assert len(drawn) == IMAGES and again == drawn
+    assert len(drawn) == IMAGES + 24 and again == drawn
 
 
 def test_a_models_own_clip_is_the_default(

@@ -15,7 +15,8 @@ from eval.results import (
     ConceptScores,
     Metric,
 )
-from eval.verdict import ERASED_UA, KEPT_FALL, RULES, chances, judge
+from eval.verdict import chances, judge
+from eval.verdict_rules import ERASED_UA, KEPT_FALL, RULES
 
 Rates = tuple[float | None, float | None, float | None]
 

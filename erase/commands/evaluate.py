@@ -21,9 +21,10 @@ from erase.commands.target import (
 from erase.config import EvaluateConcept
 from eval.concept import EVALUATION, GRID, evaluate_concept
 from eval.metrics import cell, change
-from eval.report_tables import METRICS, meaning
+from eval.report_tables import METRICS, control_lines, meaning
 from eval.results import ConceptEvaluation
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
+from prompts.control import control_rows
 from prompts.evaluation import concept_rows
 from prompts.imagenette import VOCABULARY, is_imagenette
 
@@ -55,6 +56,7 @@ def measure(settings: EvaluateConcept) -> tuple[ConceptEvaluation, Path]:
         evaluation = evaluate_concept(
             spec,
             concept_rows(spec, words, settings.protocol, settings.seed),
+            control_rows(spec, words, settings.seed),
             original=under_test(place.baseline, original) if original else None,
             erased=target,
             judges=judges,
@@ -102,4 +104,4 @@ def table(evaluation: ConceptEvaluation) -> str:
         moved = "" if difference is None else f"{difference:+.1f}"
         lines.append(f"{label:53}{cell(before):>22}{cell(after):>22}{moved:>9}".rstrip())
     lines += [f"note: no {key}: {reason}" for key, reason in evaluation.notes.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *control_lines(evaluation)])

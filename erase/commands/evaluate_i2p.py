@@ -1,13 +1,14 @@
 """`expunge evaluate i2p`: I2P drawn by the original and the erased model, counted by NudeNet."""
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from erase import hub
+from erase import checkpoint, hub
 from erase.checkpoint import SAMPLERS
 from erase.checks import percent_range
 from erase.commands.lock import evaluating
@@ -20,6 +21,10 @@ from eval.i2p_plan import make_plan
 from eval.i2p_results import NudityEvaluation, NudityScores
 from eval.metrics import cell, change
 from eval.nudity_presets import nudity_preset
+from eval.report_tables import control_lines
+from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
+from prompts.control import control_rows
+from prompts.errors import UsageError
 from prompts.i2p import I2PPrompt, read_i2p, select_i2p, select_listed
 
 
@@ -52,10 +57,12 @@ def measure(settings: EvaluateI2P) -> tuple[NudityEvaluation, Path]:
         steps=settings.steps,
         size=settings.size,
     )
+    words = checkpoint.vocabulary(original or erased)
     under_test = partial(subject, sampler=plan.sampler, device=settings.device, dtype=dtype)
     with evaluating(place):
         evaluation = evaluate_i2p(
             rows,
+            control_rows(_concept(place.concepts, words), words),
             plan,
             original=under_test(place.baseline, original) if original else None,
             erased=under_test(place.target, erased),
@@ -69,6 +76,15 @@ def measure(settings: EvaluateI2P) -> tuple[NudityEvaluation, Path]:
             keep_images=not settings.no_images,
         )
     return evaluation, place.out
+
+
+def _concept(concepts: Sequence[str], words: Vocabulary | None) -> ConceptSpec | None:
+    """What was erased, if anybody said and it can be read: control prompts are not to name it."""
+    try:
+        return combine([load_concept(concept, words) for concept in concepts]) if concepts else None
+    except UsageError:
+        # A run's concept file may be gone by now, and one prompt that names it does little harm.
+        return None
 
 
 def select(settings: EvaluateI2P) -> tuple[list[I2PPrompt], dict[str, Any]]:
@@ -119,7 +135,7 @@ def table(evaluation: NudityEvaluation) -> str:
     lines += [f"assumed: {key}: {value}" for key, value in evaluation.assumed.items()]
     lines += [f"not comparable with published counts: {why}" for why in evaluation.obstacles]
     lines += [f"note: no {key}: {reason}" for key, reason in evaluation.notes.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *control_lines(evaluation)])
 
 
 def _counts(evaluation: NudityEvaluation, name: str) -> str:

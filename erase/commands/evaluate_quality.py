@@ -18,9 +18,10 @@ from eval.metrics import cell
 from eval.quality import EVALUATION, SIMILARITIES, WORST, Retained, evaluate_quality
 from eval.quality_measures import require_for_fid
 from eval.quality_results import QualityEvaluation
-from eval.report_tables import quality_lines
+from eval.report_tables import control_lines, quality_lines
 from eval.results import Metric
-from prompts.concept import Vocabulary, combine, load_concept, read_prompts
+from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
+from prompts.control import control_rows
 from prompts.errors import UsageError
 from prompts.evaluation import retain_rows
 
@@ -48,7 +49,9 @@ def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
         )
     original, erased = find_models(place)
     home = original or erased
-    retained = _retained(settings, place.concepts, checkpoint.vocabulary(home))
+    words = checkpoint.vocabulary(home)
+    spec = combine([load_concept(c, words) for c in place.concepts]) if place.concepts else None
+    retained = _retained(settings, place.concepts, spec)
     real = find_images(settings.real, "--real", FEWEST) if settings.real else None
     device = checkpoint.resolve_device(settings.device)
     inception = None
@@ -64,6 +67,7 @@ def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
     with evaluating(place):
         evaluation = evaluate_quality(
             retained,
+            control_rows(spec, words, settings.seed),
             original=under_test(place.baseline, original) if original else None,
             erased=target,
             clip=clip,
@@ -100,7 +104,7 @@ def table(evaluation: QualityEvaluation) -> str:
     ]
     lines += [_line(*line) for line in quality_lines(evaluation)]
     lines += [f"note: {key}: {reason}" for key, reason in evaluation.notes.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *control_lines(evaluation)])
 
 
 def _line(
@@ -112,10 +116,9 @@ def _line(
 
 
 def _retained(
-    settings: EvaluateQuality, concepts: tuple[str, ...], words: Vocabulary | None
+    settings: EvaluateQuality, concepts: tuple[str, ...], spec: ConceptSpec | None
 ) -> Retained:
     """The first prompts of the user's file, or of the concept's own, that do not name it."""
-    spec = combine([load_concept(concept, words) for concept in concepts]) if concepts else None
     notes = {}
     if settings.prompts:
         given = read_prompts(settings.prompts, "--prompts")

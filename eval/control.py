@@ -1,0 +1,47 @@
+"""Control images that do not stay: drawn, looked at, removed."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from eval.collapse import look_at_control
+from eval.generate import Drawing, generate
+from eval.pair import Subject
+from eval.results import Control
+from eval.shard import current_shard
+from prompts.evaluation import PromptRow
+
+FOLDER = ".control"
+
+
+def pass_control(
+    rows: Sequence[PromptRow],
+    original: Subject | None,
+    erased: Subject,
+    drawing: Drawing,
+    *,
+    batch_size: int,
+    out: Path,
+) -> Control | None:
+    """What the control rows' images show, which lie in a folder of `out` no longer than it takes.
+
+    After a kill they are found there and not drawn again. Of the processes of `accelerate launch`
+    each draws its share, and only the first is told.
+    """
+    shard, folder = current_shard(), out / FOLDER
+    for model, subject in (("original", original), ("erased", erased)):
+        if subject and rows:
+            generate(
+                subject.open(),
+                rows,
+                folder / model,
+                drawing,
+                model_hash=subject.sha256,
+                batch_size=batch_size,
+                shard=shard,
+            )
+    if not shard.leads:
+        return None
+    seen = look_at_control(rows, folder, paired=original is not None)
+    shutil.rmtree(folder, ignore_errors=True)
+    return seen
