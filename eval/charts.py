@@ -60,7 +60,8 @@ def draw_drift(guard: Guard, kept_step: int | None = None) -> Markup:
             axes.axvline(kept_step, color=ORIGINAL, label="step kept", lw=1.3, ls=(0, (4, 1.5)))
         axes.set(xlabel="step", ylabel="drift", ylim=(0, None))
 
-    return _chart("drift", "Drift of other images by training step, and the limit.", draw)
+    alt = "Drift of predictions for other prompts by training step, and the limit."
+    return _chart("drift", alt, draw)
 
 
 def draw_thresholds(evaluation: NudityEvaluation) -> Markup:

@@ -99,7 +99,7 @@ def _run_page(data: RunData, *, images: bool) -> dict[str, Any]:
         "mask": _mask(data),
         "losses": charts.draw_losses(data.steps) if data.steps else None,
         "drift": _drift(data),
-        "drawn": report_story.drawn(data),
+        "probes": report_story.probes(data),
         "problems": [*data.problems, *_left_out(data, images=images)],
     }
 

@@ -30,6 +30,7 @@ def _run(data: RunData, verdict: Verdict) -> list[str]:
     blocks = [f"# {_text(report_story.headline(data))}", *_summary(data, verdict)]
     for table in tables(data):
         blocks += [_table(table), *_bullets(table.notes)]
+    blocks += _bullets(report_story.probes(data))
     blocks += ["Not measured:", *_bullets(report_story.not_measured(data))]
     return blocks
 

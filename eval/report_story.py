@@ -93,16 +93,23 @@ def cost(data: RunData) -> Table:
     return Table("Time and memory", ("", "value"), tuple(rows))
 
 
-def drawn(data: RunData) -> str | None:
-    """How surely the original drew the concept, as it was probed before the training."""
-    metric = data.ended.drawn
-    if metric is None:
-        return None
-    name = plain(data.run.concept, 80)
-    return (
-        f"Before the training the judge saw {name} in {cell(metric)} % of the original's own "
-        f"{metric.n} images of it."
-    )
+def probes(data: RunData) -> list[str]:
+    """What was found before and during the training: was the concept drawn, what drifted."""
+    metric, guard = data.ended.drawn, data.ended.guard
+    lines = []
+    if metric:
+        name = plain(data.run.concept, 80)
+        lines.append(
+            f"Before the training the judge saw {name} in {cell(metric)} % of the original's own "
+            f"{metric.n} images of it."
+        )
+    if guard and guard.drift:
+        step, most = max(guard.drift, key=lambda point: point[1])
+        lines.append(
+            f"The quality guard found other prompts' predictions to drift by {most:.3g} at most, "
+            f"at step {step}; its limit is {guard.limit:g}."
+        )
+    return lines
 
 
 def provenance(data: RunData) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from prompts.errors import UsageError
 T = TypeVar("T")
 
 _WHY = {
-    "drift": "the quality guard found that other images had changed too much",
+    "drift": "the quality guard found that predictions for other prompts had drifted too far",
     "not finite": "the training met values that are not finite",
     "erased": "the concept was found gone",
 }

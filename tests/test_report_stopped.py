@@ -79,7 +79,9 @@ def test_the_drift_goes_with_the_losses(tmp_path: Path) -> None:
     rows = [{"step": i, "forget_loss": math.nan, "retain_loss": math.inf} for i in range(3)]
     write_lines(run / "train_log.jsonl", rows)
     text = written(run)
-    assert "how far other images drifted" in text and "Loss by training step" in text
+    assert "how far predictions for other prompts drifted" in text
+    assert "Loss by training step" in text
+    assert "drift by 1.4 at most, at step 40; its limit is 1." in written(run, "md")
     without = written(make(tmp_path / "old"))
     assert "drifted" not in without and "Loss by training step" in without
     assert "drifted" not in written(make(tmp_path / "early", guard=GUARD | {"drift": []}))
