@@ -32,7 +32,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "church nothing retained": {"alpha": 0.0, "train_method": "full", "lr": 1e-3},
     "church all of the UNet, lr 0.05": {"train_method": "full", "lr": 0.05, "steps": 30},
 }
-"""Erasures by flag: as it should be, then harder than any model stands; no guard is to stop them."""
+"""Erasures by flag: as it should be, then harder than any model stands; no guard stops them."""
 Break = Callable[[UNet2DConditionModel], object]
 
 

@@ -22,9 +22,9 @@ from eval.generation import (
 )
 from eval.nudity import Detection, ImageDetections, parse_detections
 from eval.pair import NO_BAR, CachedRow, OpenBar, Subject, cache_jobs
-from eval.results import replace_file
 from eval.shard import Shard, current_shard
 from prompts.errors import UsageError
+from prompts.files import replace_file
 from prompts.json_file import parse
 
 
