@@ -99,7 +99,7 @@ def _write(bench: Bench, cells: Sequence[Cell], identity: dict[str, Any]) -> dic
         pictures.insert(0, GAP)
     record = {
         **identity,
-        "asked": {name: getattr(bench.settings, name) for name in _GRID},
+        "grid": {name: getattr(bench.settings, name) for name in _GRID},
         "description": _describe(bench),
         "threads": torch.get_num_threads(),
         "versions": provenance.versions() | {"scikit-learn": version("scikit-learn")},
