@@ -151,15 +151,15 @@ def prepare_folder(out: Path, *, fresh: bool) -> None:
     if fresh and is_run(out):
         # It stays until there is another, since only a run folder may be cleared: unfinished, or a
         # kill in between would leave a finished run without its weights.
-        write_json(out / RUN_FILE, {**_readable(out), "finished": None})
+        write_run(out, {**_readable(out), "finished": None})
     for path in (out / name for name in _OUTPUTS if fresh):
         remove(path)
 
 
 def _readable(out: Path) -> dict[str, Any]:
     with suppress(UsageError):
-        return read_run(out)
-    return {"schema_version": SCHEMA_VERSION}
+        return _read(out)
+    return {}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -21,10 +21,12 @@ from erase.methods import salun
 from erase.optim import MaskedOptimizer
 from erase.run import read_run
 
+GUARDED = [word for word in SHORT if word != "--no-guard"]
+
 
 def run(model: Path, out: Path, *flags: str, code: int = 0) -> dict[str, Any]:
     """`expunge erase` of the tiny model, looked at after every second step; its run.json."""
-    words = ["erase", "church", "--model", str(model), "--out", str(out), *SHORT, *flags]
+    words = ["erase", "church", "--model", str(model), "--out", str(out), *GUARDED, *flags]
     assert main(words) == code
     return read_run(out)
 

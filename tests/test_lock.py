@@ -38,7 +38,7 @@ def hold(folder: Path, seconds: float) -> subprocess.Popen[str]:
 def test_the_second_is_told_of_the_first(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = hold(tmp_path / "run", 60)
+    first = hold(tmp_path / "run", 600)
     words = ["erase", "church", "--model", str(model_folder), "--out", str(tmp_path / "run")]
     assert main([*words, *SHORT]) == 2
     said = capsys.readouterr().err
@@ -100,7 +100,7 @@ def test_every_command_that_reads_or_writes_it_is_told(
     places = {"MODEL": model_folder, "RUN": run, "DELTA": delta, "OTHER": tmp_path / "other"}
     places["FILE"] = tmp_path / "other.safetensors"
     command = [str(places.get(word, word)) for word in words]
-    first = hold(run, 60)
+    first = hold(run, 600)
     try:
         capsys.readouterr()
         assert main(command) == 2
@@ -116,7 +116,7 @@ def test_a_run_is_not_begun_again_under_an_evaluation_of_it(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = erase_run(model_folder, tmp_path / "run")
-    first = hold(run / "eval" / "concept", 60)
+    first = hold(run / "eval" / "concept", 600)
     try:
         words = ["erase", "church", "--model", str(model_folder), "--out", str(run), *SHORT]
         assert main([*words, "--overwrite"]) == 2

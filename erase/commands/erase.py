@@ -80,7 +80,7 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dic
     require_memory(sd, parameters, given, plan, settings, team)
     asked = {k: v for k, v in asdict(config.salun).items() if v is not None}
     head = {**plan.identity, "method": "salun", "asked": {k: str(v) for k, v in asked.items()}}
-    head |= {key: before[key] for key in ("training", "drawn") if key in before}
+    head |= {key: before[key] for key in ("drawn", "training") if key in before}
     require_disk(sd, parameters, plan, settings)
     # Every process has seen what was there before the leader changes it.
     team.wait()
