@@ -28,7 +28,7 @@ from prompts.visible import hidden
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x1b[31m"
 MARKUP = "<script>owned</script><img src=x onerror=owned()>"
-SCRIPTS = ("教会", "كنيسة", "כנסייה", "церковь", "⛪ church", "e\u0301glise", "می‌خواهم")
+SCRIPTS = ("教会", "كنيسة", "כנסייה", "церковь", "⛪ tower", "e\u0301glise", "می‌خواهم")
 FORMULAS = ("=1+1", "+cmd|'/c calc'!A1", "-2", "@SUM(A1)", "a|b\n|--|--|")
 
 
