@@ -145,7 +145,7 @@ def test_overview_lists_every_command(capsys: Any) -> None:
         (["apply", "a"], "--to"),
         (["undo", "m", "--to", "b"], "--delta is missing"),
         (["eras", "church"], "did you mean erase?"),
-        (["nonsense"], "one of apply, demo, erase, evaluate, export, mask"),
+        (["nonsense"], "one of apply, classification, demo, erase, evaluate, export, mask"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from erase.cli import main
 from erase.export.delta import read_delta
+from erase.run import read_run, write_run
+from erase.source import sha256_file
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,12 @@ def test_undo_refuses_what_the_delta_did_not_make(
     for name in (changed, "conv_in.bias"):
         run = shutil.copytree(finished, tmp_path / name)
         flip_lowest_bit(run / UNET, name)
+        assert undo(run, tmp_path / "out", delta) == 2
+        assert "is not what the run wrote" in capsys.readouterr().err
+        # Nor if the run says that it wrote this.
+        record = read_run(run)
+        record["weights"][UNET] = sha256_file(run / UNET)
+        write_run(run, record)
         assert undo(run, tmp_path / "out", delta) == 2
         assert "are not what" in capsys.readouterr().err
     assert undo(model_folder, tmp_path / "out", delta) == 2

@@ -76,7 +76,8 @@ def test_the_drift_goes_with_the_losses(tmp_path: Path) -> None:
     """A value that is not finite is none to draw, and no reason to go without the others."""
     guard = {"limit": 1.0, "drift": [*DRIFT, [50, math.inf], [60, math.nan], [70, None]]}
     run = make(tmp_path / "run", stopped=stop(), guard=guard)
-    rows = [{"step": i, "forget_loss": math.nan, "retain_loss": math.inf} for i in range(3)]
+    rows = [{"step": i, "forget_loss": 0.1, "retain_loss": 0.2} for i in (1, 2)]
+    rows.append({"step": 3, "forget_loss": math.nan, "retain_loss": math.inf})
     write_lines(run / "train_log.jsonl", rows)
     text = written(run)
     assert "how far predictions for other prompts drifted" in text

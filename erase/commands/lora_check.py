@@ -44,7 +44,8 @@ def write_with_lora(run: ErasedRun, file: Path, folder: Path) -> Path:
     lora = bind_lora(file, read_lora(file), base.specs, run.config)
     folder.mkdir(parents=True)
     write_unet_files(add_loras([lora], base), run.config, folder / "unet", {})
-    write_run(folder, run.record)
+    # Its UNet is another than the run wrote.
+    write_run(folder, {**run.record, "weights": {}})
     return folder
 
 
