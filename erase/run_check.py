@@ -13,10 +13,13 @@ from prompts.errors import UsageError
 _LARGEST = 1 << 53
 """Beyond it no number of a run.json makes sense."""
 _TEXTS = ("command", "method")
-_MAPPINGS = ("concept", "config", "mask", "seconds", "versions", "inputs", "weights", "asked")
+_MAPPINGS = (
+    *("concept", "config", "mask", "seconds", "versions", "inputs", "weights", "asked"),
+    *("training", "stopped", "guard", "drawn"),
+)
 _ALL_TEXT = ("versions", "inputs", "weights", "asked", "concept")
 _NAMED = ("weights",)
-_COUNTED = {"mask": ("kept", "total")}
+_COUNTED = {"mask": ("kept", "total"), "training": ("micro_batch",)}
 _ROWS = {"blocks": ("part", "kept", "total", "percent"), "kinds": ("part", "kept", "total")}
 
 
