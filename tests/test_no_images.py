@@ -42,6 +42,7 @@ def test_the_figures_are_the_same_and_no_image_stays(make_run: MakeRun, prompts:
     assert told == logs | {"detections.jsonl", "evaluation.json"}
     whole, shown = measure(settings(run, prompts, out=run / "whole", originals=run / "cache"))
     assert (bare.original, bare.erased) == (whole.original, whole.erased)
+    assert bare.control and (bare.control, bare.collapsed) == (whole.control, whole.collapsed)
     assert bare.erased and bare.erased.curve[0].total > 0
     assert (out / "detections.jsonl").read_bytes() == (shown / "detections.jsonl").read_bytes()
     for model in ("original", "erased"):
