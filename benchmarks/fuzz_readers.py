@@ -81,7 +81,8 @@ def readers() -> dict[str, Reader]:
     """All readers, by what they read."""
     masks, deltas, loras, files = _masks(), _deltas(), _loras(), _models()
     tomls, tables = _tomls(), _tables()
-    runs, indexes, evaluations = [_run()], [_miniature("model_index.json")], _evaluations()
+    runs, indexes = [run_record()], [_miniature("model_index.json")]
+    sound = evaluations()
     configs = [_miniature(f"{part}/config.json") for part in ("unet", "vae", "text_encoder")]
     lists = [b"a church\n# a comment\n\na dog in neon style\n", "\u6559\u4f1a\n\u0643\n".encode()]
     found = [
@@ -107,8 +108,8 @@ def readers() -> dict[str, Reader]:
         Reader(
             "evaluation.json",
             _report,
-            everything(_texts(evaluations), json_bytes(evaluations)),
-            {"../../run.json": json.dumps(_run()).encode()},
+            everything(_texts(sound), json_bytes(sound)),
+            {"../../run.json": json.dumps(run_record()).encode()},
         ),
     ]
     return {reader.name: reader for reader in found}
@@ -286,7 +287,8 @@ def _miniature(name: str) -> Any:
     return json.loads((MINIATURE / name).read_text(encoding="utf-8"))
 
 
-def _run() -> dict[str, Any]:
+def run_record() -> dict[str, Any]:
+    """A sound run.json."""
     counts = {"part": "mid_block", "kept": 1, "total": 2, "percent": 50.0}
     return {
         "schema_version": 1,
@@ -313,7 +315,8 @@ def _run() -> dict[str, Any]:
     }
 
 
-def _evaluations() -> list[Any]:
+def evaluations() -> list[Any]:
+    """A sound evaluation.json."""
     metric = {"value": 99.0, "n": 100, "ci95": [94.6, 99.8]}
     scores = {"ua": metric, "ira": metric, "cra": None}
     models = {side: {"name": "x", "sha256": SHA} for side in ("original", "erased")}

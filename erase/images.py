@@ -45,7 +45,7 @@ def read_captions(folder: Path, flag: str) -> dict[Path, str]:
         ) from error
     if not captions:
         raise UsageError(f"{flag} {folder}: holds no image ({', '.join(_SUFFIXES)})")
-    absent = next((path for path in captions if not path.is_file()), None)
+    absent = next((path for path in captions if not _is_there(path)), None)
     if absent is not None:
         raise UsageError(f"{flag} {folder}: {absent.name} is missing")
     for path in captions:
@@ -58,6 +58,14 @@ def _below(name: str) -> str:
     if not is_below(name):
         raise ValueError(f"{name[:80]!r} is not in the folder")
     return name
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    # A name may be longer than a name can be.
+    except OSError:
+        return False
 
 
 def _text(value: object) -> str:

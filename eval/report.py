@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,17 @@ def verdict_of(data: RunData) -> Verdict:
 
 def render_html(runs: Sequence[RunData], *, images: bool = True) -> str:
     """The page on one run, or on several side by side."""
-    environment = Environment(
+    environment = _environment()
+    if len(runs) == 1:
+        content = _run_page(runs[0], images=images)
+        return environment.get_template("run.html.j2").render(**content)
+    return environment.get_template("comparison.html.j2").render(**_comparison_page(runs))
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    """Kept, since reading the templates takes longer than filling them."""
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -70,10 +81,6 @@ def render_html(runs: Sequence[RunData], *, images: bool = True) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    if len(runs) == 1:
-        content = _run_page(runs[0], images=images)
-        return environment.get_template("run.html.j2").render(**content)
-    return environment.get_template("comparison.html.j2").render(**_comparison_page(runs))
 
 
 def _finalize(value: Any) -> Any:

@@ -13,6 +13,8 @@ from prompts.errors import UsageError
 
 Evaluation = ConceptEvaluation | NudityEvaluation | QualityEvaluation
 _TEXTS = ("clip", "detector", "inception", "notes", "versions", "deviations", "assumed")
+_LARGEST = 1 << 53
+"""Of a whole number in an evaluation; a larger one counts nothing."""
 _NAMED = ("models", "judges")
 
 
@@ -32,7 +34,7 @@ def _problems(evaluation: Evaluation) -> Iterator[str]:
     for name in _NAMED:
         known = getattr(evaluation, name, {})
         if not isinstance(known, dict) or not all(
-            _is_text(value) and "sha256" in value for value in known.values()
+            _is_text(value) and {"name", "sha256"} <= value.keys() for value in known.values()
         ):
             yield f"{name} lacks names and hashes"
     images = evaluation.protocol.images
@@ -79,7 +81,9 @@ def _metrics(value: Any) -> Iterator[Metric]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) < _LARGEST if isinstance(value, int) else math.isfinite(value)
 
 
 def _is_text(value: object) -> bool:

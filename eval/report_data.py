@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from eval.generation import GENERATIONS, Generation
 from eval.i2p_results import NudityEvaluation, read_nudity
@@ -164,6 +164,11 @@ def _parsed(path: Path, parse: Any, problems: list[str]) -> Iterator[Any]:
             broken += 1
     if broken:
         problems.append(f"{broken} of the lines of {path.name} are broken and left out")
+
+
+def is_measured(value: Any) -> TypeGuard[float]:
+    """Whether a value of a record can be a time or an amount, and so be shown and added up."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LARGEST
 
 
 def _step(data: Mapping[str, Any]) -> Step:

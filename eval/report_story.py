@@ -7,7 +7,7 @@ from eval.i2p_results import NudityProtocol
 from eval.metrics import cell
 from eval.plain_text import plain
 from eval.quality_results import QualityProtocol
-from eval.report_data import RunData
+from eval.report_data import RunData, is_measured
 from eval.report_tables import Table, duration
 from eval.results import ConceptProtocol
 
@@ -78,11 +78,11 @@ def cost(data: RunData) -> Table:
     seconds = data.run.record.get("seconds")
     rows = []
     if isinstance(seconds, dict):
-        stages = {k: float(v) for k, v in seconds.items() if isinstance(v, int | float)}
+        stages = {k: float(v) for k, v in seconds.items() if is_measured(v)}
         rows += [(plain(name, 40), duration(value)) for name, value in stages.items()]
         rows.append(("the run in all", duration(sum(stages.values()))))
     memory = data.run.record.get("peak_memory_mb")
-    if isinstance(memory, int | float):
+    if is_measured(memory):
         rows.append(("peak memory", f"{memory:,.0f} MB"))
     for kind, models in data.generations.items():
         for model, drawn in models.items():

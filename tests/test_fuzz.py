@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from benchmarks.fuzz import Reader, Result, fuzz, try_input
-from benchmarks.fuzz_readers import readers
+from benchmarks.fuzz_readers import evaluations, readers, run_record
 
 READERS = readers()
 SLOW = {"run.json": 40, "evaluation.json": 40}
@@ -54,7 +54,32 @@ def _header(text: bytes, data: bytes = b"") -> bytes:
 
 
 _ALIKE = b'"dtype":"U8","shape":[1],"data_offsets":[0,1]'
+
+
+def _run(**values: Any) -> bytes:
+    return json.dumps({**run_record(), **values}).encode()
+
+
+def _evaluation(**values: Any) -> bytes:
+    return json.dumps({**evaluations()[0], **values}).encode()
+
+
 FOUND = {
+    "seconds that are no number ended the report": ("run.json", _run(seconds={"a": float("nan")})),
+    "seconds without an end did, too": ("run.json", _run(seconds={"a": float("inf")})),
+    "and memory of 10^400 MB": ("run.json", _run(peak_memory_mb=10**400)),
+    "a judge without a name ended the report in a KeyError": (
+        "evaluation.json",
+        _evaluation(judges={"object": {"sha256": "0"}}),
+    ),
+    "10^400 images ended the report in an OverflowError": (
+        "evaluation.json",
+        _evaluation(protocol={**evaluations()[0]["protocol"], "images": {"forget": 10**400}}),
+    ),
+    "a file's name of 100,000 letters ended in an OSError": (
+        "metadata.jsonl",
+        json.dumps({"file_name": "x" * 100_000, "text": "a church"}).encode(),
+    ),
     "a name twice, of which readers take one or the other": (
         "mask.safetensors",
         _header(b'{"__metadata__":{"shape:a":"8"},"a":{%b},"a":{%b}}' % (_ALIKE, _ALIKE), b"\1"),
