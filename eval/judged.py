@@ -5,7 +5,9 @@ would lie. The original's folder is the cache that evaluations share, so that no
 """
 
 import json
+import logging
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,8 +26,10 @@ from eval.nudity import Detection, ImageDetections, parse_detections
 from eval.pair import NO_BAR, CachedRow, OpenBar, Subject, cache_jobs
 from eval.shard import Shard, current_shard
 from prompts.errors import UsageError
-from prompts.files import replace_file
+from prompts.files import naming, replace_file
 from prompts.json_file import parse
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,13 @@ class Judged:
     detections: tuple[Detection, ...]
 
     def line(self) -> str:
-        """The line that is written."""
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        """The line that is written, with a checksum."""
+        data = asdict(self)
+        return json.dumps({**data, "crc32": _checksum(data)}, ensure_ascii=False) + "\n"
+
+
+def _checksum(data: Mapping[str, object]) -> str:
+    return f"{zlib.crc32(json.dumps(data, sort_keys=True).encode()):08x}"
 
 
 def judge_pair(
@@ -110,7 +119,11 @@ def _judge(
     kept = {g.id for g in drawn} if keep else set()
     _sweep(folder, {request.id for request in missing} - {g.id for g in drawn})
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{log}.{shard.rank}.jsonl").open("a", encoding="utf-8") as file:
+    path = folder / f"{log}.{shard.rank}.jsonl"
+    with naming(path), path.open("a", encoding="utf-8") as file:
+        # A kill may have torn the last line, to which the next is not to be added.
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            file.write("\n")
         for batch in _batches(subject, missing, drawn, folder, batch_size):
             seen = detector.detect([image_path(folder, g.id) for g in batch])
             lines = [Judged(g, found).line() for g, found in zip(batch, seen, strict=True)]
@@ -145,18 +158,23 @@ def _sweep(folder: Path, ids: set[str]) -> None:
 
 
 def read_judged(folder: Path, log: str) -> dict[str, Judged]:
-    """What was judged in a folder by id; lines that are broken or cut off count as not judged."""
+    """What was judged in a folder by id; lines that are damaged or cut off count as not judged."""
     found = {}
     for path in sorted(folder.glob(f"{log}*.jsonl")):
-        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        for number, line in enumerate(lines, 1):
             try:
-                data = parse(line)
+                data = dict(parse(line))
+                if data.pop("crc32", None) != _checksum(data):
+                    raise ValueError("its checksum is wrong")
                 generation = Generation(**data["generation"])
                 if is_file_name(generation.id):
                     judged = Judged(generation, parse_detections(data["detections"]))
                     found[generation.id] = judged
             except (UsageError, ValueError, KeyError, TypeError, OverflowError, AttributeError):
-                continue
+                # A kill leaves torn lines and empty ones, which are nothing to be told of.
+                if line.endswith("}"):
+                    logger.warning("%s, line %d is damaged: judging it again", path, number)
     return found
 
 

@@ -56,7 +56,10 @@ def test_the_figures_are_the_same_and_no_image_stays(make_run: MakeRun, prompts:
 
 @pytest.mark.usefixtures("photographs")
 def test_what_was_judged_before_a_kill_is_not_drawn_again(
-    make_run: MakeRun, prompts: Path, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun,
+    prompts: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """At most a batch is on disk at any time, the one that was being judged."""
     run = make_run()
@@ -76,10 +79,18 @@ def test_what_was_judged_before_a_kill_is_not_drawn_again(
     assert max(calls) <= 2 and len(images(run.parent)) <= 2
     judged = [json.loads(line) for path in run.parent.rglob("judged-*") for line in path.open()]
     names = {(line["generation"]["model"], line["generation"]["id"]) for line in judged}
+    # A kill tears a line; a disk flips a bit in another, in a number.
+    log = next(p for p in run.parent.rglob("judged-*.0.jsonl") if p.stat().st_size)
+    torn = json.loads(log.read_text().splitlines()[0])["generation"]
+    text = log.read_text()
+    place = text.index('"steps": 1') + 9
+    log.write_text(f"{text[:place]}3{text[place + 1 :]}" + text[:50])
+    names.discard((torn["model"], torn["id"]))
     first, after = list(before), before
     after.clear()
     measure(settings(run, prompts, batch_size=2, no_images=True))
     assert names and names <= set(first) and not names & set(after)
+    assert f"{log}, line 1 is damaged" in caplog.text
     assert images(run.parent) == []
 
 
