@@ -43,6 +43,10 @@ class Generation:
         return json.dumps(asdict(self), ensure_ascii=False) + "\n"
 
 
+_LONGEST_NAME = 255
+"""Bytes of a file's name, on every file system in use."""
+
+
 def image_path(out: Path, row_id: str) -> Path:
     """Where the image of a row lies under `out`."""
     return out / IMAGES / f"{row_id}.png"
@@ -87,8 +91,14 @@ def parse_generation(line: str) -> Generation | None:
 
 
 def is_file_name(row_id: str) -> bool:
-    """Whether the id of a row, which may be a stranger's, is the name of a file in its folder."""
-    return row_id not in ("", ".", "..") and not set(row_id) & set("/\\:\0")
+    """Whether the id of a row, which may be a stranger's, can name an image in its folder."""
+    try:
+        size = len(f"{row_id}.png".encode())
+    except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can spell
+        return False
+    return (
+        row_id not in ("", ".", "..") and not set(row_id) & set("/\\:\0") and size <= _LONGEST_NAME
+    )
 
 
 def _hash(image: Path) -> str | None:

@@ -64,6 +64,13 @@ def _evaluation(**values: Any) -> bytes:
     return json.dumps({**evaluations()[0], **values}).encode()
 
 
+def _generation(row_id: object) -> bytes:
+    """A line of generations.jsonl."""
+    numbers = {"seed": 0, "steps": 1, "guidance_scale": 1, "width": 8, "height": 8, "seconds": 0}
+    texts = dict.fromkeys(("prompt", "sampler", "dtype", "model", "sha256"), "")
+    return json.dumps({"id": row_id, **texts, **numbers}).encode()
+
+
 FOUND = {
     "seconds that are no number ended the report": ("run.json", _run(seconds={"a": float("nan")})),
     "seconds without an end did, too": ("run.json", _run(seconds={"a": float("inf")})),
@@ -126,9 +133,15 @@ FOUND = {
     ),
     "an id that is a list ended in a TypeError": (
         "generations.jsonl",
-        json.dumps({"id": [], "prompt": "", "seed": 0, "sampler": "", "steps": 1}
-        | {"guidance_scale": 1, "width": 8, "height": 8, "dtype": "", "model": "", "sha256": ""}
-        | {"seconds": 0}).encode(),
+        _generation([]),
+    ),
+    "an id too long for a file's name ended in an OSError": (
+        "generations.jsonl",
+        _generation("9" * 5000) + b"\n" + _generation("a"),
+    ),
+    "an id of half a letter ended in an UnicodeEncodeError": (
+        "generations.jsonl",
+        _generation("\ud800") + b"\n" + _generation("a"),
     ),
     "bytes that are no UTF-8, as a kill leaves them, ended in an UnicodeDecodeError": (
         "generations.jsonl",
