@@ -98,10 +98,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with contextlib.redirect_stdout(Visible(sys.stdout) if first else None):
             result = _dispatch(words)
+            sys.stdout.flush()
     except UsageError as error:
         return _refuse(str(error))
     except BrokenPipeError:
-        raise
+        return _unheard()
     except OSError as error:
         return _refuse(explain(error))
     except KeyboardInterrupt as interruption:
@@ -109,6 +110,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nexpunge: interrupted; {note}", file=sys.stderr)
         return 128 + getattr(interruption, "number", 2)
     return 1 if isinstance(result, dict) and result.get("passed") is False else 0
+
+
+def _unheard() -> int:
+    """End as programs do whose reader has gone, as `head` goes when it has its lines."""
+    with contextlib.suppress(OSError, ValueError):
+        # What is still buffered would be written at the end of the process, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141  # 128 + SIGPIPE, which not every system has
 
 
 def _refuse(reason: str) -> int:

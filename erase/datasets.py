@@ -13,6 +13,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
 from erase.checkpoint import StableDiffusion
@@ -25,6 +26,7 @@ from erase.conditioning import (
 from erase.diffusion import autocast, encode_images
 from erase.images import hash_captions, read_pixels
 from erase.row_file import Rows, open_rows, write_rows
+from prompts.halving import Halving
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int], object]
@@ -151,18 +153,25 @@ def _draw(
     progress: Progress,
 ) -> Iterator[Tensor]:
     pipeline = sd.pipeline(drawing.sampler)
-    for start in range(0, len(captions), drawing.batch_size):
-        chunk = slice(start, start + drawing.batch_size)
+    in_halves = Halving(
+        "drawing images", too_much=should_reduce_batch_size, release=clear_device_cache
+    )
+
+    def draw(part: Sequence[tuple[str, int]]) -> Tensor:
         with autocast(pipeline.device, drawing.dtype):
             images: Any = pipeline(
-                list(captions[chunk]),
-                generator=[torch.Generator().manual_seed(seed) for seed in seeds[chunk]],
+                [caption for caption, _ in part],
+                generator=[torch.Generator().manual_seed(seed) for _, seed in part],
                 num_inference_steps=drawing.steps,
                 guidance_scale=drawing.guidance_scale,
                 output_type="pt",
             ).images  # pyright: ignore[reportAttributeAccessIssue]
         progress(len(images))
-        yield images.float() * 2 - 1
+        return images.float() * 2 - 1
+
+    both = list(zip(captions, seeds, strict=True))
+    for start in range(0, len(both), drawing.batch_size):
+        yield torch.cat(in_halves(both[start : start + drawing.batch_size], draw))
 
 
 def _image_seed(seed: int, role: str, number: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from PIL import Image
 
 from eval.embedding import Embeddings, encode
@@ -22,6 +23,7 @@ from eval.generation import (
 )
 from eval.shard import ALONE, Shard
 from prompts.files import naming, replace_file
+from prompts.halving import Halving
 
 
 class Row(Protocol):
@@ -185,9 +187,13 @@ def draw_batches(
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
     pipeline.set_progress_bar_config(disable=True)
     embeddings = encode(pipeline, {w.prompt for w in wanted})
+    in_halves = Halving(
+        "drawing images", too_much=should_reduce_batch_size, release=clear_device_cache
+    )
     for batch in _batches(wanted, batch_size):
         began = time.perf_counter()
-        images = _draw_batch(pipeline, batch, embeddings)
+        parts = in_halves(batch, lambda part: _draw_batch(pipeline, part, embeddings))
+        images = [image for part in parts for image in part]
         seconds = round((time.perf_counter() - began) / len(batch), 4)
         finished = []
         for request, image in zip(batch, images, strict=True):

@@ -1,6 +1,7 @@
 """The command line: instant help without torch, every flag documented, one line for bad input."""
 
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -196,3 +197,10 @@ def test_presets_fill_what_is_not_given() -> None:
 def test_checks_hold_without_the_command_line() -> None:
     with pytest.raises(UsageError, match="--retain-data and --retain-prompts exclude"):
         config.DataConfig(retain_data=Path("a"), retain_prompts=Path("b"))
+
+
+def test_a_reader_that_has_gone_ends_it_quietly() -> None:
+    command = f"{shlex.quote(sys.executable)} -m erase erase --help | (exec <&-)"
+    command += "; exit ${PIPESTATUS[0]}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
