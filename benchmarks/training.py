@@ -61,6 +61,8 @@ class Options:
     """As `expunge erase --dtype`."""
     free: float | None = None
     """Gigabytes to plan for, instead of what is free here."""
+    pixels: int | None = None
+    """Side of the images, instead of the model's own."""
     out: Path = Path("runs/bench")
     """Folder of the table."""
     variant: Variant | None = None
@@ -89,6 +91,7 @@ def main(options: Options) -> None:
     }
     name = f"training-{options.size}-{options.density:g}"
     name += f"-{options.free:g}gb" if options.free else ""
+    name += f"-{options.pixels}px" if options.pixels else ""
     options.out.mkdir(parents=True, exist_ok=True)
     replace_file(options.out / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
     print(json.dumps(record, indent=2))
@@ -98,6 +101,7 @@ def _apart(options: Options, variant: Variant) -> dict[str, Any]:
     flags = {"size": options.size, "density": options.density, "steps": options.steps}
     flags |= {"dtype": options.dtype, "variant": variant}
     flags |= {"free": options.free} if options.free else {}
+    flags |= {"pixels": options.pixels} if options.pixels else {}
     words = [word for flag, value in flags.items() for word in (f"--{flag}", str(value))]
     command = [sys.executable, "-m", "benchmarks.training", *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -118,8 +122,19 @@ def _held(options: Options, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if options.size == "miniature" else dtype
 
 
+def _unet(options: Options, dtype: torch.dtype) -> Any:
+    """The UNet of the size, told of the images' side, on which only its config depends."""
+    unet = make_unet(options.size, dtype)
+    if options.pixels:
+        # The miniature's autoencoder shrinks by 4, those of the others by 8.
+        unet.register_to_config(
+            sample_size=options.pixels // (4 if options.size == "miniature" else 8)
+        )
+    return unet
+
+
 def _ours(options: Options, dtype: torch.dtype) -> list[float]:
-    unet = make_unet(options.size, _held(options, dtype))
+    unet = _unet(options, _held(options, dtype))
     rows, parameters = ROWS[options.size], dict(unet.named_parameters())
     forget, retain = make_sets(unet, 4 * rows, TOKENS[options.size])
     mask = random_bits(unet, options.density)
@@ -174,7 +189,7 @@ def _draws(options: Options, unet: Any) -> tuple[NoiseSchedule, list[Draw]]:
 
 
 def _floor(options: Options, dtype: torch.dtype) -> list[float]:
-    unet = make_unet(options.size, _held(options, dtype)).requires_grad_(True)
+    unet = _unet(options, _held(options, dtype)).requires_grad_(True)
     selected = round(options.density * unet.num_parameters())
     weights = torch.zeros(selected)
     weights.grad = torch.full((selected,), 1e-3)
@@ -195,7 +210,7 @@ def _floor(options: Options, dtype: torch.dtype) -> list[float]:
 
 
 def _reference(options: Options, dtype: torch.dtype) -> list[float]:
-    unet = make_unet(options.size, torch.float32)
+    unet = _unet(options, torch.float32)
     vae, text_encoder = make_encoders(options.size)
     training = ReferenceTraining(
         unet, vae, text_encoder, random_bits(unet, options.density).by_name(), lr=LR, alpha=3

@@ -1,5 +1,6 @@
 """What a report is made of: the run as told by its run.json, and what its evaluations left."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,10 +173,11 @@ def is_measured(value: Any) -> TypeGuard[float]:
 
 
 def _step(data: Mapping[str, Any]) -> Step:
-    losses = float(data["forget_loss"]), float(data["retain_loss"])
-    if not all(abs(value) < _LARGEST for value in (data["step"], *losses)):
+    losses = data["forget_loss"], data["retain_loss"]
+    if not all(abs(value) < _LARGEST for value in (data["step"], *losses) if value is not None):
         raise ValueError("no loss")
-    return Step(int(data["step"]), *losses)
+    # A loss that was not finite is null there, and a gap in the chart.
+    return Step(int(data["step"]), *(math.nan if loss is None else float(loss) for loss in losses))
 
 
 def _judgement(data: Mapping[str, Any]) -> Judgement:

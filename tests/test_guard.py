@@ -115,8 +115,12 @@ def test_numbers_that_are_not_finite_take_it_back_to_the_last_state(
     assert "not finite at step 6; try a --lr below 0.001" in record["stopped"]["told"]
     run(model_folder, tmp_path / "good", "--steps", "4")
     assert bits_equal(unet(tmp_path / "bad"), unet(tmp_path / "good"))
-    lines = (tmp_path / "bad" / "train_log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    text = (tmp_path / "bad" / "train_log.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert (rows[-1]["forget_loss"] is None) == (where == "loss") and "NaN" not in text
+    assert main(["report", str(tmp_path / "bad")]) == 0
+    assert "train_log.jsonl are broken" not in (tmp_path / "bad" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("step", [1, 3])

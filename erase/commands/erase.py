@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -34,6 +34,7 @@ from erase.source import sha256_file
 from erase.team import Team, current_team
 from erase.trained import write_weights
 from erase.watch import LIMIT, passed
+from prompts.files import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -180,9 +181,12 @@ def _make_mask(
 
 
 def _write_log(path: Path, rows: list[salun.StepRow]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
-    os.replace(partial, path)
+    lines = []
+    for row in rows:
+        # JSON has no word for what a training that diverged ends with.
+        finite = {n: v if math.isfinite(v) else None for n, v in asdict(row).items()}
+        lines.append(json.dumps(finite) + "\n")
+    replace_file(path, "".join(lines).encode())
 
 
 def _table(record: Mapping[str, Any]) -> str:
