@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with contextlib.redirect_stdout(Visible(sys.stdout) if first else None):
             result = _dispatch(words)
-            sys.stdout.flush()
+        sys.stdout.flush()
     except UsageError as error:
         return _refuse(str(error))
     except BrokenPipeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from erase.conditioning import (
 )
 from erase.diffusion import autocast, encode_images
 from erase.images import hash_captions, read_pixels
-from erase.row_file import Rows, open_rows, write_rows
+from erase.row_file import Rows, open_rows
+from erase.shared_rows import Make, write_together
+from erase.team import ALONE, Team
 from prompts.halving import Halving
 
 log = logging.getLogger(__name__)
@@ -81,10 +83,12 @@ def draw_set(
     drawing: Drawing,
     cache: Path,
     progress: Progress = lambda images: None,
+    team: Team = ALONE,
 ) -> RetainSet:
     """`count` images drawn by the model, one prompt after the other and around again.
 
-    Each image has a seed of its own, made from `seed`, `role` and its number.
+    Each image has a seed of its own, made from `seed`, `role` and its number. The processes of a
+    team draw a share of the batches each.
     """
     captions = [prompts[i % len(prompts)] for i in range(count)]
     seeds = [_image_seed(seed, role, i) for i in range(count)]
@@ -95,11 +99,11 @@ def draw_set(
         "dtype": str(drawing.dtype),
     }
 
-    def pixels(start: int) -> Iterator[Tensor]:
-        progress(start)
-        return _draw(sd, captions[start:], seeds[start:], drawing, progress)
+    def pixels(start: int, end: int) -> Iterator[Tensor]:
+        return _draw(sd, captions[start:end], seeds[start:end], drawing, progress)
 
-    return _cached(cache, role, sd, made_from, captions, drawing.batch_size, pixels)
+    sizes = drawing.batch_size, team
+    return _cached(cache, role, sd, made_from, captions, pixels, progress, *sizes)
 
 
 def read_set(
@@ -111,6 +115,7 @@ def read_set(
     cache: Path,
     batch_size: int,
     progress: Progress = lambda images: None,
+    team: Team = ALONE,
 ) -> RetainSet:
     """Images and captions as `read_captions` found them, encoded.
 
@@ -119,16 +124,16 @@ def read_set(
     """
     made_from = {"images": hash_captions(captions), "size": sd.image_size, "batch": batch_size}
 
-    def pixels(start: int) -> Iterator[Tensor]:
-        progress(start)
-        paths = list(captions)[start:]
+    def pixels(start: int, end: int) -> Iterator[Tensor]:
+        paths = list(captions)[start:end]
         for first in range(0, len(paths), batch_size):
             batch = paths[first : first + batch_size]
             images = torch.stack([read_pixels(path, flag, sd.image_size) for path in batch])
             progress(len(batch))
             yield images
 
-    return _cached(cache, role, sd, made_from, list(captions.values()), batch_size, pixels)
+    texts = list(captions.values())
+    return _cached(cache, role, sd, made_from, texts, pixels, progress, batch_size, team)
 
 
 def add_relabels(
@@ -185,8 +190,10 @@ def _cached(
     sd: StableDiffusion,
     made_from: dict[str, Any],
     captions: Sequence[str],
+    pixels: Make,
+    progress: Progress,
     batch_size: int,
-    pixels: Callable[[int], Iterable[Tensor]],
+    team: Team,
 ) -> RetainSet:
     """The set from the cache, as far as it was made from the same things; the rest is made."""
     everything = {
@@ -205,15 +212,19 @@ def _cached(
     if rows is not None:
         log.info("%s set: %d images from %s", role, len(rows), path)
 
-    def encode(start: int) -> Iterator[Tensor]:
-        for batch in pixels(start):
+    def encode(start: int, end: int) -> Iterator[Tensor]:
+        for batch in pixels(start, end):
             yield torch.stack(encode_images(sd.vae, batch), dim=1)
 
     prompts = tuple(dict.fromkeys(captions))
     place = {prompt: i for i, prompt in enumerate(prompts)}
+    if rows is None:
+        rows = write_together(path, key, len(captions), batch_size, encode, team, progress)
+    with team.leader_first():
+        conditioning = store_prompts(sd, prompts, cache / f"{role}-{key[:16]}", key)
     return RetainSet(
-        posterior=rows or write_rows(path, key, len(captions), batch_size, encode),
+        posterior=rows,
         prompt_index=torch.tensor([place[caption] for caption in captions]),
         prompts=prompts,
-        conditioning=store_prompts(sd, prompts, cache / f"{role}-{key[:16]}", key),
+        conditioning=conditioning,
     )

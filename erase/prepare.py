@@ -35,7 +35,9 @@ from erase.datasets import (
 from erase.drift import held_out
 from erase.images import hash_captions, read_captions
 from erase.options import DataConfig, SaliencyConfig
+from erase.shared_rows import share
 from erase.source import sha256_file
+from erase.team import ALONE, Team
 from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
 from prompts.errors import UsageError
 
@@ -113,9 +115,11 @@ def hash_inputs(
     return _hash_json(asdict(spec))
 
 
-def build_forget_set(sd: StableDiffusion, plan: Plan, relabel: str, seed: int) -> ForgetSet:
+def build_forget_set(
+    sd: StableDiffusion, plan: Plan, relabel: str, seed: int, team: Team = ALONE
+) -> ForgetSet:
     """Images of the concept; `relabel` is `random`, `fixed`, or a prompt."""
-    images = _build_set(sd, plan, "forget", plan.concept.forget_prompts, seed)
+    images = _build_set(sd, plan, "forget", plan.concept.forget_prompts, seed, team)
     if relabel == "random":
         return add_relabels(sd, images, plan.concept.relabel_candidates)
     prompt = plan.concept.fixed_relabel_prompt if relabel == "fixed" else relabel
@@ -126,9 +130,9 @@ def build_forget_set(sd: StableDiffusion, plan: Plan, relabel: str, seed: int) -
     return add_relabels(sd, images, lambda _: (prompt,))
 
 
-def build_retain_set(sd: StableDiffusion, plan: Plan, seed: int) -> RetainSet:
+def build_retain_set(sd: StableDiffusion, plan: Plan, seed: int, team: Team = ALONE) -> RetainSet:
     """Images of everything else."""
-    return _build_set(sd, plan, "retain", plan.concept.retain_prompts, seed)
+    return _build_set(sd, plan, "retain", plan.concept.retain_prompts, seed, team)
 
 
 def held_prompts(sd: StableDiffusion, plan: Plan, retain: RetainSet, count: int) -> Conditioning:
@@ -184,13 +188,14 @@ def _default_out(prefix: str, name: str, identity: Mapping[str, Any]) -> Path:
 
 
 def _build_set(
-    sd: StableDiffusion, plan: Plan, role: str, prompts: tuple[str, ...], seed: int
+    sd: StableDiffusion, plan: Plan, role: str, prompts: tuple[str, ...], seed: int, team: Team
 ) -> RetainSet:
     captions = plan.captions.get(role)
     count = plan.data.forget_images if role == "forget" else plan.data.retain_images
     assert count is not None
     count = len(captions) if captions else count
-    with tqdm(total=count, desc=f"{role} set", unit="img") as bar:
+    first, last = share(count, plan.drawing.batch_size, team)
+    with tqdm(total=last - first, desc=f"{role} set", unit="img", disable=not team.leads) as bar:
         if captions:
             images = read_set(
                 sd,
@@ -200,6 +205,7 @@ def _build_set(
                 cache=plan.cache,
                 batch_size=plan.drawing.batch_size,
                 progress=bar.update,
+                team=team,
             )
         else:
             images = draw_set(
@@ -211,6 +217,7 @@ def _build_set(
                 drawing=plan.drawing,
                 cache=plan.cache,
                 progress=bar.update,
+                team=team,
             )
-        bar.update(count - bar.n)
+        bar.update(last - first - bar.n)
     return images

@@ -85,17 +85,18 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dic
     require_disk(sd, parameters, plan, settings)
     # Every process has seen what was there before the leader changes it.
     team.wait()
-    if team.leads:
-        prepare_folder(plan.out, fresh=state == "new")
-        write_run(plan.out, {**head, "finished": None})
+    with team.leader_first():
+        if team.leads:
+            prepare_folder(plan.out, fresh=state == "new")
+            write_run(plan.out, {**head, "finished": None})
     clock.lap("load")
 
-    with team.leader_first():
-        if team.leads and "drawn" not in head:
-            head["drawn"] = concept_probe.drawn_before(sd, plan)
-            write_run(plan.out, {**head, "finished": None})
-        forget = prepare.build_forget_set(sd, plan, settings.relabel or "random", settings.seed)
-        retain = prepare.build_retain_set(sd, plan, settings.seed)
+    if team.leads and "drawn" not in head:
+        head["drawn"] = concept_probe.drawn_before(sd, plan)
+        write_run(plan.out, {**head, "finished": None})
+    relabel = settings.relabel or "random"
+    forget = prepare.build_forget_set(sd, plan, relabel, settings.seed, team)
+    retain = prepare.build_retain_set(sd, plan, settings.seed, team)
     clock.lap("sets")
     mask = given or _make_mask(sd, parameters, forget, plan, settings, team)
     if team.leads:
