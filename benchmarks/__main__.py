@@ -1,4 +1,4 @@
-"""Every table of the README in turn, then time and memory; two to three hours on two cores.
+"""Every table of the README in turn, then time and memory; three to four hours on two cores.
 
 python -m benchmarks --out runs/bench
 """
@@ -12,11 +12,16 @@ from benchmarks import (
     cards,
     classification,
     delta,
+    growth,
     headline,
     imagenette,
     lora,
     mask,
+    overhead,
+    processes,
+    quick,
     saliency,
+    steps,
     strength,
     training,
 )
@@ -29,8 +34,13 @@ if __name__ == "__main__":
     strength.main(strength.StrengthOptions(**asdict(chosen)))
     lora.main(lora.LoraOptions(**asdict(chosen)))
     delta.main(delta.DeltaOptions(**asdict(chosen)))
+    steps.main(steps.StepsOptions(**asdict(chosen)))
+    quick.main(quick.QuickOptions(**asdict(chosen)))
     mask.main(mask.Options(out=chosen.out))
     training.main(training.Options(out=chosen.out))
     cards.main(cards.Options(out=chosen.out))
+    overhead.main(overhead.Options(**asdict(chosen)))
+    growth.main(growth.Options(**asdict(chosen)))
+    processes.main(processes.Options(**asdict(chosen)))
     if classification.FASHION_MNIST.is_dir():
         classification.main(classification.Options(out=chosen.out))
