@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from erase.weights import CODES, Computed, Spec, Weights, raw_bytes, same_bits
+from erase.weights import CODES, Computed, Spec, Weights, raw_bytes
 from prompts.errors import UsageError
 from prompts.files import naming
 
 
-def stream_tensors(path: Path, tensors: Computed | Weights, metadata: Mapping[str, str]) -> None:
-    """Write tensors and metadata; the same content gives the same bytes.
+def stream_tensors(path: Path, tensors: Computed | Weights, metadata: Mapping[str, str]) -> str:
+    """Write tensors and metadata; the same content gives the same bytes. Returns their sha256.
 
     Each tensor is asked for when its turn comes. `path` must not exist, and is left half-written
     if something fails: the caller gives a temporary name.
     """
     # The format's own writer puts wide types first, which keeps every tensor aligned.
     order = sorted(tensors.specs, key=lambda name: (-tensors.specs[name].dtype.itemsize, name))
+    digest = hashlib.sha256()
     with naming(path), path.open("xb") as file:
-        file.write(_header(order, tensors.specs, metadata))
-        for name in order:
-            tensor = tensors[name]
-            if Spec(tensor.dtype, tuple(tensor.shape)) != tensors.specs[name]:
-                raise ValueError(f"{name}: {tensor.dtype}, {tuple(tensor.shape)} came unannounced")
-            file.write(raw_bytes(tensor))
+        for data in _parts(order, tensors, metadata):
+            digest.update(data)
+            file.write(data)
+    return digest.hexdigest()
 
 
-def require_written(path: Path, tensors: Computed | Weights, metadata: Mapping[str, str]) -> None:
-    """Read a file again and compare it bit for bit; a difference is a UsageError."""
-    found = Weights([path])
-    wrong = [] if found.metadata == dict(metadata) else ["its metadata"]
-    wrong += sorted(found.specs.keys() ^ tensors.specs.keys())
-    wrong = wrong or [name for name in found if not same_bits(found[name], tensors[name])]
-    if wrong:
-        raise UsageError(f"{path}: read back, {wrong[0]} is not what was written; check the disk")
+def write_checked(path: Path, tensors: Computed | Weights, metadata: Mapping[str, str]) -> None:
+    """`stream_tensors`, and read the file again; if other bytes come back it is a UsageError."""
+    written = stream_tensors(path, tensors, metadata)
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != written:
+        raise UsageError(f"{path}: read back, it is not what was written; check the disk")
+
+
+def _parts(
+    order: list[str], tensors: Computed | Weights, metadata: Mapping[str, str]
+) -> Iterator[Any]:
+    """The header, then each tensor's bytes."""
+    yield _header(order, tensors.specs, metadata)
+    for name in order:
+        tensor = tensors[name]
+        if Spec(tensor.dtype, tuple(tensor.shape)) != tensors.specs[name]:
+            raise ValueError(f"{name}: {tensor.dtype}, {tuple(tensor.shape)} came unannounced")
+        yield raw_bytes(tensor)
 
 
 def _header(order: list[str], specs: Mapping[str, Spec], metadata: Mapping[str, str]) -> bytes:

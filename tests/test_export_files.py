@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from erase.export.place import put_in_place
 from erase.ldm_keys import UNET_PREFIX, unet_keys
 from erase.opened import unet_config, unet_weights
 from erase.source import locate
-from erase.tensor_stream import require_written, stream_tensors
+from erase.tensor_stream import stream_tensors, write_checked
 from erase.weights import Weights, bit_pattern, blend, same_bits
 from prompts.errors import UsageError
 
@@ -124,16 +125,22 @@ def test_streams_are_the_files_that_safetensors_writes(finished: Path, tmp_path:
     assert bits_equal(load_file(tmp_path / "c"), mixed)
 
 
-def test_a_disk_that_gives_back_another_bit_is_noticed(finished: Path, tmp_path: Path) -> None:
+def test_a_disk_that_gives_back_another_bit_is_noticed(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = Weights([finished / UNET])
-    path = tmp_path / "a"
-    stream_tensors(path, weights, {"format": "pt"})
-    require_written(path, weights, {"format": "pt"})
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"read back, .* is not what was written"):
-        require_written(path, weights, {"format": "pt"})
+
+    def badly(path: Path, *given: Any) -> str:
+        written = stream_tensors(path, *given)
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        return written
+
+    write_checked(tmp_path / "a", weights, {"format": "pt"})
+    monkeypatch.setattr("erase.tensor_stream.stream_tensors", badly)
+    with pytest.raises(UsageError, match=r"b: read back, it is not what was written"):
+        write_checked(tmp_path / "b", weights, {"format": "pt"})
 
 
 def test_what_fails_half_way_leaves_no_trace(tmp_path: Path) -> None:

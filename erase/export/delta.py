@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from erase.saliency import SaliencyMask, freeze_mask
-from erase.tensor_stream import require_written, stream_tensors
+from erase.tensor_stream import write_checked
 from erase.weights import INTEGERS, Computed, Spec, Weights, bit_pattern, blend
 from prompts.errors import UsageError
 
@@ -162,8 +162,7 @@ def write_delta(
         **shapes,
     }
     specs = {name: Spec(t.dtype, tuple(t.shape)) for name, t in tensors.items()}
-    stream_tensors(path, Computed(specs, tensors.__getitem__), header)
-    require_written(path, Computed(specs, tensors.__getitem__), header)
+    write_checked(path, Computed(specs, tensors.__getitem__), header)
     return read_delta(path)
 
 

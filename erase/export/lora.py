@@ -15,7 +15,7 @@ from torch import Tensor
 
 from erase.export.lora_names import ALPHA, DOWN, UP, Naming, prefixes
 from erase.export.low_rank import Factors, factorise
-from erase.tensor_stream import require_written, stream_tensors
+from erase.tensor_stream import write_checked
 from erase.weights import Computed, Spec, Weights, require_alike
 from prompts.errors import UsageError
 
@@ -184,5 +184,4 @@ def write_lora(
     """
     tensors = lora.tensors(config)
     specs = {name: Spec(t.dtype, tuple(t.shape)) for name, t in tensors.items()}
-    stream_tensors(path, Computed(specs, tensors.__getitem__), metadata)
-    require_written(path, Computed(specs, tensors.__getitem__), metadata)
+    write_checked(path, Computed(specs, tensors.__getitem__), metadata)

@@ -17,7 +17,7 @@ from erase.ldm_families import VAE_PREFIX
 from erase.ldm_keys import EMA_PREFIX, UNET_PREFIX
 from erase.opened import ErasedRun, open_run
 from erase.source import sha256_file
-from erase.tensor_stream import require_written, stream_tensors
+from erase.tensor_stream import write_checked
 from erase.weights import (
     Computed,
     Spec,
@@ -66,8 +66,7 @@ def export_single_file(
     metadata = _metadata(base, erased, plan, ema) | _changes(erased, strength, dtype)
 
     def write(place: Path) -> None:
-        stream_tensors(place, plan.tensors, metadata)
-        require_written(place, plan.tensors, metadata)
+        write_checked(place, plan.tensors, metadata)
         require_gone(place, base, plan.overwritten)
 
     size = sum(spec.bytes for spec in plan.tensors.specs.values())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from erase.tensor_stream import require_written, stream_tensors
+from erase.tensor_stream import write_checked
 from erase.weights import Computed, Weights
 from prompts.files import whole
 
@@ -44,8 +44,7 @@ def write_unet_files(
     _write_config(config, folder)
     # The frameworks' readers refuse a file that does not tell whose it is.
     metadata = {"format": "pt", **metadata}
-    stream_tensors(folder / WEIGHTS, weights, metadata)
-    require_written(folder / WEIGHTS, weights, metadata)
+    write_checked(folder / WEIGHTS, weights, metadata)
 
 
 def _write_config(config: Mapping[str, Any], folder: Path) -> None:
