@@ -120,7 +120,7 @@ def test_other_settings_in_a_used_folder_are_refused(finished: Path, capsys: Any
     before = files(finished)
     assert main(["classification", *QUICK, "--out", str(finished), "--density", "0.3"]) == 2
     error = capsys.readouterr().err
-    assert "config.density: 0.5 there, 0.3 now" in error and error.count("\n") == 1
+    assert "config.density: None there, 0.3 now" in error and error.count("\n") == 1
     assert files(finished) == before
 
 

@@ -70,7 +70,7 @@ class Bench:
     def run(self, cell: Cell, tick: Callable[[int], object]) -> None:
         """Run a cell and write its file; `tick` is told of trained images."""
         self.path(cell).parent.mkdir(exist_ok=True)
-        write_json(self.path(cell), self._run(cell, tick))
+        write_json(self.path(cell), self.measure(cell, recipe_of(self.settings, cell), tick))
 
     def path(self, cell: Cell) -> Path:
         """The file of a finished cell."""
@@ -97,12 +97,12 @@ class Bench:
         record = json.loads(self.path(cell).read_text(encoding="utf-8"))
         return record["recipe"] == asdict(recipe_of(self.settings, cell))
 
-    def _run(self, cell: Cell, tick: Callable[[int], object]) -> dict[str, Any]:
+    def measure(self, cell: Cell, recipe: Recipe, tick: Callable[[int], object]) -> dict[str, Any]:
+        """Make a cell's model by a recipe and measure it; what its file is to hold."""
         parts = split(self.data, cell.task, self.settings.forget_class, cell.seed)
         parts = Split(*(part.to(self.device) for part in vars(parts).values()))
-        recipe = recipe_of(self.settings, cell)
         original, seconds = self._original(cell.seed, tick)
-        density = self.settings.density if cell.masked else None
+        density = recipe.density if cell.masked else None
         if cell.method == ORIGINAL:
             model = original
         else:
@@ -142,6 +142,7 @@ class Bench:
             lr=recipe.lr,
             epochs=recipe.epochs,
             gamma=recipe.gamma,
+            alpha=recipe.alpha,
             freeze_statistics=self.settings.freeze_statistics,
             batch_size=self.settings.batch_size,
             seed=cell.seed,

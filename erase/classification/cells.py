@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from erase.config_classification import (
@@ -115,13 +115,14 @@ def recipe_of(settings: Classification, cell: Cell) -> Recipe:
     own = recipe(
         cell.method, masked=cell.masked, scenario=cell.task.scenario, share=cell.task.share or 0
     )
-    gamma = own.gamma if settings.gamma is None else settings.gamma
-    return Recipe(
-        settings.unlearn_lr or own.lr,
-        settings.unlearn_epochs or own.epochs,
-        warmup=own.warmup,
-        gamma=gamma if cell.method == "l1_sparse" else 0.0,
-    )
+    told = {
+        "lr": settings.unlearn_lr,
+        "epochs": settings.unlearn_epochs,
+        "gamma": settings.gamma if cell.method == "l1_sparse" else None,
+        "alpha": settings.alpha if cell.method in ("rl", "salun") else None,
+        "density": settings.density if cell.masked else None,
+    }
+    return replace(own, **{name: value for name, value in told.items() if value is not None})
 
 
 def images_of(cell: Cell, recipe: Recipe, total: int, forgotten: int) -> int:

@@ -11,9 +11,6 @@ from torch import Tensor
 from erase.classification.examples import Set
 from erase.classification.training import Training
 
-ALPHA = 9.0
-"""Of a tenth of the images it makes all examples count alike."""
-
 
 def rl(training: Training, forget: Set, retain: Set, alpha: float) -> None:
     """Minimise (forget + alpha * retain) / (1 + alpha), each the mean cross-entropy of its set.

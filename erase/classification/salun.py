@@ -13,8 +13,6 @@ from erase.classification.rl import rl
 from erase.classification.training import Training
 from erase.saliency import SaliencyMask, accumulate_saliency, top_k_mask
 
-DENSITY = 0.5
-
 
 def salun(training: Training, forget: Set, retain: Set, alpha: float) -> None:
     """Random labels; that `training` has a mask is what makes it SalUn."""

@@ -14,8 +14,8 @@ from erase.classification.ft import ft
 from erase.classification.ga import ga
 from erase.classification.l1_sparse import l1_sparse
 from erase.classification.retrain import retrain, start_anew
-from erase.classification.rl import ALPHA, rl
-from erase.classification.salun import DENSITY, saliency_mask, salun
+from erase.classification.rl import rl
+from erase.classification.salun import saliency_mask, salun
 from erase.classification.training import Augment, Training
 from erase.config_classification import MethodName, recipe
 from erase.saliency import full_mask
@@ -32,7 +32,7 @@ def unlearn(
     lr: float | None = None,
     epochs: int | None = None,
     gamma: float | None = None,
-    alpha: float = ALPHA,
+    alpha: float | None = None,
     batch_size: int = 128,
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
@@ -47,27 +47,27 @@ def unlearn(
     `model` maps images [B, …] to logits [B, classes]. The sets are torch Datasets of (image, label)
     or pairs of tensors, images as the model takes them, labels from 0 to classes - 1.
 
-    With a `density` (SalUn always has one, 0.5 unless given) the mask plugs into any method but
+    With a `density` (SalUn always has one, given or not) the mask plugs into any method but
     `retrain`: only that share of the weights, the most salient for the forget set, may change, and
     all others stay the same to the bit. Buffers do not: batch norm's running statistics follow the
     training, mask or not. With `freeze_statistics` every buffer stays, too, for the model is then
     run in evaluation mode (batch norm uses the statistics that it has, dropout is off); that takes
     a smaller learning rate, and forgot less where it was tried.
 
-    Parameters that do not require a gradient are not trained. `lr`, `epochs` and `gamma` (the
-    penalty of `l1_sparse`) are the benchmark's, unless given; they were tuned there and are no more
-    than a start for another model. `alpha` is the weight of the retain set in `rl` and `salun`.
+    Parameters that do not require a gradient are not trained. `lr`, `epochs`, `gamma` (the
+    penalty of `l1_sparse`) and `alpha` (the weight of the retain set in `rl` and `salun`) are the
+    benchmark's, unless given; they were tuned there and are no more than a start for another model.
     `retrain` draws all weights anew. `augment` is given each batch of images and a generator.
     `tick` is told how many images were done.
 
     Bad input is a UsageError.
     """
     forget, retain = as_set(forget_set, "forget_set"), as_set(retain_set, "retain_set")
-    if method == "salun" and density is None:
-        density = DENSITY
-    _check(method, density)
     share = len(forget) / (len(forget) + len(retain))
-    chosen = recipe(method, masked=density is not None, share=share)
+    _check(method, density)
+    chosen = recipe(method, masked=method == "salun" or density is not None, share=share)
+    if method == "salun" and density is None:
+        density = chosen.density
     copy = deepcopy(model)
     parameters = {name: p for name, p in copy.named_parameters() if p.requires_grad}
     if not parameters:
@@ -99,7 +99,9 @@ def unlearn(
     with torch.random.fork_rng():
         # What the model itself draws, for dropout.
         torch.manual_seed(seed)
-        _train(method, training, forget, retain, alpha, chosen.gamma if gamma is None else gamma)
+        alpha = chosen.alpha if alpha is None else alpha
+        gamma = chosen.gamma if gamma is None else gamma
+        _train(method, training, forget, retain, alpha, gamma)
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     if not all(tensor.isfinite().all() for tensor in copy.state_dict().values()):

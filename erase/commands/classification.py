@@ -146,7 +146,7 @@ def _describe(bench: Bench) -> str:
     return (
         f"{s.dataset}, {len(data.train):,} training and {len(data.test):,} test images; {s.model}, "
         f"first stride {s.stem_stride}, {s.epochs} epochs in batches of {s.batch_size}, "
-        f"{str(bench.dtype).removeprefix('torch.')}; density {s.density:g}; seeds {seeds}. "
+        f"{str(bench.dtype).removeprefix('torch.')}; seeds {seeds}. "
         "In %, mean ± standard deviation over the seeds; the gap to the same seed's Retrain in "
         "points; seconds of CPU time, masks included."
     )
