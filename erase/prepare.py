@@ -32,7 +32,7 @@ from erase.datasets import (
     draw_set,
     read_set,
 )
-from erase.drift import held_out
+from erase.drift import PROMPTS, held_out
 from erase.images import hash_captions, read_captions
 from erase.options import DataConfig, SaliencyConfig
 from erase.shared_rows import share
@@ -135,9 +135,9 @@ def build_retain_set(sd: StableDiffusion, plan: Plan, seed: int, team: Team = AL
     return _build_set(sd, plan, "retain", plan.concept.retain_prompts, seed, team)
 
 
-def held_prompts(sd: StableDiffusion, plan: Plan, retain: RetainSet, count: int) -> Conditioning:
-    """Of `count` prompts to be kept that the retain set does not have, as far as there are any."""
-    return encode_prompts(sd, held_out(plan.concept.retain_prompts, retain.prompts, count))
+def held_prompts(sd: StableDiffusion, plan: Plan, retain: RetainSet) -> Conditioning:
+    """The guard's: prompts to be kept, and not of the retain set as far as there are others."""
+    return encode_prompts(sd, held_out(plan.concept.retain_prompts, retain.prompts, PROMPTS))
 
 
 def _read_concepts(

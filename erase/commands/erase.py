@@ -112,9 +112,7 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dic
         plan,
         settings,
         team,
-        guard=None
-        if settings.no_guard
-        else prepare.held_prompts(sd, plan, retain, settings.batch_size or 1),
+        guard=None if settings.no_guard else prepare.held_prompts(sd, plan, retain),
         gone=concept_probe.gone(sd, plan) if settings.until_erased else None,
     )
     if not job.gone:
