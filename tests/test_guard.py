@@ -73,9 +73,11 @@ def test_prompts_that_are_not_trained_on_come_first() -> None:
 
 
 def test_an_absurd_rate_ends_with_a_usable_model_and_a_report_that_says_so(
-    model_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    model_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: Any
 ) -> None:
     record = run(model_folder, tmp_path / "run", "--steps", "8", "--lr", "3", code=1)
+    table = capsys.readouterr().out
+    assert "nothing of church" in table and "weights changed  0 of" in table
     assert record["stopped"]["reason"] == "drift"
     assert (record["stopped"]["step"], record["stopped"]["kept_step"]) == (2, 0)
     assert record["guard"]["drift"][-1][1] > record["guard"]["limit"]

@@ -189,14 +189,18 @@ def _write_log(path: Path, rows: list[salun.StepRow]) -> None:
 
 
 def _table(record: Mapping[str, Any]) -> str:
-    mask, seconds = record["mask"], record["seconds"]
+    mask, seconds, out = record["mask"], record["seconds"], record["out"]
+    stopped = record.get("stopped") or {}
+    nothing = stopped.get("kept_step") == 0
     rows = {
-        "erased": record["concept"]["name"],
+        "erased": f"nothing of {record['concept']['name']}"
+        if nothing
+        else record["concept"]["name"],
         "from": record["base"]["id"],
-        "weights changed": f"{mask['kept']:,} of {mask['total']:,}",
-        "steps": f"{record['config']['steps']} in {seconds['train']:.0f} s",
+        "weights changed": f"{0 if nothing else mask['kept']:,} of {mask['total']:,}",
+        "steps": f"{stopped.get('step', record['config']['steps'])} in {seconds['train']:.0f} s",
         "all in all": f"{sum(seconds.values()):.0f} s, {record['peak_memory_mb']} MB at peak",
-        "run folder": record["out"],
-        "next": f"expunge evaluate concept {record['out']}",
+        "run folder": out,
+        "next": f"expunge report {out}" if nothing else f"expunge evaluate concept {out}",
     }
     return "\n".join(f"{name:>16}  {value}" for name, value in rows.items())
