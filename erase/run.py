@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from erase.run_check import check_record, require_no_way_out
+from erase.run_check import check_record, require_model, require_no_way_out
 from prompts.errors import UsageError
 from prompts.files import clear_partials, partial_path, remove, replace_file
 from prompts.json_file import read_object
@@ -50,6 +50,8 @@ def read_run(folder: Path, *needed: str, whole: bool = True) -> dict[str, Any]:
     user's home has its whole name again.
     """
     record = _read(folder)
+    if needed or not whole:
+        require_model(folder / RUN_FILE, record)
     if whole:
         check_record(folder / RUN_FILE, record, needed)
     return {key: _restored(value) for key, value in record.items()}

@@ -23,6 +23,15 @@ _COUNTED = {"mask": ("kept", "total"), "training": ("micro_batch",)}
 _ROWS = {"blocks": ("part", "kept", "total", "percent"), "kinds": ("part", "kept", "total")}
 
 
+def require_model(path: Path, record: Mapping[str, Any]) -> None:
+    """Refuse, as a UsageError, the folder of a command that leaves no model."""
+    if record.get("command") == "classification":
+        raise UsageError(
+            f"{path}: of `expunge classification`, whose results are in results.md there; "
+            "give the folder of an erasure"
+        )
+
+
 def check_record(path: Path, record: Mapping[str, Any], needed: tuple[str, ...]) -> None:
     """Refuse, as a UsageError, a record that lacks what is `needed` or has other types."""
     for problem in _problems(record, needed):
