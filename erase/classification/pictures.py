@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from erase.classification.cells import label
@@ -19,6 +20,8 @@ _COLOURS = {
     "l1_sparse": "#009e73",
     "salun": "#d62728",
 }
+_FAR = 3
+"""Times the median gap, from where on one is left out of the scale."""
 _MARKERS = {"ft": "s", "ga": "^", "rl": "o", "l1_sparse": "D", "salun": "*"}
 
 
@@ -46,7 +49,7 @@ def draw_gap(rows: Sequence[Row], path: Path) -> bool:
             capsize=2,
         )
     axes[0].set(xlabel="forgotten, % of the training images", ylabel="average gap, points")
-    axes[0].set_ylim(0, None)
+    _leave_out(axes[0], rows)
     figure.legend(loc="outside right upper")
     _write(figure, path)
     return True
@@ -83,6 +86,19 @@ def draw_metrics(rows: Sequence[Row], path: Path) -> None:
     _write(figure, path)
 
 
+def _leave_out(axes: Any, rows: Sequence[Row]) -> None:
+    """End the scale before what lies far above all else, and say where that is."""
+    far = _FAR * median(row.gap.mean for row in rows)
+    beyond = [row for row in rows if row.gap.mean > far]
+    near = [row.gap.mean + (row.gap.std or 0) for row in rows if row not in beyond]
+    axes.set_ylim(0, 1.1 * max(near))
+    said = [
+        f"{label(row.variant)}, {100 * (row.share or 0):g} %: {row.gap.mean:.1f}" for row in beyond
+    ]
+    if said:
+        axes.set_title("off the scale: " + "; ".join(said), fontsize=8)
+
+
 def _zoom(axes: Any, values: Sequence[Any]) -> None:
     """Let bars that are all near 100 % begin where they differ."""
     low = min(value.mean - (value.std or 0) for value in values)
@@ -106,4 +122,4 @@ def _figure(count: int, size: tuple[float, float], rows: int = 1) -> tuple[Any, 
 
 def _write(figure: Any, path: Path) -> None:
     # No date in it: the same results give the same bytes.
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+    figure.savefig(path, dpi=80, metadata={"Software": None})
