@@ -86,7 +86,7 @@ GROWTHS: dict[Axis, Growth] = {
     ),
     "images": Growth(
         "images in either set",
-        (100, 800, 2000, 4000, 8000),
+        (100, 800, 2000, 8000),
         lambda count, out: _erasure(out, CONCEPTS[:1], int(count), 20),
     ),
     "concepts": Growth(
