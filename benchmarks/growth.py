@@ -86,7 +86,7 @@ GROWTHS: dict[Axis, Growth] = {
     ),
     "images": Growth(
         "images in either set",
-        (100, 800, 2000, 8000),
+        (100, 800, 8000),
         lambda count, out: _erasure(out, CONCEPTS[:1], int(count), 20),
     ),
     "concepts": Growth(
@@ -106,7 +106,11 @@ def main(options: Options) -> None:
         stages = [name for name in found[0] if name not in ("point", "peak_gb")]
         head = [GROWTHS[axis].label, *(f"{stage}, s" for stage in stages), "peak, GB"]
         rows = [
-            [f"{p['point']:,g}", *(f"{p[s]:.1f}" for s in stages), f"{p['peak_gb']:.2f}"]
+            [
+                f"{GROWTHS[axis].place(p['point']):,.4g}",
+                *(f"{p[s]:.1f}" for s in stages),
+                f"{p['peak_gb']:.2f}",
+            ]
             for p in found
         ]
         markdown += table(head, rows) + "\n"

@@ -112,9 +112,6 @@ class SalUnConfig(SaliencyConfig):
     `fixed` (the concept's one relabel prompt), or a prompt in quotes."""
     micro_batch: Annotated[int | None, shown("INT", "as the free memory allows")] = None
     """Images of either set in one pass; a step takes as many passes as make its batch."""
-    compile: bool = False
-    """Compile the UNet by torch.compile before the training: a minute or more at first, for steps
-    that may be quicker. It was not on the CPU where it was tried."""
     until_erased: bool = False
     """End as soon as the concept's judge finds it in none of 32 images, drawn every tenth step."""
     no_guard: bool = False

@@ -56,9 +56,6 @@ def train(
     taken back to it.
     """
     keeper = Keeper(job.plan.out / STATE, _key(job, how))
-    if job.settings.compile:
-        # In place: names and weights stay as they are.
-        job.sd.unet.compile(dynamic=False)
     guard = _guard(job, how)
     while True:
         try:
