@@ -1,4 +1,4 @@
-"""Every table of the README in turn, then time and memory; three to four hours on two cores.
+"""Every table of the README in turn, then time and memory; some five hours on two cores.
 
 python -m benchmarks --out runs/bench
 """

@@ -1,11 +1,15 @@
 """What the benchmarks share: one run folder a case, kept and resumed; tables from their results."""
 
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from erase.commands.erase import erase_concepts
 from erase.commands.evaluate import measure
@@ -107,6 +111,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table whose columns are numbers but for the first."""
     lines = [_line(head), _line(["---"] + ["---:"] * (len(head) - 1))]
     return "\n".join([*lines, *(_line(row) for row in rows)]) + "\n"
+
+
+def to_png(figure: Figure) -> bytes:
+    """A picture's PNG, of the same bytes each time."""
+    FigureCanvasAgg(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=90, metadata={"Software": None})
+    return file.getvalue()
 
 
 SCORES = tuple(column for metric in METRICS for column in (metric, "95 %"))

@@ -7,7 +7,6 @@ Images and concepts: whole erasures of the miniature, with few sampling and trai
 point is a process of its own and is kept: the same command goes on. A plot an axis.
 """
 
-import io
 import json
 import subprocess
 import sys
@@ -17,12 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from benchmarks.common import Options as CommonOptions
-from benchmarks.common import table, write_results
+from benchmarks.common import table, to_png, write_results
 from erase.run import read_run, write_json
 from prompts.files import replace_file
 
@@ -134,7 +132,6 @@ def _measure(axis: Axis, out: Path) -> list[dict[str, float]]:
 def _draw(growth: Growth, stages: Sequence[str], found: Sequence[dict[str, float]]) -> bytes:
     """Seconds of the stages on the left, memory on the right; a PNG."""
     figure = Figure(figsize=(8, 3), layout="constrained")
-    FigureCanvasAgg(figure)
     time, memory = figure.subplots(1, 2)
     places = [growth.place(point["point"]) for point in found]
     for stage in stages:
@@ -145,9 +142,7 @@ def _draw(growth: Growth, stages: Sequence[str], found: Sequence[dict[str, float
     time.legend(frameon=False)
     for axes in (time, memory):
         axes.grid(alpha=0.3)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=90, metadata={"Software": None})
-    return file.getvalue()
+    return to_png(figure)
 
 
 if __name__ == "__main__":

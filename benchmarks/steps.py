@@ -3,16 +3,23 @@
 python -m benchmarks.steps --protocol demo --out runs/bench
 """
 
-import io
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.common import METRICS, SCORES, Options, run_case, score_cells, table, write_results
+from benchmarks.common import (
+    METRICS,
+    SCORES,
+    Options,
+    run_case,
+    score_cells,
+    table,
+    to_png,
+    write_results,
+)
 from erase.config import Erase
 from erase.options import SalUnConfig
 from erase.run import read_run
@@ -68,7 +75,6 @@ def _measure(concept: str, name: str, options: Options, **settings: Any) -> dict
 def _draw(points: list[dict[str, Any]], options: StepsOptions) -> bytes:
     """`ua` and `ira` of every concept by steps; a PNG."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for concept, colour in zip(options.concepts, ("C0", "C1", "C2", "C3"), strict=False):
         own = [p for p in points if p["concept"] == concept and not p["until_erased"]]
@@ -79,9 +85,7 @@ def _draw(points: list[dict[str, Any]], options: StepsOptions) -> bytes:
     axes.set(xlabel="training steps", ylabel="%", ylim=(-3, 103), xlim=(0, None))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", frameon=False)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=90, metadata={"Software": None})
-    return file.getvalue()
+    return to_png(figure)
 
 
 if __name__ == "__main__":

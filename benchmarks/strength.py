@@ -3,16 +3,23 @@
 python -m benchmarks.strength --out runs/bench
 """
 
-import io
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.common import METRICS, SCORES, Options, run_case, score_cells, table, write_results
+from benchmarks.common import (
+    METRICS,
+    SCORES,
+    Options,
+    run_case,
+    score_cells,
+    table,
+    to_png,
+    write_results,
+)
 from erase.commands.evaluate import measure
 from erase.commands.export import export_run
 from erase.config import Erase, EvaluateConcept, Export
@@ -77,7 +84,6 @@ def _measure(strength: float, options: StrengthOptions) -> tuple[dict[str, Any],
 def _draw(found: dict[float, ConceptScores], concept: str) -> bytes:
     """The curves of `ua` and `ira`, with their intervals; a PNG."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for metric, marker in zip(METRICS[:2], "os", strict=True):
         values = {s: m for s, scores in found.items() if (m := getattr(scores, metric))}
@@ -90,9 +96,7 @@ def _draw(found: dict[float, ConceptScores], concept: str) -> bytes:
     axes.axvline(1, color="grey", linewidth=0.8, linestyle=":")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     axes.grid(alpha=0.3)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
-    return file.getvalue()
+    return to_png(figure)
 
 
 if __name__ == "__main__":

@@ -63,8 +63,6 @@ class Options:
     """Gigabytes to plan for, instead of what is free here."""
     pixels: int | None = None
     """Side of the images, instead of the model's own."""
-    compile: bool = False
-    """Compile the UNet with torch.compile; the first step, which does not count, takes minutes."""
     out: Path = Path("runs/bench")
     """Folder of the table."""
     variant: Variant | None = None
@@ -94,7 +92,6 @@ def main(options: Options) -> None:
     name = f"training-{options.size}-{options.density:g}"
     name += f"-{options.free:g}gb" if options.free else ""
     name += f"-{options.pixels}px" if options.pixels else ""
-    name += "-compiled" if options.compile else ""
     options.out.mkdir(parents=True, exist_ok=True)
     replace_file(options.out / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
     print(json.dumps(record, indent=2))
@@ -106,7 +103,6 @@ def _apart(options: Options, variant: Variant) -> dict[str, Any]:
     flags |= {"free": options.free} if options.free else {}
     flags |= {"pixels": options.pixels} if options.pixels else {}
     words = [word for flag, value in flags.items() for word in (f"--{flag}", str(value))]
-    words += ["--compile"] if options.compile else []
     command = [sys.executable, "-m", "benchmarks.training", *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -134,8 +130,6 @@ def _unet(options: Options, dtype: torch.dtype) -> Any:
         unet.register_to_config(
             sample_size=options.pixels // (4 if options.size == "miniature" else 8)
         )
-    if options.compile:
-        unet.compile(dynamic=False)
     return unet
 
 

@@ -91,7 +91,7 @@ def _leave_out(axes: Any, rows: Sequence[Row]) -> None:
     far = _FAR * median(row.gap.mean for row in rows)
     beyond = [row for row in rows if row.gap.mean > far]
     near = [row.gap.mean + (row.gap.std or 0) for row in rows if row not in beyond]
-    axes.set_ylim(0, 1.1 * max(near))
+    axes.set_ylim(0, 1.1 * max(near) or None)
     said = [
         f"{label(row.variant)}, {100 * (row.share or 0):g} %: {row.gap.mean:.1f}" for row in beyond
     ]
