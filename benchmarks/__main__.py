@@ -15,15 +15,13 @@ from benchmarks import (
     growth,
     headline,
     imagenette,
+    kernels,
     lora,
-    mask,
     overhead,
-    processes,
-    quick,
     saliency,
+    speed,
     steps,
     strength,
-    training,
 )
 from benchmarks.common import Options
 
@@ -35,12 +33,10 @@ if __name__ == "__main__":
     lora.main(lora.LoraOptions(**asdict(chosen)))
     delta.main(delta.DeltaOptions(**asdict(chosen)))
     steps.main(steps.StepsOptions(**asdict(chosen)))
-    quick.main(quick.QuickOptions(**asdict(chosen)))
-    mask.main(mask.Options(out=chosen.out))
-    training.main(training.Options(out=chosen.out))
+    speed.main(chosen)
+    kernels.main(kernels.Options(out=chosen.out))
     cards.main(cards.Options(out=chosen.out))
     overhead.main(overhead.Options(**asdict(chosen)))
     growth.main(growth.Options(**asdict(chosen)))
-    processes.main(processes.Options(**asdict(chosen)))
     if classification.FASHION_MNIST.is_dir():
         classification.main(classification.Options(out=chosen.out))

@@ -2,7 +2,8 @@
 
     python -m benchmarks.growth [--axes density size images concepts]
 
-Density and size: training steps of an SD-shaped UNet of 215 M weights (1 + 1 rows, random weights).
+Density and size: training steps of an SD-shaped UNet of 215 M weights (1 + 1 rows, random weights);
+by size, too, how long the arithmetic takes that a step cannot do without.
 Images and concepts: whole erasures of the miniature, with few sampling and training steps. Each
 point is a process of its own and is kept: the same command goes on. A plot an axis.
 """
@@ -15,12 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 import tyro
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from matplotlib.figure import Figure
+from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, to_png, write_results
+from benchmarks.models import CONFIGS
 from erase.run import read_run, write_json
 from prompts.files import replace_file
 
@@ -60,6 +65,18 @@ def _step(density: float, pixels: int) -> dict[str, float]:
     return {"a step": found["seconds"], "peak_gb": found["peak_gb"]}
 
 
+def _sized_step(pixels: int) -> dict[str, float]:
+    """The same by image size, and by the arithmetic that a step of 1 + 1 rows cannot do without."""
+    found = _step(0.5, pixels)
+    side = pixels // 8
+    with torch.device("meta"), FlopCounterMode(display=False) as counted, torch.no_grad():
+        unet = UNet2DConditionModel(**CONFIGS["medium"])
+        unet(torch.zeros(1, 4, side, side), torch.zeros(1).long(), torch.zeros(1, 77, 768))
+    # Two rows; a forward pass each of teacher and student, and a backward pass of two.
+    work = 2 * 4 * counted.get_total_flops() / 1e12
+    return {"a step": found["a step"], "a TFLOP": found["a step"] / work, **found}
+
+
 def _erasure(folder: Path, concepts: Sequence[str], images: int, steps: int) -> dict[str, float]:
     """Stages of an erasure of the miniature by as many images of either set."""
     words = ["erase", *concepts, "--out", str(folder), "--inference-steps", "2", "--no-guard"]
@@ -79,7 +96,7 @@ GROWTHS: dict[Axis, Growth] = {
     "size": Growth(
         "thousand pixels an image",
         (256, 384, 512, 640, 768),
-        lambda side, _: _step(0.5, int(side)),
+        lambda side, _: _sized_step(int(side)),
         lambda side: side * side / 1e3,
     ),
     "images": Growth(

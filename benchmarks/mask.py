@@ -7,7 +7,6 @@ the masks are compared bit by bit, and all of them for ours alone (two argsorts 
 """
 
 import json
-import platform
 import tempfile
 import threading
 import time
@@ -22,6 +21,7 @@ import tyro
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from benchmarks.machine import machine
 from benchmarks.models import CONFIGS
 from benchmarks.reference import reference_mask
 from erase.saliency import SaliencyMask, freeze_mask, top_k_mask
@@ -46,8 +46,7 @@ def main(options: Options) -> None:
     record = {
         "benchmark": "mask",
         "density": options.density,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
+        "machine": machine(),
         "a tenth": _both(_saliency(shapes, 0.1), options.density),
         "all": _ours(_saliency(shapes, 1), options.density),
     }

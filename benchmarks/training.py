@@ -4,18 +4,20 @@ python -m benchmarks.training --size miniature
 
 `floor` is what no implementation can do without: a teacher's forward pass, a student's forward and
 backward pass over the same rows in the same type and layout, and a fused AdamW step over as many
-weights as are selected. `reference` (benchmarks/reference.py) is the official structure in float32;
-at the full size of SD 1.5 its state alone would be 20.6 GB, so it is left out there. Each runs in a
-process of its own, one after the other; the quickest of the steps after the first counts.
+weights as are selected; by torch's own kernels, or by ours (`quick_floor`). `reference`
+(benchmarks/reference.py) is the official structure in float32; at the full size of SD 1.5 its state
+alone would be 20.6 GB, so it is left out there. `compiled` is ours with --compile, `channels_last`
+ours in that memory layout. Each runs in a process of its own, one after the other; the quickest of
+the steps after the first counts.
 """
 
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +26,7 @@ from typing import Any, Literal
 import torch
 import tyro
 
+from benchmarks.machine import machine
 from benchmarks.models import (
     ROWS,
     TOKENS,
@@ -37,13 +40,19 @@ from benchmarks.models import (
 from benchmarks.reference import ReferenceTraining
 from erase.batches import Draw, draw_steps
 from erase.checkpoint import resolve_dtype
-from erase.diffusion import NoiseSchedule, predict, training_arithmetic
+from erase.diffusion import NoiseSchedule, predict
+from erase.kernels import training_kernels
 from erase.memory import plan_training
 from erase.methods import salun
 from prompts.files import replace_file
 
 LR = 1e-5
-Variant = Literal["floor", "ours", "reference"]
+Variant = Literal["floor", "quick_floor", "ours", "compiled", "channels_last", "reference"]
+DEFAULTS: dict[Size, tuple[Variant, ...]] = {
+    "miniature": ("floor", "quick_floor", "ours", "compiled", "channels_last", "reference"),
+    "medium": ("floor", "quick_floor", "ours", "channels_last", "reference"),
+    "sd15": ("floor", "quick_floor", "ours"),
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,10 @@ class Options:
     """Share of the weights that are trained."""
     steps: int = 6
     """Training steps, the first one for warming up."""
+    rounds: int = 1
+    """Times that all are run, one after the other; the quickest step of all rounds counts."""
+    variants: tuple[Variant, ...] = ()
+    """What is timed; nothing: all that fit in 24 GB, compiled steps of the miniature alone."""
     dtype: str = "auto"
     """As `expunge erase --dtype`."""
     free: float | None = None
@@ -74,19 +87,16 @@ def main(options: Options) -> None:
     if options.variant:
         print(json.dumps(_run(options, options.variant)))
         return
-    variants: list[Variant] = ["floor", "ours"]
-    if options.size != "sd15":
-        variants.append("reference")
-    results = {variant: _apart(options, variant) for variant in variants}
-    ours = results["ours"]["seconds"]
-    for result in results.values():
-        result["of_ours"] = round(result["seconds"] / ours, 3)
+    variants = options.variants or DEFAULTS[options.size]
+    runs = [{v: _apart(options, v) for v in variants} for _ in range(options.rounds)]
+    results = {v: _best([run[v] for run in runs]) for v in variants}
+    for result in results.values() if "ours" in results else ():
+        result["of_ours"] = round(result["seconds"] / results["ours"]["seconds"], 3)
     record = {
         "benchmark": "training",
         "size": options.size,
         "density": options.density,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
+        "machine": machine(),
         "results": results,
     }
     name = f"training-{options.size}-{options.density:g}"
@@ -95,6 +105,15 @@ def main(options: Options) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     replace_file(options.out / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
     print(json.dumps(record, indent=2))
+
+
+def _best(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The quickest step of several runs of one variant, and the highest of their peaks."""
+    return {
+        "seconds": min(run["seconds"] for run in runs),
+        "rounds": [run["seconds"] for run in runs],
+        "peak_gb": max(run["peak_gb"] for run in runs),
+    }
 
 
 def _apart(options: Options, variant: Variant) -> dict[str, Any]:
@@ -110,16 +129,11 @@ def _apart(options: Options, variant: Variant) -> dict[str, Any]:
 
 def _run(options: Options, variant: Variant) -> dict[str, Any]:
     dtype = resolve_dtype(options.dtype, torch.device("cpu"))
-    run = {"floor": _floor, "ours": _ours, "reference": _reference}[variant]
-    times = run(options, dtype)
+    run = {"floor": _floor, "quick_floor": _floor, "reference": _reference}.get(variant, _ours)
+    times = run(options, dtype, variant)
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1e6  # pyright: ignore
     return {"seconds": round(min(times), 4), "all": [round(t, 3) for t in times], "peak_gb": peak}
-
-
-def _held(options: Options, dtype: torch.dtype) -> torch.dtype:
-    """What the UNet is held in, by the rule that `erase` goes by."""
-    return torch.float32 if options.size == "miniature" else dtype
 
 
 def _unet(options: Options, dtype: torch.dtype) -> Any:
@@ -133,8 +147,10 @@ def _unet(options: Options, dtype: torch.dtype) -> Any:
     return unet
 
 
-def _ours(options: Options, dtype: torch.dtype) -> list[float]:
-    unet = _unet(options, _held(options, dtype))
+def _ours(options: Options, dtype: torch.dtype, variant: Variant) -> list[float]:
+    unet = _unet(options, dtype)
+    if variant == "channels_last":
+        unet = unet.to(memory_format=torch.channels_last)
     rows, parameters = ROWS[options.size], dict(unet.named_parameters())
     forget, retain = make_sets(unet, 4 * rows, TOKENS[options.size])
     mask = random_bits(unet, options.density)
@@ -172,6 +188,7 @@ def _ours(options: Options, dtype: torch.dtype) -> list[float]:
         dtype=dtype,
         micro_batch=plan.micro_batch,
         teach_ahead=plan.teach_ahead,
+        compiled=variant == "compiled",
         taught=lambda: said.append(time.perf_counter()),
     )
     taught = [after - before for before, after in pairwise(said)]
@@ -188,8 +205,8 @@ def _draws(options: Options, unet: Any) -> tuple[NoiseSchedule, list[Draw]]:
     return schedule, list(drawn)
 
 
-def _floor(options: Options, dtype: torch.dtype) -> list[float]:
-    unet = _unet(options, _held(options, dtype)).requires_grad_(True)
+def _floor(options: Options, dtype: torch.dtype, variant: Variant) -> list[float]:
+    unet = _unet(options, dtype).requires_grad_(True)
     selected = round(options.density * unet.num_parameters())
     weights = torch.zeros(selected)
     weights.grad = torch.full((selected,), 1e-3)
@@ -198,7 +215,7 @@ def _floor(options: Options, dtype: torch.dtype) -> list[float]:
     for draw in _draws(options, unet)[1]:
         both = draw.both()
         started = time.perf_counter()
-        with training_arithmetic(unet, dtype):
+        with training_kernels(unet, dtype) if variant == "quick_floor" else nullcontext():
             with torch.no_grad():
                 target = predict(unet, *both.inputs)
             (predict(unet, *both.inputs) - target).square().mean().backward()
@@ -209,7 +226,7 @@ def _floor(options: Options, dtype: torch.dtype) -> list[float]:
     return times[1:]
 
 
-def _reference(options: Options, dtype: torch.dtype) -> list[float]:
+def _reference(options: Options, dtype: torch.dtype, variant: Variant) -> list[float]:
     unet = _unet(options, torch.float32)
     vae, text_encoder = make_encoders(options.size)
     training = ReferenceTraining(

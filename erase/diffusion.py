@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from erase.conditioning import Conditioning, join
+from erase.kernels import training_kernels
 from erase.weights import widened
 from prompts.errors import UsageError
 
@@ -142,17 +142,5 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 def training_arithmetic(unet: Any, dtype: torch.dtype) -> Iterator[None]:
     """Arithmetic in `dtype`, over weights in it or in float32, for passes with a gradient."""
     mixed = autocast(unet.device, dtype) if unet.dtype != dtype else nullcontext()
-    with mixed, training_attention(unet, dtype):
+    with mixed, training_kernels(unet, dtype):
         yield
-
-
-def training_attention(unet: Any, dtype: torch.dtype) -> AbstractContextManager[object]:
-    """The kernel of attention for passes with a gradient, and for what is computed twice.
-
-    In bfloat16 on a CPU the backward of torch's fused attention is slow (torch 2.13:
-    benchmarks/attention.py), so there attention is written out, unless its matrices, which are then
-    stored, are large.
-    """
-    on_cpu = unet.device.type == "cpu" and dtype == torch.bfloat16
-    plain = on_cpu and unet.config["sample_size"] <= 32
-    return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()

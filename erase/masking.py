@@ -45,11 +45,12 @@ def build_mask(
 ) -> SaliencyMask:
     """A mask of `kind` saliency, random or none (all weights), with its story in the metadata."""
     density = 1.0 if kind == "none" else settings.density or 1.0
+    guidance, batch_size = settings.saliency_guidance or 0.0, settings.batch_size or 1
     metadata = {
         "kind": kind,
         "concept": plan.concept.name,
         "density": repr(density),
-        "loss": f"guided epsilon MSE, guidance {settings.saliency_guidance}",
+        "loss": f"guided MSE, guidance {guidance}" if guidance else "MSE",
         "seed": str(settings.seed),
         "base": plan.source.digest,
         "train_method": settings.train_method or "full",
@@ -58,7 +59,6 @@ def build_mask(
         return full_mask(parameters, metadata)
     if kind == "random":
         return random_mask(parameters, density, settings.seed, metadata)
-    guidance, batch_size = settings.saliency_guidance or 0.0, settings.batch_size or 1
     micro_batch, checkpointing = plan_saliency(
         sd.unet,
         parameters=list(parameters.values()),

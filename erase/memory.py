@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
+from erase.optim import places_bytes
 from prompts.errors import UsageError
 
-_LARGE = 100_000_000
-"""Weights from which on a UNet is held in half precision while it is trained in it."""
 _TOKENS = 77
 _CGROUP = Path("/sys/fs/cgroup")
 _MARGIN = 0.9
@@ -82,17 +81,15 @@ def plan_training(
     `processes` has its share of a batch and keeps all gradients, to add the others' to them.
     """
     batch_size = -(-batch_size // processes)
-    count = unet.num_parameters()
-    held = dtype if count > _LARGE else torch.float32
+    count, trainable = unet.num_parameters(), sum(p.numel() for p in parameters)
     free = free_gigabytes(unet.device) if free is None else free
     targets = _targets(unet, batch_size * (2 if teach_retained else 1), steps, dtype)
-    copy = count * held.itemsize / 1e9
+    copy = count * dtype.itemsize / 1e9
     ahead = not frozen_teacher or targets <= copy
     always = {
-        # Autocast keeps every weight in its own type too.
-        "weights": copy if held == dtype else copy + count * dtype.itemsize / 1e9,
+        "weights": copy,
         "teacher": min(targets, copy) if frozen_teacher else 0.0,
-        "optimiser": (selected * 12 + min(selected * 4, count / 8)) / 1e9,
+        "optimiser": (selected * 12 + places_bytes(selected, trainable)) / 1e9,
     }
     # What is there already is not free, and not needed again.
     there = 0.0 if unet.device.type == "meta" else count * unet.dtype.itemsize / 1e9
@@ -101,9 +98,9 @@ def plan_training(
         parts = {
             **always,
             "activations": activations,
-            "gradients": _gradients(parameters, held, whole=size < batch_size or processes > 1),
+            "gradients": _gradients(parameters, dtype, whole=size < batch_size or processes > 1),
         }
-        plan = TrainingPlan(str(held)[6:], size, checkpointing, ahead, _rounded(parts))
+        plan = TrainingPlan(str(dtype)[6:], size, checkpointing, ahead, _rounded(parts))
         if plan.total - there <= _MARGIN * free:
             return plan
     assert plan is not None

@@ -112,6 +112,9 @@ class SalUnConfig(SaliencyConfig):
     `fixed` (the concept's one relabel prompt), or a prompt in quotes."""
     micro_batch: Annotated[int | None, shown("INT", "as the free memory allows")] = None
     """Images of either set in one pass; a step takes as many passes as make its batch."""
+    compile: bool = False
+    """Let torch.compile make the training's passes: it takes minutes at first, each step less time
+    then. Needs a C++ compiler on a CPU."""
     until_erased: bool = False
     """End as soon as the concept's judge finds it in none of 32 images, drawn every tenth step."""
     no_guard: bool = False

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from erase.optim import MaskedOptimizer
+from erase.optim import MaskedOptimizer, Places
 
 Build = Callable[[list[Tensor]], torch.optim.Optimizer]
 
@@ -99,6 +99,25 @@ def test_half_precision_weights_have_float32_copies() -> None:
     assert parameter.tolist() == [pytest.approx(0.99, abs=0.004), 1.0]
 
 
+def test_float32_copies_begin_from_the_given_values_not_from_what_half_precision_left() -> None:
+    """1 + 2^-12 is 1 in bfloat16; after a step of nothing it is there again, selected or not."""
+    value = torch.tensor([1 + 2**-12] * 2)
+    parameter = nn.Parameter(value.to(torch.bfloat16))
+    mask = {"w": torch.tensor([True, False])}
+    optimiser = MaskedOptimizer({"w": parameter}, mask, adam, values={"w": value})
+    parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    assert torch.equal(optimiser.merged("w", value), value)
+    assert parameter.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_places_are_where_the_bits_are(packed: bool) -> None:
+    bits = torch.rand(1000, generator=torch.Generator().manual_seed(0)) < 0.3
+    places, cpu = Places.of(bits, packed=packed), torch.device("cpu")
+    assert torch.equal(places.indices(cpu), bits.nonzero().flatten())
+
+
 def test_updates_within_backward_are_those_after_it_and_free_each_gradient() -> None:
     """Buckets of a few weights, so that some are full before the backward ends."""
     results = []
@@ -126,12 +145,29 @@ def test_a_missing_gradient_is_zero() -> None:
     assert torch.equal(parameters["b"], before)
 
 
-def test_buckets_hold_every_selected_weight_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("erase.optim._BUCKET", 20)
-    parameters, mask = make()
-    optimiser = MaskedOptimizer(parameters, mask, adam)
-    assert len(optimiser.buckets) == 2
-    assert optimiser.selected == sum(int(bits.sum()) for bits in mask.values())
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_small_parameters_share_a_bucket_and_large_ones_are_cut(
+    channels_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """108 and 35 weights in pieces of 50, or of 40: the same training, and every weight once."""
+    results = []
+    for size, pieces in ((200, 1), (50, 4), (40, 4)):
+        monkeypatch.setattr("erase.optim._BUCKET", size)
+        parameters, mask = make(channels_last)
+        before = {name: p.detach().clone() for name, p in parameters.items()}
+        optimiser = MaskedOptimizer(parameters, mask, adam, in_backward=True)
+        assert len(optimiser.buckets) == pieces
+        assert optimiser.selected == sum(int(bits.sum()) for bits in mask.values())
+        for _ in range(3):
+            sum((p * p).sum() for p in parameters.values()).backward()  # pyright: ignore
+        results.append({n: optimiser.merged(n, before[n]) for n in parameters})
+        assert all(torch.equal(results[-1][n], p) for n, p in parameters.items())
+        assert parameters["a"].grad is None
+        again = MaskedOptimizer(make(channels_last)[0], mask, adam)
+        again.restore(optimiser.state())
+        assert all(torch.equal(again.merged(n, before[n]), results[-1][n]) for n in parameters)
+    for other in results[1:]:
+        assert all(torch.equal(other[name], results[0][name]) for name in other)
 
 
 def test_a_mask_of_nothing_or_of_another_shape_is_an_error() -> None:

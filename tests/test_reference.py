@@ -23,6 +23,7 @@ from erase.conditioning import encode_no_prompt
 from erase.diffusion import NoiseSchedule, trainable_parameters
 from erase.methods import salun
 from erase.saliency import freeze_mask, top_k_mask
+from erase.teacher import teach
 
 PUBLISHED: dict[str, Any] = DEFAULTS | {"frozen_teacher": False, "alpha": 0.5}
 
@@ -58,7 +59,7 @@ def test_losses_and_gradients_of_a_step_are_the_reference_s(
     unet.zero_grad()
     teacher = copy.deepcopy(unet) if frozen else unet
     parts = micro_batches(3, micro_batch)
-    targets = next(salun._teach(teacher, [draw], parts, False, torch.float64))
+    targets = next(teach(teacher, [draw], parts, False, torch.float64))
     weights, ours = [torch.ones(3, 1, 1, 1, dtype=torch.float64)] * 2, torch.zeros(2).double()
     for rows, target in zip(parts, targets, strict=True):
         losses = salun._losses(unet, draw, target, weights, rows, torch.float64)

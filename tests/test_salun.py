@@ -175,3 +175,18 @@ def test_v_prediction_and_bfloat16_train_too(other_model_folder: Path, tmp_path:
     rows, _ = train(sd, tmp_path, 0.5, dtype=torch.bfloat16)
     assert all(row.retain_loss > 0 for row in rows)
     assert next(sd.unet.parameters()).dtype == torch.float32
+
+
+def test_training_in_bfloat16_rounds_no_weight_that_it_does_not_move(
+    tiny: StableDiffusion, tmp_path: Path
+) -> None:
+    """With next to no rate the trained weights are the base's own, to far below bfloat16."""
+    before = weights(tiny)
+    forget, retain = make_sets(tiny, tmp_path, "a dog")
+    parameters = trainable_parameters(tiny.unet, "full")
+    mask = {name: torch.ones_like(p, dtype=torch.bool) for name, p in parameters.items()}
+    tiny.unet.to(torch.bfloat16)
+    changes = DEFAULTS | {"lr": 1e-12, "dtype": torch.bfloat16, "values": before}
+    _, optimizer = erase(tiny, parameters, mask, forget, retain, **changes)
+    for name, tensor in before.items():
+        torch.testing.assert_close(optimizer.merged(name, tensor), tensor, rtol=1e-6, atol=1e-9)

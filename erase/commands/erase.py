@@ -23,6 +23,7 @@ from erase.diffusion import NoiseSchedule, trainable_parameters
 from erase.disk import require_disk
 from erase.export.unet import WEIGHTS
 from erase.job import Job, plan_run, require_memory
+from erase.kernels import require_compiler
 from erase.lock import locked
 from erase.masking import build_mask, left_mask
 from erase.memory import TrainingPlan
@@ -79,6 +80,8 @@ def _erase(config: Erase, settled: Erase, plan: prepare.Plan, team: Team) -> dic
     if given and settings.mask:
         given.require(settings.mask, plan.source.digest, parameters)
     require_memory(sd, parameters, given, plan, settings, team)
+    if settings.compile:
+        require_compiler(sd.unet.device)
     asked = {k: v for k, v in asdict(config.salun).items() if v is not None}
     head = {**plan.identity, "method": "salun", "asked": {k: str(v) for k, v in asked.items()}}
     head |= {key: before[key] for key in ("drawn", "training") if key in before}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from erase import kernels
 from erase.batches import (
     Draw,
     NoisyBatch,
     add_noise,
     draw_steps,
-    join_batches,
     micro_batches,
 )
 from erase.checkpoint import StableDiffusion
@@ -30,10 +30,11 @@ from erase.diffusion import (
     guided_prediction,
     predict,
     training_arithmetic,
-    training_attention,
 )
+from erase.heap import trim_heap
 from erase.optim import MaskedOptimizer
 from erase.saliency import accumulate_saliency
+from erase.teacher import Target, listed, teach
 from erase.team import ALONE, Team
 from erase.weights import widened
 
@@ -135,9 +136,11 @@ def erase(
     teach_retained: bool,
     noise_weight: float,
     seed: int,
+    values: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
     micro_batch: int | None = None,
     teach_ahead: bool = True,
+    compiled: bool = False,
     team: Team = ALONE,
     resume: tuple[list[StepRow], Mapping[str, Tensor]] | None = None,
     progress: Callable[[list[StepRow], MaskedOptimizer], object] = lambda log, optimizer: False,
@@ -147,11 +150,13 @@ def erase(
 
     Gives a row a step, and the optimiser, whose `merged` has the trained weights in float32.
 
-    Only weights with a True in `mask` (bool tensors by parameter name) change. A step sees
-    `batch_size` images of each set, `micro_batch` of each at once. The teacher is the original
-    UNet, or the one being trained; with `teach_retained` its prediction is the target on the retain
-    set too. A frozen teacher speaks before the training begins (`teach_ahead`), which calls
-    `taught` after each step's worth and stores every target, or it is a copy of the UNet.
+    Only weights with a True in `mask` (bool tensors by parameter name) change; `values` has them in
+    full precision, by name, for a UNet that is held in less. A step sees `batch_size` images of
+    each set, `micro_batch` of each at once, in passes that torch.compile makes if `compiled`. The
+    teacher is the original UNet, or the one being trained; with `teach_retained` its prediction is
+    the target on the retain set too. A frozen teacher speaks before the training begins
+    (`teach_ahead`), which calls `taught` after each step's worth and stores every target, or it is
+    a copy of the UNet.
 
     The processes of a `team` share out each step's micro-batches and add up their gradients.
     `resume` is the log and the optimiser's state after some steps, as `progress` is shown them:
@@ -180,14 +185,16 @@ def erase(
         return islice(everything, start, None)
 
     copied = frozen_teacher and not teach_ahead
-    targets = _teach(copy.deepcopy(unet) if copied else unet, draws(), own, teach_retained, dtype)
+    targets = teach(copy.deepcopy(unet) if copied else unet, draws(), own, teach_retained, dtype)
     if frozen_teacher and teach_ahead:
-        targets = iter(_listed(targets, taught))
+        targets = iter(listed(targets, taught))
+    student = kernels.compiled(unet) if compiled else unet
     # A step inside the backward pass needs all of a step's images in that pass.
     optimizer = MaskedOptimizer(
         parameters,
         mask,
-        lambda weights: torch.optim.Adam(weights, lr=lr),
+        lambda weights: torch.optim.Adam(weights, lr=lr, fused=True),
+        values=values,
         in_backward=micro_batch == batch_size,
         reduce=team.add if team.count > 1 else None,
     )
@@ -204,12 +211,13 @@ def erase(
                 for images in (draw.forget, draw.retain)
             ]
             for rows, wanted in zip(own, target, strict=True):
-                forgetting, retaining = _losses(unet, draw, wanted, weights, rows, dtype)
+                forgetting, retaining = _losses(student, draw, wanted, weights, rows, dtype)
                 losses += torch.stack([forgetting, retaining]).detach().to(losses)
-                # Activations that are computed again must come from the same kernel.
-                with training_attention(unet, dtype):
+                # Activations that are computed again must come from the same kernels.
+                with kernels.training_kernels(unet, dtype):
                     (forgetting + alpha * retaining).backward()
             optimizer.step()
+            trim_heap(unet)
             team.add(losses)
             seconds = time.perf_counter() - started
             row = StepRow(step + 1, losses[0].item(), losses[1].item(), step_lr, seconds)
@@ -221,38 +229,6 @@ def erase(
                 break
     unet.requires_grad_(False)
     return log, optimizer
-
-
-Target = tuple[Tensor, Tensor]
-"""What a micro-batch's forget and retain images are held to, each [B, C, h, w] on the CPU."""
-
-
-@torch.no_grad()
-def _teach(
-    teacher: Any, draws: Iterable[Draw], own: list[slice], teach_retained: bool, dtype: torch.dtype
-) -> Iterator[list[Target]]:
-    """What the teacher says of each step's own micro-batches, when it is asked for."""
-    for draw in draws:
-        said = []
-        for rows in own:
-            part = draw[rows].to(teacher.device)
-            asked = part.relabelled()
-            asked = join_batches(asked, part.retain) if teach_retained else asked
-            with training_arithmetic(teacher, dtype):
-                # In the arithmetic's own type nothing is lost, and half the memory is enough.
-                prediction = predict(teacher, *asked.inputs).to(dtype).cpu()
-            forget, *retain = prediction.split(len(part.forget))
-            said.append((forget, retain[0] if retain else draw[rows].retain.target))
-        yield said
-
-
-def _listed(targets: Iterable[list[Target]], taught: Callable[[], object]) -> list[list[Target]]:
-    """All of them, told of one by one."""
-    found = []
-    for target in targets:
-        found.append(target)
-        taught()
-    return found
 
 
 def _losses(
