@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -23,26 +24,38 @@ from prompts.errors import UsageError
 _MATRIX = 1 << 19
 """Weights of an attention matrix, tokens by tokens, up to which it is written out and kept."""
 
+_REPLACED: WeakSet[Any] = WeakSet()
+"""The UNets that have them."""
+
+
+def training_kernels(unet: Any, dtype: torch.dtype) -> AbstractContextManager[None]:
+    """Have a UNet use them, in forward passes and in what backward passes compute again.
+
+    Within another such block for the same UNet, or one that `compiled` gave of it, it does nothing.
+    """
+    unet = getattr(unet, "_orig_mod", unet)
+    slow = unet.device.type == "cpu" and dtype == torch.bfloat16 and unet not in _REPLACED
+    # Under autocast the types of images, weights and gradients differ, as in no product.
+    return replaced(unet, deep=unet.dtype == dtype) if slow else nullcontext()
+
 
 @contextmanager
-def training_kernels(unet: Any, dtype: torch.dtype) -> Iterator[None]:
-    """Have a UNet use them, in forward passes and in what backward passes compute again."""
+def replaced(unet: Any, *, deep: bool = True) -> Iterator[None]:
+    """Attention and, if `deep`, convolutions of a UNet by the kernels of this file."""
     before = unet.attn_processors
-    there = any(isinstance(processor, Attention) for processor in before.values())
-    if unet.device.type != "cpu" or dtype != torch.bfloat16 or there:
-        yield
-        return
     convolutions = [
         module
-        for module in unet.modules()
-        if isinstance(module, nn.Conv2d) and module.weight.requires_grad and _keeps_size(module)
+        for module in (unet.modules() if deep else ())
+        if isinstance(module, nn.Conv2d) and _keeps_size(module)
     ]
     unet.set_attn_processor(Attention())
     for module in convolutions:
         vars(module)["_conv_forward"] = partial(convolve, padding=module.padding)
+    _REPLACED.add(unet)
     try:
         yield
     finally:
+        _REPLACED.remove(unet)
         unet.set_attn_processor(before)
         for module in convolutions:
             del vars(module)["_conv_forward"]
@@ -99,7 +112,7 @@ def _tokens(states: Tensor) -> int:
 
 def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, padding: Any) -> Tensor:
     """A convolution that keeps the size of its images; deep ones by `DeepConvolution`."""
-    if images[:, 0].numel() <= images.shape[1]:
+    if weight.requires_grad and images[:, 0].numel() <= images.shape[1]:
         return DeepConvolution.apply(images, weight, bias, padding)
     return torch.conv2d(images, weight, bias, padding=padding)
 

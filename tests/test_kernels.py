@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -32,10 +33,12 @@ def test_a_deep_convolution_s_gradients_are_torch_s(size: int, bias: bool) -> No
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
 
-def test_a_wide_convolution_is_torch_s() -> None:
-    """40 pixels, 38 channels."""
-    conv = nn.Conv2d(38, 6, 3, padding=1)
-    output = kernels.convolve(torch.randn(2, 38, 4, 5), conv.weight, conv.bias, conv.padding)
+@pytest.mark.parametrize(("channels", "trained"), [(38, True), (40, False)])
+def test_wide_and_frozen_convolutions_are_torch_s(channels: int, trained: bool) -> None:
+    """40 pixels; 38 channels are fewer."""
+    conv = nn.Conv2d(channels, 6, 3, padding=1).requires_grad_(trained)
+    images = torch.randn(2, channels, 4, 5, requires_grad=True)
+    output = kernels.convolve(images, conv.weight, conv.bias, conv.padding)
     assert type(output.grad_fn).__name__ != "DeepConvolutionBackward"
 
 
@@ -56,12 +59,12 @@ def test_other_convolutions_are_left_alone(settings: dict[str, Any]) -> None:
     assert kernels._keeps_size(nn.Conv2d(4, 4, 3, padding=1))
 
 
-def run(unet: Any, dtype: torch.dtype, *, replaced: bool) -> list[Tensor]:
+def run(unet: Any, dtype: torch.dtype, *, ours: bool) -> list[Tensor]:
     """Gradients of all weights, by torch's kernels or by ours."""
     generator = torch.Generator().manual_seed(0)
     images, told = (torch.randn(s, generator=generator) for s in ((2, 4, 8, 8), (2, 77, 16)))
     unet.to(dtype).zero_grad()
-    with training_kernels(unet, torch.bfloat16 if replaced else torch.float32):
+    with kernels.replaced(unet) if ours else nullcontext():
         output = unet(images.to(dtype), torch.zeros(2, dtype=torch.long), told.to(dtype))
         output.sample.float().square().mean().backward()
     return [p.grad.float() for p in unet.parameters() if p.grad is not None]
@@ -75,11 +78,11 @@ def test_a_unet_s_gradients_are_torch_s(monkeypatch: pytest.MonkeyPatch) -> None
     """In float32 to rounding; in bfloat16 no more than twice as far from that as torch's own."""
     unet, used = make_unet(), []
     monkeypatch.setattr(kernels, "convolve", lambda *args, **told: _deep(used, *args, **told))
-    exact = run(unet, torch.float32, replaced=False)
-    assert distance(run(unet, torch.float32, replaced=True), exact) < 1e-5
+    exact = run(unet, torch.float32, ours=False)
+    assert distance(run(unet, torch.float32, ours=True), exact) < 1e-5
     assert used
-    theirs = distance(run(unet, torch.bfloat16, replaced=False), exact)
-    assert 0 < distance(run(unet, torch.bfloat16, replaced=True), exact) < 2 * theirs
+    theirs = distance(run(unet, torch.bfloat16, ours=False), exact)
+    assert 0 < distance(run(unet, torch.bfloat16, ours=True), exact) < 2 * theirs
 
 
 def _deep(used: list[int], images: Tensor, weight: Tensor, bias: Tensor, padding: Any) -> Tensor:
@@ -97,10 +100,10 @@ def test_large_attention_stays_fused_and_small_is_written_out(
     monkeypatch.setattr(
         AttnProcessor2_0, "__call__", lambda *a, **k: (calls.append(1), fused(*a, **k))[1]
     )
-    small = run(unet, torch.float32, replaced=True)
+    small = run(unet, torch.float32, ours=True)
     assert not calls
     monkeypatch.setattr(kernels, "_MATRIX", 0)
-    assert distance(run(unet, torch.float32, replaced=True), small) < 1e-5
+    assert distance(run(unet, torch.float32, ours=True), small) < 1e-5
     assert calls
 
 
@@ -116,7 +119,7 @@ def test_they_are_for_bfloat16_on_a_cpu_and_go_away() -> None:
             pass
         assert all(isinstance(p, Attention) for p in unet.attn_processors.values())
     assert unet.attn_processors == before and unet.conv_in._conv_forward == conv
-    with training_kernels(unet.requires_grad_(False), torch.bfloat16):
+    with training_kernels(unet.float(), torch.bfloat16):
         assert unet.conv_in._conv_forward == conv
 
 

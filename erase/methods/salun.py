@@ -185,50 +185,64 @@ def erase(
         return islice(everything, start, None)
 
     copied = frozen_teacher and not teach_ahead
-    targets = teach(copy.deepcopy(unet) if copied else unet, draws(), own, teach_retained, dtype)
-    if frozen_teacher and teach_ahead:
-        targets = iter(listed(targets, taught))
-    student = kernels.compiled(unet) if compiled else unet
-    # A step inside the backward pass needs all of a step's images in that pass.
-    optimizer = MaskedOptimizer(
-        parameters,
-        mask,
-        lambda weights: torch.optim.Adam(weights, lr=lr, fused=True),
-        values=values,
-        in_backward=micro_batch == batch_size,
-        reduce=team.add if team.count > 1 else None,
-    )
-    if state:
-        optimizer.restore(state)
-    with closing(optimizer):
-        for step, draw in enumerate(draws(), start):
-            started = time.perf_counter()
-            step_lr = lr * (1 - step / steps) if linear_decay else lr
-            optimizer.set_lr(step_lr)
-            target, losses = next(targets), torch.zeros(2, device=unet.device)
-            weights = [
-                schedule.noise_weight(images.timesteps, noise_weight)
-                for images in (draw.forget, draw.retain)
-            ]
-            for rows, wanted in zip(own, target, strict=True):
-                forgetting, retaining = _losses(student, draw, wanted, weights, rows, dtype)
-                losses += torch.stack([forgetting, retaining]).detach().to(losses)
-                # Activations that are computed again must come from the same kernels.
-                with kernels.training_kernels(unet, dtype):
-                    (forgetting + alpha * retaining).backward()
-            optimizer.step()
-            trim_heap(unet)
-            team.add(losses)
-            seconds = time.perf_counter() - started
-            row = StepRow(step + 1, losses[0].item(), losses[1].item(), step_lr, seconds)
-            log.append(row)
-            # Asked of sums over all processes, so that they end together.
-            if not (losses.isfinite().all() and optimizer.finite):
-                raise Diverged(log, optimizer)
-            if progress(log, optimizer):
-                break
+    teacher = copy.deepcopy(unet) if copied else unet
+    # Put in once, not in every pass.
+    with kernels.training_kernels(unet, dtype):
+        targets = teach(teacher, draws(), own, teach_retained, dtype)
+        if frozen_teacher and teach_ahead:
+            targets = iter(listed(targets, taught))
+        student = kernels.compiled(unet) if compiled else unet
+        # A step inside the backward pass needs all of a step's images in that pass.
+        optimizer = MaskedOptimizer(
+            parameters,
+            mask,
+            lambda weights: torch.optim.Adam(weights, lr=lr, fused=True),
+            values=values,
+            in_backward=micro_batch == batch_size,
+            reduce=team.add if team.count > 1 else None,
+        )
+        if state:
+            optimizer.restore(state)
+        with closing(optimizer):
+            for step, draw in enumerate(draws(), start):
+                started = time.perf_counter()
+                step_lr = lr * (1 - step / steps) if linear_decay else lr
+                optimizer.set_lr(step_lr)
+                weights = [
+                    schedule.noise_weight(images.timesteps, noise_weight)
+                    for images in (draw.forget, draw.retain)
+                ]
+                losses = _backward(student, draw, next(targets), own, weights, alpha, dtype)
+                optimizer.step()
+                trim_heap(unet)
+                team.add(losses)
+                seconds = time.perf_counter() - started
+                log.append(StepRow(step + 1, losses[0].item(), losses[1].item(), step_lr, seconds))
+                # Asked of sums over all processes, so that they end together.
+                if not (losses.isfinite().all() and optimizer.finite):
+                    raise Diverged(log, optimizer)
+                if progress(log, optimizer):
+                    break
     unet.requires_grad_(False)
     return log, optimizer
+
+
+def _backward(
+    unet: Any,
+    draw: Draw,
+    target: list[Target],
+    own: list[slice],
+    weights: list[Tensor],
+    alpha: float,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The gradients of a step, of this process's own micro-batches; its two losses, [2]."""
+    losses = torch.zeros(2, device=unet.device)
+    for rows, wanted in zip(own, target, strict=True):
+        forgetting, retaining = _losses(unet, draw, wanted, weights, rows, dtype)
+        losses += torch.stack([forgetting, retaining]).detach().to(losses)
+        (forgetting + alpha * retaining).backward()
+    return losses
 
 
 def _losses(
