@@ -39,7 +39,7 @@ def main(options: Options) -> None:
         "training-miniature-0.5": step("miniature", 12, rounds=2),
         "training-medium-0.5": step("medium", 4),
         "training-sd15-0.5": step("sd15", 3),
-        "training-sd15-0.5-9.5gb": step("sd15", 3, free=9.5, **ours),
+        "training-sd15-0.5-8gb": step("sd15", 3, free=8, **ours),
         "training-sd15-0.1": step("sd15", 3, density=0.1, **ours),
         "mask": lambda: mask.main(mask.Options(out=out)),
         "quick": lambda: quick.main(quick.QuickOptions(**shared)),
@@ -79,7 +79,7 @@ def _steps(out: Path) -> list[Row]:
 def _memory(out: Path) -> list[Row]:
     runs = (
         ("density 0.5", "training-sd15-0.5", "at most 10"),
-        ("density 0.5, told of 9.5 GB", "training-sd15-0.5-9.5gb", "at most 10"),
+        ("density 0.5, told of 8 GB", "training-sd15-0.5-8gb", "at most 10"),
         ("density 0.1", "training-sd15-0.1", "at most 6"),
     )
     return [
