@@ -56,12 +56,17 @@ def run_on(file: Path, configs: Path, out: Path, *flags: str) -> Path:
 def require_gone(original: Tensors, exported: Tensors, names: dict[str, str]) -> int:
     """No key holds a UNet tensor of the original's that was changed; returns how many were.
 
-    Compared in float32, so that a copy in half precision counts, and whatever the shape.
+    Compared in float32, so that a copy in half precision counts, and whatever the shape. Of the few
+    weights of a norm nothing may be left of a change in half precision: those are passed over.
     """
     held = {bits(tensor.float()) for tensor in exported.values()}
     changed = [n for n in names.values() if bits(original[n]) != bits(exported[n])]
     for rounded in (torch.float32, torch.float16):
-        assert not [n for n in changed if bits(original[n].to(rounded).float()) in held]
+        shown = [
+            n for n in changed if bits(original[n].to(rounded)) != bits(exported[n].to(rounded))
+        ]
+        assert len(shown) > 0.9 * len(changed)
+        assert not [n for n in shown if bits(original[n].to(rounded).float()) in held]
     return len(changed)
 
 
