@@ -80,7 +80,7 @@ def _erase(options: Options, name: str, launcher: list[str], *, threads: int) ->
     out = Path(options.out) / "processes" / name
     words = [sys.executable, "-m", *launcher, "erase", "erase", "church", "--overwrite"]
     words += ["--model", options.model, "--out", str(out), "--steps", str(options.steps)]
-    words += ["--dtype", options.dtype]
+    words += ["--dtype", options.dtype, "--saliency-guidance", "0"]
     words += ["--forget-images", str(options.images), "--retain-images", str(options.images)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, check=True)

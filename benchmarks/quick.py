@@ -30,13 +30,19 @@ class QuickOptions(Options):
     """Images in the retain set."""
     steps: int = 60
     """Training steps."""
+    saliency_guidance: float = 0
+    """Of the mask's loss; the plain one takes half the passes of the default's."""
     until_erased: bool = False
     """Let the judge end the training."""
 
 
 def main(options: QuickOptions) -> None:
     """Erase, measure, print, and write quick.json and quick.md."""
-    salun = SalUnConfig(steps=options.steps, until_erased=options.until_erased)
+    salun = SalUnConfig(
+        steps=options.steps,
+        until_erased=options.until_erased,
+        saliency_guidance=options.saliency_guidance,
+    )
     data = DataConfig(forget_images=options.forget_images, retain_images=options.retain_images)
     command = Erase(concepts=(options.concept,), salun=salun, data=data)
     name = f"{options.concept} quick" + (" until erased" if options.until_erased else "")

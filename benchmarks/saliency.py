@@ -2,8 +2,7 @@
 
     python -m benchmarks.saliency --out runs/bench
 
-Guided (7.5) is SalUn's: two passes with a gradient where the plain conditional loss, the default,
-needs one.
+Guided (7.5) is SalUn's: two passes with a gradient where the plain conditional loss needs one.
 """
 
 import sys
@@ -27,10 +26,10 @@ def main(options: Options) -> None:
     points: list[dict[str, Any]] = []
     markdown = ""
     for concept in CONCEPTS:
-        plain = run_case(concept, Erase(concepts=(concept,)), options)
-        command = Erase(concepts=(concept,), salun=SalUnConfig(saliency_guidance=7.5))
-        guided = run_case(f"{concept} guided saliency", command, options)
-        shared = _overlap(options.out / f"{concept}-guided-saliency", options.out / concept)
+        guided = run_case(concept, Erase(concepts=(concept,)), options)
+        command = Erase(concepts=(concept,), salun=SalUnConfig(saliency_guidance=0))
+        plain = run_case(f"{concept} plain saliency", command, options)
+        shared = _overlap(options.out / concept, options.out / f"{concept}-plain-saliency")
         for name, case in (("guided", guided), ("plain", plain)):
             point = _point(name, case, options) | {"overlap": shared}
             points.append(point)

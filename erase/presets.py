@@ -7,7 +7,7 @@ PresetName = Literal["salun-imagenette", "salun-nudity"]
 DEFAULTS: dict[str, Any] = {
     "density": 0.5,
     "train_method": "xattn",
-    "saliency_guidance": 0.0,
+    "saliency_guidance": 7.5,
     "batch_size": 16,
     "steps": 100,
     "lr": 1e-5,
