@@ -16,8 +16,8 @@ from benchmarks.common import table
 from benchmarks.models import CONFIGS
 from erase.diffusion import TRAIN_METHODS
 from erase.memory import plan_training
-from prompts.errors import UsageError
-from prompts.files import replace_file
+from plumbing.errors import UsageError
+from plumbing.whole_files import replace_file
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from erase.commands.evaluate import measure
 from erase.config import Erase, EvaluateConcept
 from eval.metrics import change
 from eval.results import ConceptEvaluation, ConceptScores, Metric
-from prompts.files import replace_file
+from plumbing.whole_files import replace_file
 
 METRICS = ("ua", "ira", "cra")
 

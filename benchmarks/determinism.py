@@ -25,9 +25,9 @@ from PIL import Image
 from erase.checkpoint import load_checkpoint, locate, vocabulary
 from eval.generate import Drawing, generate, native_size
 from eval.generation import image_path, read_generations
-from eval.shard import current_shard
+from plumbing.processes import current_team
 from prompts.concept import load_concept
-from prompts.evaluation import PromptRow, concept_rows
+from prompts.evaluation_rows import PromptRow, concept_rows
 
 BATCH_SIZE = 16
 """Of `expunge evaluate`; what the others are compared with."""
@@ -69,8 +69,8 @@ def draw(pipeline: Any, options: Options, out: Path, batch_size: int = BATCH_SIZ
     """Draw every row under `out`, or this process's share; returns `out`."""
     dtype = str(pipeline.dtype)[6:]
     drawing = Drawing("ddim", options.steps, 5.0, native_size(pipeline), dtype)
-    rows, shard = choose_rows(options), current_shard()
-    generate(pipeline, rows, out, drawing, model_hash="", batch_size=batch_size, shard=shard)
+    rows, team = choose_rows(options), current_team()
+    generate(pipeline, rows, out, drawing, model_hash="", batch_size=batch_size, team=team)
     return out
 
 

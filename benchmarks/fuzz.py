@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from benchmarks.common import table
 from benchmarks.fuzz_readers import Reader, readers
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 _TIMES_UP = (signal.SIGALRM, signal.SIGPROF)
 _CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod")

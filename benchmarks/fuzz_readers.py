@@ -25,7 +25,6 @@ from erase.export.lora_file import bind_lora, read_lora
 from erase.images import read_captions, read_pixels
 from erase.mask_chart import summarise
 from erase.mask_counts import read_mask_counts
-from erase.publish import public
 from erase.run import read_run
 from erase.saliency import SaliencyMask, freeze_mask
 from erase.single_file import recognise, told_prediction
@@ -40,8 +39,9 @@ from eval.nudity import read_detections
 from eval.report import render_html, verdict_of
 from eval.report_data import read_run_data
 from eval.report_markdown import render_markdown
+from plumbing.errors import UsageError
+from plumbing.privacy import public
 from prompts.concept import load_concept, read_prompts
-from prompts.errors import UsageError
 from prompts.i2p import read_i2p, select_listed
 
 SHA = "0123456789abcdef" * 4

@@ -24,7 +24,7 @@ from PIL import Image
 from erase.checkpoint import load_checkpoint, locate, resolve_dtype, vocabulary
 from eval.detector import load_detector
 from eval.generate import Drawing, generate, native_size
-from prompts.evaluation import PromptRow, retain_rows
+from prompts.evaluation_rows import PromptRow, retain_rows
 
 
 @dataclass(frozen=True)

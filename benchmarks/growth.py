@@ -27,7 +27,7 @@ from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, to_png, write_results
 from benchmarks.models import CONFIGS
 from erase.run import read_run, write_json
-from prompts.files import replace_file
+from plumbing.whole_files import replace_file
 
 Axis = Literal["density", "size", "images", "concepts"]
 CONCEPTS = (

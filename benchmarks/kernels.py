@@ -22,7 +22,7 @@ from torch import Tensor
 from benchmarks.common import table
 from benchmarks.machine import machine
 from erase import kernels
-from prompts.files import replace_file
+from plumbing.whole_files import replace_file
 
 ATTENTION = (
     *((2, 4096, 4096, 40), (2, 4096, 77, 40), (2, 1024, 1024, 80), (2, 1024, 77, 80)),

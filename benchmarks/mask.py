@@ -25,7 +25,7 @@ from benchmarks.machine import machine
 from benchmarks.models import CONFIGS
 from benchmarks.reference import reference_mask
 from erase.saliency import SaliencyMask, freeze_mask, top_k_mask
-from prompts.files import replace_file
+from plumbing.whole_files import replace_file
 
 Result = TypeVar("Result")
 

@@ -31,10 +31,10 @@ from erase.job import Job, plan_run
 from erase.masking import build_mask
 from erase.memory import TrainingPlan
 from erase.options import DataConfig, SalUnConfig
-from erase.team import ALONE
 from erase.training import STATE
 from erase.training_state import Keeper
 from erase.watch import Watch
+from plumbing.processes import ALONE
 
 
 @dataclass(frozen=True)

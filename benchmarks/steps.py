@@ -23,7 +23,7 @@ from benchmarks.common import (
 from erase.config import Erase
 from erase.options import SalUnConfig
 from erase.run import read_run
-from prompts.files import replace_file
+from plumbing.whole_files import replace_file
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from erase.diffusion import NoiseSchedule, predict
 from erase.kernels import training_kernels
 from erase.memory import plan_training
 from erase.methods import salun
-from prompts.files import replace_file
+from plumbing.whole_files import replace_file
 
 LR = 1e-5
 Variant = Literal["floor", "quick_floor", "ours", "compiled", "channels_last", "reference"]

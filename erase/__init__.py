@@ -24,7 +24,7 @@ _HOMES = {
     "SaliencyMask": "erase.saliency",
     "StableDiffusion": "erase.checkpoint",
     "Undo": "erase.config",
-    "UsageError": "prompts.errors",
+    "UsageError": "plumbing.errors",
     "Verify": "erase.config",
     "load_checkpoint": "erase.checkpoint",
     "unlearn": "erase.classification.unlearn",

@@ -11,7 +11,7 @@ from torch import Tensor
 from erase.conditioning import Conditioning, join
 from erase.datasets import ForgetSet, RetainSet
 from erase.diffusion import NoiseSchedule, sample_latents
-from erase.team import ALONE, Team
+from plumbing.processes import ALONE, Team
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from erase.shipped import judge_folder, vocabulary
 from erase.single_file import open_single_file
 from erase.single_file_parts import load_part
 from erase.source import INDEX, MINIATURE, ModelSource, locate, variant_of
-from prompts.errors import UsageError
-from prompts.json_file import read_object
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
 
 __all__ = [
     "MINIATURE",

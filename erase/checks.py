@@ -1,6 +1,6 @@
 """Checks of flags, each refusing with one line that names the flag."""
 
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 def require(ok: bool, message: str) -> None:

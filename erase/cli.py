@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import Any
 
-from erase.interruption import end_on_sigterm
-from prompts.errors import UsageError
-from prompts.space import explain
-from prompts.visible import discreet, visible
+from plumbing.disk_space import explain
+from plumbing.errors import UsageError
+from plumbing.signals import end_on_sigterm
+from plumbing.visible_text import discreet, visible
 
 
 @dataclass(frozen=True)
@@ -273,5 +273,5 @@ def _set_up_logging() -> None:
     handler.setFormatter(Discreet("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     first = os.environ.get("RANK", "0") == "0"
-    for package in ("erase", "eval", "prompts"):
+    for package in ("erase", "eval", "expunge", "plumbing", "prompts"):
         logging.getLogger(package).setLevel(logging.INFO if first else logging.WARNING)

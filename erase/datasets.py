@@ -27,8 +27,8 @@ from erase.diffusion import autocast, encode_images
 from erase.images import hash_captions, read_pixels
 from erase.row_file import Rows, open_rows
 from erase.shared_rows import Make, write_together
-from erase.team import ALONE, Team
-from prompts.halving import Halving
+from plumbing.halving import Halving
+from plumbing.processes import ALONE, Team
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int], object]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from erase.conditioning import Conditioning, join
 from erase.kernels import training_kernels
 from erase.weights import widened
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 TRAIN_METHODS = {
     "full": lambda name: True,

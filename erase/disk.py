@@ -12,7 +12,7 @@ from torch import nn
 from erase.checkpoint import StableDiffusion
 from erase.options import SaliencyConfig, SalUnConfig
 from erase.prepare import Plan
-from prompts.space import Need, require_space
+from plumbing.disk_space import Need, require_space
 
 _FLOAT = 4
 _STATE = 3

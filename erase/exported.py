@@ -15,7 +15,7 @@ from erase.run import is_run
 from erase.single_file import recognise
 from erase.source import ModelSource, locate
 from erase.weights import Computed, Spec, Weights
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Kind = Literal["single file", "pipeline", "UNet", "delta"]
 

@@ -6,9 +6,9 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
-from erase.publish import require_public
-from prompts.errors import UsageError
-from prompts.json_file import read_object
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
+from plumbing.privacy import require_public
 
 I2P, I2P_FILE = "AIML-TUDA/i2p", "i2p_benchmark.csv"
 I2P_REVISION = "6594f223b0544fcbf63a6889417a6b9d2e40a77c"

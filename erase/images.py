@@ -11,10 +11,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from erase.run_check import is_below
-from erase.source import sha256_file
-from prompts.errors import UsageError
-from prompts.json_file import parse
+from plumbing.errors import UsageError
+from plumbing.inside import is_below
+from plumbing.json_file import parse
+from plumbing.whole_files import sha256_file
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

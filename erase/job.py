@@ -15,8 +15,8 @@ from erase.datasets import ForgetSet, RetainSet
 from erase.memory import TrainingPlan, free_gigabytes, plan_training
 from erase.options import SalUnConfig
 from erase.saliency import SaliencyMask
-from erase.team import Team
 from erase.watch import Gone
+from plumbing.processes import Team
 
 
 @dataclass(frozen=True)

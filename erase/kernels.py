@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import unfold
 from torch.nn.grad import conv2d_input
 
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 _MATRIX = 1 << 19
 """Weights of an attention matrix, tokens by tokens, up to which it is written out and kept."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 UNET_PREFIX = "model.diffusion_model."
 EMA_PREFIX = "model_ema."

@@ -15,7 +15,7 @@ from torch import Tensor
 from erase.ldm_families import VAE_PREFIX
 from erase.ldm_keys import UNET_PREFIX
 from erase.weights import Computed, Spec, Weights
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 _VAE_ATTENTION = {
     "group_norm": "norm",

@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
-from prompts.files import replace_file
+from plumbing.whole_files import replace_file
 
 _KINDS = {"attn1": "self-attention", "attn2": "cross-attention", "conv": "convolution"}
 

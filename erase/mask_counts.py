@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from erase.tensor_header import check_header
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from erase.methods.salun import forget_saliency
 from erase.options import SaliencyConfig
 from erase.prepare import Plan
 from erase.saliency import SaliencyMask, full_mask, random_mask, top_k_mask
-from erase.team import Team
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
+from plumbing.processes import Team
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
 from erase.optim import places_bytes
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 _TOKENS = 77
 _CGROUP = Path("/sys/fs/cgroup")

@@ -11,9 +11,9 @@ from erase.run import is_run, read_run
 from erase.single_file import open_single_file
 from erase.source import ModelSource, locate, locate_recorded
 from erase.weights import Computed, Weights
-from prompts.errors import UsageError
-from prompts.json_file import read_object
-from prompts.model_config import problem_of
+from plumbing.config_check import problem_of
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import nn
 
 from erase.source import ModelSource
 from erase.weights import Weights
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 _SPARE = 1 << 20
 """Weights that a config may ask for beyond those that are there; they are missed by name later."""

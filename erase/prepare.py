@@ -36,10 +36,10 @@ from erase.drift import PROMPTS, held_out
 from erase.images import hash_captions, read_captions
 from erase.options import DataConfig, SaliencyConfig
 from erase.shared_rows import share
-from erase.source import sha256_file
-from erase.team import ALONE, Team
+from plumbing.errors import UsageError
+from plumbing.processes import ALONE, Team
+from plumbing.whole_files import sha256_file
 from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
-from prompts.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prompts.files import naming, partial_path, put, sync_one
+from plumbing.whole_files import naming, partial_path, put, sync_one
 
 log = logging.getLogger(__name__)
 

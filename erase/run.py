@@ -8,11 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from erase.run_check import check_record, require_model, require_no_way_out
-from prompts.errors import UsageError
-from prompts.files import clear_partials, partial_path, remove, replace_file
-from prompts.json_file import read_object
-from prompts.visible import without_home
+from erase.run_check import check_record, require_model
+from plumbing.errors import UsageError
+from plumbing.inside import require_no_way_out
+from plumbing.json_file import read_object
+from plumbing.visible_text import without_home
+from plumbing.whole_files import clear_partials, partial_path, remove, replace_file
 
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"

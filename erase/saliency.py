@@ -18,7 +18,7 @@ from erase.mask_counts import fits, shape_told
 from erase.tensor_file import write_tensors
 from erase.tensor_header import check_header
 from erase.weights import Computed, Spec
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Batch = TypeVar("Batch")
 _CHUNK = 1 << 24

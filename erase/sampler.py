@@ -6,7 +6,7 @@ from typing import Any
 
 from diffusers import schedulers
 
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 SAMPLERS = {
     "ddim": "DDIMScheduler",

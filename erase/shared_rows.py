@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from erase.row_file import Rows, open_rows, write_rows
-from erase.team import Team
+from plumbing.processes import Team
 
 Make = Callable[[int, int], Iterable[Tensor]]
 """Gives the rows from the first number up to the second, a batch at a time."""

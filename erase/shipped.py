@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from erase.source import ModelSource
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
 from prompts.concept import Vocabulary
-from prompts.errors import UsageError
-from prompts.json_file import read_object
 
 
 def judge_folder(source: ModelSource, kind: str) -> Path | None:

@@ -15,11 +15,12 @@ from erase import hub
 from erase.ldm_families import SD1, SD2, SDXL, VAE_PREFIX, Family
 from erase.ldm_keys import UNET_PREFIX
 from erase.single_file_tensors import read_tensors
-from erase.source import INDEX, ModelSource, sha256_file
+from erase.source import INDEX, ModelSource
 from erase.source_check import check_part, require_own
 from erase.weights import Computed, Spec, Weights
-from prompts.errors import UsageError
-from prompts.json_file import read_object
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
+from plumbing.whole_files import sha256_file
 
 Specs = Mapping[str, Spec]
 

@@ -23,7 +23,7 @@ from erase.ldm_families import VAE_PREFIX
 from erase.ldm_keys import UNET_PREFIX, unet_keys
 from erase.single_file import SingleFile
 from erase.weights import Computed
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 _NO_WEIGHTS = re.compile(
     r"(text_model\.)?embeddings\.position_ids|text_projection(\.weight)?|logit_scale"

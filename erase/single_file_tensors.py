@@ -9,7 +9,7 @@ from torch import Tensor
 
 from erase.pickle_file import payload_told, read_pickle
 from erase.weights import Computed, Spec, Weights
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 def read_tensors(path: Path) -> tuple[Weights | Computed, dict[str, str]]:

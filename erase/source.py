@@ -10,8 +10,9 @@ from typing import Any
 
 from erase import hub, run
 from erase.source_check import check_index, check_part, require_own
-from prompts.errors import UsageError
-from prompts.json_file import read_object
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
+from plumbing.whole_files import sha256_file
 
 MINIATURE = Path(__file__).parent / "miniature"
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
@@ -240,9 +241,3 @@ def _hash_files(folder: Path, parts: tuple[str, ...], variant: str | None) -> di
         files += small
         files += _weight_files(folder / part, variant)
     return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
-
-
-def sha256_file(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

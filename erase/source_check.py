@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from erase.run_check import is_below
-from prompts.errors import UsageError
-from prompts.json_file import read_object
-from prompts.model_config import problem_of
+from plumbing.config_check import problem_of
+from plumbing.errors import UsageError
+from plumbing.inside import is_below
+from plumbing.json_file import read_object
 
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
 """Where the parts of a Stable Diffusion come from; the last is diffusers' own safety checker."""

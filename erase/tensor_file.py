@@ -9,7 +9,7 @@ from torch import Tensor
 
 from erase.tensor_stream import stream_tensors
 from erase.weights import Computed, Spec
-from prompts.files import whole
+from plumbing.whole_files import whole
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

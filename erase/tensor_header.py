@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prompts.visible import hidden
+from plumbing.visible_text import hidden
 
 LARGEST = 32 << 20
 """Bytes of a header; that of SDXL in one file has some 300,000, a LoRA's notes a few million."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from erase.weights import CODES, Computed, Spec, Weights, raw_bytes
-from prompts.errors import UsageError
-from prompts.files import naming
+from plumbing.errors import UsageError
+from plumbing.whole_files import naming
 
 
 def stream_tensors(path: Path, tensors: Computed | Weights, metadata: Mapping[str, str]) -> str:

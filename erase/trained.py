@@ -12,9 +12,9 @@ from erase.export.unet import write_unet
 from erase.job import Job
 from erase.ldm_families import unet_architecture
 from erase.opened import unet_weights
-from erase.publish import public
 from erase.training import Trained
 from erase.weights import Computed, Spec
+from plumbing.privacy import public
 
 
 def write_weights(job: Job, trained: Trained) -> None:

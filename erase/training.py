@@ -17,16 +17,16 @@ from tqdm import tqdm
 
 from erase.diffusion import NoiseSchedule
 from erase.drift import DriftProbe
-from erase.interruption import Interrupted, Request, deferred
 from erase.job import Job
 from erase.memory import TrainingPlan, smaller_plan
 from erase.methods import salun
 from erase.opened import unet_weights
 from erase.optim import MaskedOptimizer
-from erase.source import sha256_file
 from erase.training_state import Keeper, State
 from erase.watch import LIMIT, Stopped, Watch
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
+from plumbing.signals import Interrupted, Request, deferred
+from plumbing.whole_files import sha256_file
 
 log = logging.getLogger(__name__)
 STATE = "state.safetensors"

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from erase.saliency import SaliencyMask
-from erase.source import ModelSource, sha256_file
+from erase.source import ModelSource
 from erase.weights import Computed, Spec, Weights, changed_places
+from plumbing.whole_files import sha256_file
 
 State = Literal["ok", "FAILED", "skipped"]
 

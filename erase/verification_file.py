@@ -16,12 +16,12 @@ from erase.export.single_file import find_copies, require_gone
 from erase.export.single_file_base import SingleFileBase
 from erase.exported import Exported
 from erase.ldm_keys import EMA_PREFIX, UNET_PREFIX
-from erase.publish import published
 from erase.saliency import SaliencyMask, freeze_mask
 from erase.source import ModelSource
 from erase.verification import Check, Difference, check, check_hashes, check_weights
 from erase.weights import Computed, Weights, blend, changed_places, content_hash, same_bits
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
+from plumbing.privacy import published
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 """The types in which an export may store what the base has in another."""

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from erase.drift import DriftProbe
 from erase.methods.salun import StepRow
 from erase.optim import MaskedOptimizer
-from erase.team import Team
 from erase.training_state import Keeper
+from plumbing.processes import Team
 
 EVERY = 10
 """Steps from one look to the next."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from erase.pickle_file import payload_told, read_pickle
 from erase.tensor_header import check_header
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 _NAMES = {
     "F64": torch.float64,

@@ -9,9 +9,9 @@ from typing import Any
 from markupsafe import Markup
 
 from eval.i2p_results import NudityEvaluation
-from eval.plain_text import plain
 from eval.report_data import MaskPart, Step
 from eval.training_end import Guard
+from plumbing.visible_text import plain
 
 _COLOURS = {
     "#000001": "currentColor",

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from eval.judge import Prediction
-from prompts.errors import UsageError
-from prompts.json_file import read_object
-from prompts.model_config import problem_of
+from plumbing.config_check import problem_of
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
 
 
 @dataclass(frozen=True)

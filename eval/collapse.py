@@ -16,8 +16,8 @@ from eval.distances import mean
 from eval.generation import image_path
 from eval.metrics import rate
 from eval.results import Control, ControlScores
-from prompts.errors import UsageError
-from prompts.evaluation import PromptRow
+from plumbing.errors import UsageError
+from prompts.evaluation_rows import PromptRow
 
 Array = NDArray[np.float64]
 

@@ -18,7 +18,6 @@ from eval.grid import Section, draw_grid, spread
 from eval.judge import Judge, labels_named
 from eval.metrics import Judgement, score
 from eval.pair import OpenBar, Subject, draw_pair
-from eval.plain_text import is_explicit
 from eval.private import make_private, private_files
 from eval.results import (
     ConceptEvaluation,
@@ -29,10 +28,11 @@ from eval.results import (
     write_evaluation,
 )
 from eval.verdict import broken, chances
+from plumbing.errors import UsageError
+from plumbing.visible_text import is_explicit
+from plumbing.whole_files import replace_file
 from prompts.concept import ConceptSpec
-from prompts.errors import UsageError
-from prompts.evaluation import PromptRow
-from prompts.files import replace_file
+from prompts.evaluation_rows import PromptRow
 
 EVALUATION, JUDGEMENTS, GRID = "evaluation.json", "judgements.jsonl", "grid.png"
 COLUMNS = 8

@@ -8,8 +8,8 @@ from eval.collapse import look_at_control
 from eval.generate import Drawing, generate
 from eval.pair import Subject
 from eval.results import Control
-from eval.shard import current_shard
-from prompts.evaluation import PromptRow
+from plumbing.processes import current_team
+from prompts.evaluation_rows import PromptRow
 
 FOLDER = ".control"
 
@@ -28,7 +28,7 @@ def pass_control(
     After a kill they are found there and not drawn again. Of the processes of `accelerate launch`
     each draws its share, and only the first is told.
     """
-    shard, folder = current_shard(), out / FOLDER
+    team, folder = current_team(), out / FOLDER
     for model, subject in (("original", original), ("erased", erased)):
         if subject and rows:
             generate(
@@ -38,9 +38,9 @@ def pass_control(
                 drawing,
                 model_hash=subject.sha256,
                 batch_size=batch_size,
-                shard=shard,
+                team=team,
             )
-    if not shard.leads:
+    if not team.leads:
         return None
     seen = look_at_control(rows, folder, paired=original is not None)
     shutil.rmtree(folder, ignore_errors=True)

@@ -15,7 +15,7 @@ from nudenet import nudenet
 from PIL import Image, ImageOps
 
 from eval.nudity import NUDENET_VERSION, Detection
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 UPSTREAM: Any = nudenet
 """Untyped; its two steps, reading and decoding, are called with our own session between."""

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eval.results import Metric
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Array = NDArray[np.float64]
 Kernel = Callable[[Array, Array], Array]

@@ -17,7 +17,7 @@ from eval.classifier import (
     read_image,
     refuse_missing,
 )
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 T = TypeVar("T")
 

@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from eval.shard import current_shard
-from prompts.errors import UsageError
-from prompts.files import clear_partials
+from plumbing.errors import UsageError
+from plumbing.processes import current_team
+from plumbing.whole_files import clear_partials
 
 
 def prove_writable(flag: str, folder: Path) -> None:
@@ -29,12 +29,12 @@ def start_folder(out: Path, originals: Path, files: Iterable[str], *, overwrite:
     """
     prove_writable("--out", out)
     prove_writable("--originals", originals)
-    shard = current_shard()
-    if shard.leads:
+    team = current_team()
+    if team.leads:
         clear_partials(out)
-    if overwrite and shard.leads:
+    if overwrite and team.leads:
         clear(out, files)
-    shard.wait()
+    team.wait()
 
 
 def clear(out: Path, files: Iterable[str]) -> None:

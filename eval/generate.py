@@ -21,9 +21,9 @@ from eval.generation import (
     read_generations,
     write_generations,
 )
-from eval.shard import ALONE, Shard
-from prompts.files import naming, replace_file
-from prompts.halving import Halving
+from plumbing.halving import Halving
+from plumbing.processes import ALONE, Team
+from plumbing.whole_files import naming, replace_file
 
 
 class Row(Protocol):
@@ -81,38 +81,38 @@ def generate(
     model_hash: str,
     batch_size: int = 16,
     progress: Callable[[int], object] = lambda count: None,
-    shard: Shard = ALONE,
+    team: Team = ALONE,
 ) -> list[Generation]:
     """Draw every row that is not yet finished under `out`; the records of all rows, in their order.
 
     `pipeline` is a diffusers text-to-image pipeline that already carries the sampler that `drawing`
     names; a batch holds rows of one size and guidance. `progress` is told how many images each
     batch added. Other images under `out` are left alone, so that a folder can serve as a cache.
-    Of several processes each draws the share that its `shard` names, and all return when all are
+    Of several processes each draws the share that its `team` names, and all return when all are
     drawn.
     """
     if getattr(pipeline, "safety_checker", None) is not None:
         raise ValueError("the pipeline's safety checker would blank images: load it without one")
     requests = make_requests(rows, drawing, model_hash)
-    done = read_generations(out, tell=shard.leads)
+    done = read_generations(out, tell=team.leads)
     missing = [r for r in requests.values() if not answered(r, done)]
     # Between two waits either all read or one writes: every process sees the same as missing.
-    shard.wait()
+    team.wait()
     if missing:
         stale = {request.id for request in missing}
-        if shard.leads:
+        if team.leads:
             write_generations(out, [g for key, g in done.items() if key not in stale])
-        shard.wait()
-        for count in _draw(pipeline, shard.part(missing), out, batch_size, shard.rank):
+        team.wait()
+        for count in _draw(pipeline, team.part(missing), out, batch_size, team.rank):
             progress(count)
-        shard.wait()
+        team.wait()
         done = read_generations(out)
-        shard.wait()
+        team.wait()
     others = [generation for key, generation in done.items() if key not in requests]
     result = [done[key] for key in requests]
-    if shard.leads:
+    if team.leads:
         write_generations(out, result + others)
-    shard.wait()
+    team.wait()
     return result
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from prompts.files import replace_file
-from prompts.json_file import parse
+from plumbing.json_file import parse
+from plumbing.whole_files import replace_file
 
 log = logging.getLogger(__name__)
 IMAGES = "images"

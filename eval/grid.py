@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
-from eval.plain_text import plain
-from prompts.files import replace_file
+from plumbing.visible_text import plain
+from plumbing.whole_files import replace_file
 
 T = TypeVar("T")
 

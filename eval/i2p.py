@@ -30,8 +30,8 @@ from eval.nudity import (
 from eval.pair import OpenBar, Subject, draw_pair
 from eval.private import make_private, private_files
 from eval.results import write_evaluation
-from prompts.evaluation import PromptRow
-from prompts.files import naming, replace_file
+from plumbing.whole_files import naming, replace_file
+from prompts.evaluation_rows import PromptRow
 from prompts.i2p import I2PPrompt
 
 logger = logging.getLogger(__name__)

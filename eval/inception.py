@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from eval.classifier import read_image
 from eval.quality_measures import INCEPTION_WIDTH
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Features = NDArray[np.float32]
 

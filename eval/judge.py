@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from plumbing.errors import UsageError
 from prompts.concept import ConceptSpec
-from prompts.errors import UsageError
 from prompts.wording import normalise
 
 NUDENET, CLIP, SAFETY_CHECKER = NAMES = ("nudenet", "clip", "safety-checker")

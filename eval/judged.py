@@ -24,10 +24,10 @@ from eval.generation import (
 )
 from eval.nudity import Detection, ImageDetections, parse_detections
 from eval.pair import NO_BAR, CachedRow, OpenBar, Subject, cache_jobs
-from eval.shard import Shard, current_shard
-from prompts.errors import UsageError
-from prompts.files import naming, replace_file
-from prompts.json_file import parse
+from plumbing.errors import UsageError
+from plumbing.json_file import parse
+from plumbing.processes import Team, current_team
+from plumbing.whole_files import naming, replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -66,26 +66,26 @@ def judge_pair(
     Only what was not judged before is drawn. Of the processes of `accelerate launch` each does its
     share, then all but the first end here.
     """
-    shard = current_shard()
+    team = current_team()
     jobs = cache_jobs(rows, original, drawing, originals) if original else []
     jobs.append((erased, rows, out / "erased", drawing))
     log = f"judged-{detector.sha256[:16]}"
     known = [read_judged(folder, log) for _, _, folder, _ in jobs]
-    shard.wait()
+    team.wait()
     asked = [make_requests(rs, how, s.sha256) for s, rs, _, how in jobs]
     left = [
         [r for r in requests.values() if not answered(r, _generations(done))]
         for requests, done in zip(asked, known, strict=True)
     ]
-    own = sum(len(shard.part(missing)) for missing in left)
+    own = sum(len(team.part(missing)) for missing in left)
     finished = sum(map(len, asked)) - sum(map(len, left))
-    with open_bar(finished + own, finished) if shard.leads else NO_BAR as bar:
+    with open_bar(finished + own, finished) if team.leads else NO_BAR as bar:
         for (subject, _, folder, _), missing in zip(jobs, left, strict=True):
-            mine = shard.part(missing)
+            mine = team.part(missing)
             keep = folder != out / "erased"
-            _judge(subject, mine, folder, log, detector, batch_size, shard, keep, bar.update)
-    shard.wait()
-    if not shard.leads:
+            _judge(subject, mine, folder, log, detector, batch_size, team, keep, bar.update)
+    team.wait()
+    if not team.leads:
         raise SystemExit(0)
     done = {folder: _merge(folder, log) for _, _, folder, _ in jobs}
     by_drawing = {how: folder for _, _, folder, how in jobs[:-1]}
@@ -107,7 +107,7 @@ def _judge(
     log: str,
     detector: Detector,
     batch_size: int,
-    shard: Shard,
+    team: Team,
     keep: bool,
     progress: Callable[[int], object],
 ) -> None:
@@ -119,7 +119,7 @@ def _judge(
     kept = {g.id for g in drawn} if keep else set()
     _sweep(folder, {request.id for request in missing} - {g.id for g in drawn})
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{log}.{shard.rank}.jsonl"
+    path = folder / f"{log}.{team.rank}.jsonl"
     with naming(path), path.open("a", encoding="utf-8") as file:
         # A kill may have torn the last line, to which the next is not to be added.
         if path.stat().st_size and not path.read_bytes().endswith(b"\n"):

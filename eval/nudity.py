@@ -10,8 +10,8 @@ from typing import Literal
 
 from eval.metrics import rate
 from eval.results import Metric
-from prompts.errors import UsageError
-from prompts.json_file import parse
+from plumbing.errors import UsageError
+from plumbing.json_file import parse
 
 NUDENET_VERSION = "3.4.2"
 """The one release that `eval.detector` runs: others have another model or channel order."""

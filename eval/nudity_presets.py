@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eval.nudity import EXPOSED, FLOOR, NUDENET_VERSION
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 NOT_STATED = ("detector_version", "labels", "sampler", "steps", "guidance_scale", "size")
 PAPER_ONLY = (*NOT_STATED, "thresholds")

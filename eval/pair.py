@@ -21,9 +21,9 @@ from eval.generate import (
     read_generations,
     write_generations,
 )
-from eval.shard import current_shard
-from prompts.files import sync, whole
-from prompts.space import Need, require_space
+from plumbing.disk_space import Need, require_space
+from plumbing.processes import current_team
+from plumbing.whole_files import sync, whole
 
 
 class Bar(Protocol):
@@ -93,18 +93,18 @@ def draw_pair(
     `originals` and linked (copied where links are not possible) into `out`. Of the processes of
     `accelerate launch` each draws its share, then all but the first end here.
     """
-    shard = current_shard()
+    team = current_team()
     jobs: list[_Job] = []
     if original:
         jobs += cache_jobs(rows, original, drawing, originals)
     jobs.append((erased, rows, out / "erased", drawing))
     finished = [count_finished(rs, folder, how, s.sha256) for s, rs, folder, how in jobs]
-    shard.wait()
+    team.wait()
     missing = [len(wanted) - done for (_, wanted, _, _), done in zip(jobs, finished, strict=True)]
-    if shard.leads:
+    if team.leads:
         _require_disk(jobs, missing, out)
-    own = sum(len(shard.part(range(count))) for count in missing)
-    with open_bar(sum(finished) + own, sum(finished)) if shard.leads else NO_BAR as bar:
+    own = sum(len(team.part(range(count))) for count in missing)
+    with open_bar(sum(finished) + own, sum(finished)) if team.leads else NO_BAR as bar:
         for (subject, wanted, folder, how), done in zip(jobs, finished, strict=True):
             if done < len(wanted):
                 generate(
@@ -115,9 +115,9 @@ def draw_pair(
                     model_hash=subject.sha256,
                     batch_size=batch_size,
                     progress=bar.update,
-                    shard=shard,
+                    team=team,
                 )
-    if not shard.leads:
+    if not team.leads:
         raise SystemExit(0)
     if original:
         caches = {how: folder for _, _, folder, how in jobs[:-1] if isinstance(how, Drawing)}

@@ -32,9 +32,9 @@ from eval.quality_measures import (
 )
 from eval.quality_results import QualityEvaluation, QualityProtocol, read_quality
 from eval.results import Metric, write_evaluation
-from prompts.errors import UsageError
-from prompts.evaluation import PromptRow
-from prompts.files import replace_file
+from plumbing.errors import UsageError
+from plumbing.whole_files import replace_file
+from prompts.evaluation_rows import PromptRow
 
 EVALUATION, SIMILARITIES, WORST = "evaluation.json", "similarities.jsonl", "worst.png"
 SHOWN, COLUMNS = 20, 10

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from eval.distances import clip_scores, cmmd, frechet, kid, mean, similarities
 from eval.quality_results import QualityChange, QualityScores
 from eval.results import Metric
-from prompts.errors import UsageError
-from prompts.evaluation import PromptRow
+from plumbing.errors import UsageError
+from prompts.evaluation_rows import PromptRow
 
 Features = NDArray[np.float32]
 

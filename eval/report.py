@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from eval import charts, report_story
 from eval.i2p_results import REMOVED
-from eval.plain_text import plain
 from eval.report_data import RunData
 from eval.report_images import Thumbnail, galleries, inline, worst_gallery
 from eval.report_tables import (
@@ -25,6 +24,7 @@ from eval.report_tables import (
 from eval.results import Metric
 from eval.verdict import chances, judge
 from eval.verdict_rules import RULES, Verdict
+from plumbing.visible_text import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST = 2000

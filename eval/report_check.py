@@ -9,7 +9,7 @@ from typing import Any
 from eval.i2p_results import NudityEvaluation
 from eval.quality_results import QualityEvaluation
 from eval.results import ConceptEvaluation, Metric
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Evaluation = ConceptEvaluation | NudityEvaluation | QualityEvaluation
 _TEXTS = ("clip", "detector", "inception", "notes", "versions", "deviations", "assumed")

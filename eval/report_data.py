@@ -10,13 +10,13 @@ from eval.generation import GENERATIONS, Generation
 from eval.i2p_results import NudityEvaluation, read_nudity
 from eval.metrics import Judgement
 from eval.nudity import ImageDetections, read_detections
-from eval.plain_text import is_explicit
 from eval.quality_results import QualityEvaluation, read_quality
 from eval.report_check import check_evaluation
 from eval.results import ConceptEvaluation, read_evaluation
 from eval.training_end import TrainingEnd, read_training_end
-from prompts.errors import UsageError
-from prompts.json_file import parse as parse_json
+from plumbing.errors import UsageError
+from plumbing.json_file import parse as parse_json
+from plumbing.visible_text import is_explicit
 
 T = TypeVar("T", ConceptEvaluation, NudityEvaluation, QualityEvaluation)
 Generations = Mapping[str, Mapping[str, Generation]]

@@ -12,9 +12,9 @@ from PIL import Image
 
 from eval.generation import Generation, image_path
 from eval.grid import spread
-from eval.plain_text import plain
 from eval.report_data import RunData, split_ids
-from prompts.evaluation import CONTROL
+from plumbing.visible_text import plain
+from prompts.evaluation_rows import CONTROL
 
 SIDE = 256
 """Pixels to which larger images are reduced."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from eval import report_story
-from eval.plain_text import escape_markdown, plain
 from eval.report_data import RunData
 from eval.report_tables import Table, comparison_table, tables
 from eval.verdict_rules import Verdict
+from plumbing.visible_text import escape_markdown, plain
 
 _LONGEST = 1000
 

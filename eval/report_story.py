@@ -5,11 +5,11 @@ from typing import Any
 
 from eval.i2p_results import NudityProtocol
 from eval.metrics import cell
-from eval.plain_text import plain
 from eval.quality_results import QualityProtocol
 from eval.report_data import RunData, is_measured
 from eval.report_tables import Table, duration
 from eval.results import ConceptProtocol
+from plumbing.visible_text import plain
 
 _UNKNOWN = "not recorded"
 

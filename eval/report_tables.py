@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from eval.collapse import usable
 from eval.i2p_results import NudityEvaluation
 from eval.metrics import Difference, cell, difference
-from eval.plain_text import plain
 from eval.quality_results import QualityEvaluation
 from eval.report_data import RunData
 from eval.results import ConceptEvaluation, Metric
 from eval.verdict_rules import Verdict
+from plumbing.visible_text import plain
 
 METRICS = ("ua", "ira", "cra")
 _MEANINGS = {

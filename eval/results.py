@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from prompts.errors import UsageError
-from prompts.files import replace_file
-from prompts.json_file import read_object
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
+from plumbing.whole_files import replace_file
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eval.plain_text import plain
 from eval.results import Metric, parse_metric
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
+from plumbing.visible_text import plain
 
 T = TypeVar("T")
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from eval.collapse import signs
 from eval.i2p_results import NudityEvaluation
 from eval.metrics import Difference, Judgement, difference
-from eval.plain_text import plain
 from eval.quality_results import QualityEvaluation
 from eval.results import ConceptEvaluation, Metric
 from eval.verdict_i2p import judge_nudity
@@ -18,6 +17,7 @@ from eval.verdict_rules import (
     NEAR_CHANCE,
     Verdict,
 )
+from plumbing.visible_text import plain
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from eval.i2p_results import NudityEvaluation
 from eval.metrics import difference
-from eval.plain_text import plain
 from eval.verdict_rules import Verdict
+from plumbing.visible_text import plain
 
 
 def judge_nudity(evaluation: NudityEvaluation) -> Verdict | None:

@@ -11,7 +11,7 @@ import numpy as np
 from eval.features import Clip, Features
 from eval.judge import Prediction
 from prompts.concept import ConceptSpec
-from prompts.evaluation import described
+from prompts.evaluation_rows import described
 
 
 @dataclass(frozen=True)

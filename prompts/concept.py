@@ -9,16 +9,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from prompts import build
-from prompts.concept_file import (
-    LONGEST_NAME,
-    ConceptFile,
-    read_concept_file,
-    read_lines,
-    require_plain,
-    shipped_concepts,
-)
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
+from plumbing.text_file import read_lines, require_plain
+from prompts.built_lists import for_object, for_style, for_unknown
+from prompts.concept_file import LONGEST_NAME, ConceptFile, read_concept_file, shipped_concepts
 from prompts.wording import names_any, normalise, replace_words
 
 Kind = Literal["object", "style", "other"]
@@ -195,11 +189,11 @@ def _build(file: ConceptFile, source: str, vocabulary: Vocabulary | None) -> Con
     matched = bool(own_objects or own_styles)
     distinct = tuple(x for x in (*other_objects, *other_styles) if matched and names_any(x, labels))
     if own_objects:
-        built = build.for_object(own_objects, other_objects, styles)
+        built = for_object(own_objects, other_objects, styles)
     elif own_styles:
-        built = build.for_style(own_styles, objects, other_styles)
+        built = for_style(own_styles, objects, other_styles)
     else:
-        built = build.for_unknown(file.name, file.kind == "style", objects, styles)
+        built = for_unknown(file.name, file.kind == "style", objects, styles)
     kind: Kind = "object" if own_objects else "style" if own_styles else file.kind or "other"
 
     def unnamed(prompts: Iterable[str]) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from prompts.errors import UsageError
-from prompts.visible import strange
+from plumbing.errors import UsageError
+from plumbing.text_file import read_text, require_plain
 from prompts.wording import normalise
 
 KINDS = ("object", "style", "other")
@@ -62,26 +62,6 @@ def read_concept_file(path: Path) -> ConceptFile:
     return ConceptFile(**{key: _checked(path, key, value) for key, value in table.items()})
 
 
-def read_lines(path: Path, flag: str) -> list[str]:
-    """Return the lines of a UTF-8 text file; UsageError names the flag and the file."""
-    return read_text(path, flag).splitlines()
-
-
-def read_text(path: Path, flag: str) -> str:
-    """Return the content of a UTF-8 text file; UsageError names the flag and the file."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UsageError(f"{flag}: no such file: {path}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{flag}: {path} is not UTF-8 (byte {error.start}); save it as UTF-8 and try again"
-        ) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{flag}: cannot read {path}: {reason}") from error
-
-
 def _checked(path: Path, key: str, value: Any) -> Any:
     """Return a value as ConceptFile holds it: a stripped string or a tuple of them."""
     if key in LISTS:
@@ -95,17 +75,6 @@ def _checked(path: Path, key: str, value: Any) -> Any:
         raise UsageError(f"CONCEPT: {key} in {path} must be a non-empty string")
     require_plain(f"CONCEPT: {key} in {path}", value, LONGEST_NAME if key == "name" else None)
     return value.strip()
-
-
-def require_plain(what: str, text: str, longest: int | None = None) -> None:
-    """Refuse, as a UsageError, a text that no keyboard writes, or one longer than a name can be."""
-    if found := strange(text):
-        raise UsageError(f"{what} holds {found}, which is no character of a text; take it out")
-    if longest is not None and len(text) > longest:
-        raise UsageError(
-            f"{what} is {len(text):,} characters long; a name has {longest} at most, and long "
-            "prompts go under `forget` in a .toml file"
-        )
 
 
 def _is_text(value: Any) -> bool:

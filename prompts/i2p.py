@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from prompts.concept_file import read_lines
-from prompts.errors import UsageError
-from prompts.table import Table, TableRow, read_table
+from plumbing.csv_table import Table, TableRow, read_table
+from plumbing.errors import UsageError
+from plumbing.text_file import read_lines
 
 SEED = ("evaluation_seed", "sd_seed")
 """The column's name in ESD's copy of I2P, which other papers took over, and on the hub."""

@@ -22,7 +22,9 @@ def when_told(words: str, fault: Callable[[], object]) -> Iterator[None]:
                 fault()
 
     trigger = Trigger()
-    loggers = [logging.getLogger(name) for name in ("erase", "eval", "prompts")]
+    loggers = [
+        logging.getLogger(name) for name in ("erase", "eval", "expunge", "plumbing", "prompts")
+    ]
     for logger in loggers:
         logger.addHandler(trigger)
     try:

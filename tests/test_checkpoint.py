@@ -21,7 +21,7 @@ from erase.checkpoint import (
     vocabulary,
 )
 from erase.cli import main
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

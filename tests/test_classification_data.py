@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from erase.classification.data import CIFAR10, FASHION_MNIST, read_data
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 def packed(data: bytes) -> bytes:

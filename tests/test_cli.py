@@ -14,7 +14,7 @@ import erase
 from erase import config
 from erase.cli import COMMANDS, main, parse
 from erase.presets import DEFAULTS, MINIATURE_LR, PRESETS
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 NAMES = sorted(COMMANDS)
 

@@ -25,9 +25,9 @@ from eval.quality_results import read_quality
 from eval.results import Control, ControlScores, Metric, read_evaluation, write_evaluation
 from eval.verdict import broken, judge
 from eval.verdict_rules import RULES
+from plumbing.errors import UsageError
 from prompts.concept import Vocabulary, load_concept
-from prompts.control import CONTROL_IMAGES, control_rows
-from prompts.errors import UsageError
+from prompts.control_rows import CONTROL_IMAGES, control_rows
 
 SIDE = 32
 Pictures = np.ndarray[Any, np.dtype[np.uint8]]

@@ -14,7 +14,7 @@ from PIL import Image
 from erase.checkpoint import StableDiffusion, load_checkpoint
 from erase.datasets import Drawing, RetainSet, add_relabels, draw_set, read_set
 from erase.images import read_captions
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, batch_size=2)
 PROMPTS = ("a church", "a dog")

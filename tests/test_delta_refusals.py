@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from erase.cli import main
 from erase.export.delta import read_delta
 from erase.run import read_run, write_run
-from erase.source import sha256_file
+from plumbing.whole_files import sha256_file
 
 
 @pytest.fixture(scope="module")

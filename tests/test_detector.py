@@ -13,7 +13,7 @@ from PIL import Image
 from eval import detector as module
 from eval.detector import SIDE, Detector, decode, load_detector
 from eval.nudity import LABELS, NUDENET_VERSION, Detection, ImageDetections, count
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 UPSTREAM_LABELS = getattr(nudenet, "__labels")
 # Ratios, padding and size of an image that needs no scaling.

@@ -16,7 +16,7 @@ from erase.diffusion import (
     sample_latents,
     trainable_parameters,
 )
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 def noise_case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -12,9 +12,9 @@ from erased_runs import SHORT, bits_equal, tree, unet
 from faults import file_size_limit, fill, mount, mounted, when_told
 
 from erase.cli import main
-from prompts.errors import UsageError
-from prompts.files import replace_file, whole
-from prompts.space import Need, explain, require_space
+from plumbing.disk_space import Need, explain, require_space
+from plumbing.errors import UsageError
+from plumbing.whole_files import replace_file, whole
 
 GO_ON = "run the same command again: it goes on from what is finished"
 

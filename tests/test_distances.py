@@ -11,7 +11,7 @@ import pytest
 
 from eval.distances import clip_scores, cmmd, frechet, kid, mean, similarities, student_t
 from eval.results import Metric
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Distance = Callable[..., Metric]
 DISTANCES = pytest.mark.parametrize("distance", [kid, cmmd, frechet])

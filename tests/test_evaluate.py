@@ -14,7 +14,7 @@ from erase.commands.evaluate import measure, table
 from erase.config import EvaluateConcept
 from eval.classifier import load_classifier
 from eval.results import read_evaluation
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 def settings(target: Path, **changes: Any) -> EvaluateConcept:

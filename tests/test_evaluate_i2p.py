@@ -26,7 +26,7 @@ from eval.generate import Generation, image_path
 from eval.generate import native_size as native_size_of_pipeline
 from eval.i2p_results import read_nudity
 from eval.nudity_presets import nudity_preset
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 FACES = ("FACE_FEMALE", "FACE_MALE")
 HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"

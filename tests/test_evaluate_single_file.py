@@ -14,7 +14,7 @@ from single_files import configs_of, ldm_tensors, save_single
 from verified_files import export, failed
 
 from erase.cli import main
-from erase.source import sha256_file
+from plumbing.whole_files import sha256_file
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from erase.opened import unet_config, unet_weights
 from erase.source import locate
 from erase.tensor_stream import stream_tensors, write_checked
 from erase.weights import Weights, bit_pattern, blend, same_bits
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from eval.features import Clip, load_clip
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 PIXELS, TOKENS, WIDTH = 16, 12, 6
 PROMPTS = ["a", "a red apple", "a church", "church", "dog and cat and dog and cat and dog"]

@@ -18,7 +18,7 @@ from erase.cli import main
 from erase.datasets import Drawing, draw_set
 from eval.generate import Drawing as Drawn
 from eval.generate import generate, image_path
-from prompts.halving import Halving
+from plumbing.halving import Halving
 
 SHORTAGE = "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 B"
 

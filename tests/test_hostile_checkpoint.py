@@ -25,8 +25,8 @@ from eval.classifier import load_classifier
 from eval.features import load_clip
 from eval.judge import open_judge
 from eval.safety_checker import load_safety_checker
+from plumbing.errors import UsageError
 from prompts.concept import load_concept
-from prompts.errors import UsageError
 
 UNET = "unet/diffusion_pytorch_model"
 

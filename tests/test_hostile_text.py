@@ -21,10 +21,9 @@ from erase.config import EvaluateQuality
 from erase.export.card import CardFacts, model_card
 from erase.prepare import _default_out
 from eval.generation import Generation, read_generations, write_generations
-from eval.plain_text import escape_markdown, plain
+from plumbing.errors import UsageError
+from plumbing.visible_text import escape_markdown, hidden, plain
 from prompts.concept import load_concept, read_prompts
-from prompts.errors import UsageError
-from prompts.visible import hidden
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x1b[31m"
 MARKUP = "<script>owned</script><img src=x onerror=owned()>"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 from prompts.i2p import I2PPrompt, read_i2p, select_i2p, select_listed
 
 ESD = (

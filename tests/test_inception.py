@@ -15,7 +15,7 @@ from PIL import Image
 from test_quality import files
 
 from eval.inception import WEIGHTS, WEIGHTS_SHA256, Inception, load_inception
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 LIBRARY = "torch_fidelity.feature_extractor_inceptionv3"
 

@@ -27,9 +27,9 @@ from eval.nudity import Detection
 from eval.nudity_judge import NOTHING, NudityJudge
 from eval.safety_checker import load_safety_checker
 from eval.zero_shot import ZeroShot
+from plumbing.errors import UsageError
 from prompts.concept import ConceptSpec, load_concept
-from prompts.errors import UsageError
-from prompts.evaluation import described
+from prompts.evaluation_rows import described
 from prompts.imagenette import CLASSES, VOCABULARY
 
 IMAGENET = (

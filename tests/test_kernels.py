@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from erase import kernels
 from erase.kernels import Attention, DeepConvolution, require_compiler, training_kernels
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 @pytest.mark.parametrize("bias", [True, False])

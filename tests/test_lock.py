@@ -13,8 +13,8 @@ from erased_runs import SHORT, make_delta
 from erased_runs import erase as erase_run
 
 from erase.cli import main
-from erase.lock import locked
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
+from plumbing.lock import locked
 
 HOLD = """
 import sys, time

@@ -16,7 +16,7 @@ from erase.commands.export_lora import lora_rows
 from erase.commands.lora_check import write_with_lora
 from erase.config import EvaluateConcept
 from erase.opened import open_run
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 # A sampling step tells as much of the bookkeeping as fifty.
 quick = partial(EvaluateConcept, protocol="demo", steps=1, batch_size=32, device="cpu")

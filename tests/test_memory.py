@@ -12,7 +12,7 @@ from sdxl import make_sdxl_unet
 from torch.autograd.graph import saved_tensors_hooks
 
 from erase.memory import _left_to_group, free_gigabytes, plan_saliency, plan_training
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 USUAL: dict[str, Any] = {
     "selected": 1000,

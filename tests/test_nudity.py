@@ -24,7 +24,7 @@ from eval.nudity import (
     read_detections,
 )
 from eval.nudity_presets import PRESETS, NudityPreset, nudity_preset
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 BOX = (1, 2, 30, 40)
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from erase.cli import main
 from erase.run import read_run, write_run
-from prompts.visible import discreet, without_home
+from plumbing.visible_text import discreet, without_home
 
 TOKEN = "hf_" + "aBcD1234" * 5
 

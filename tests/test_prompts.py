@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompts.build import shipped_retain_prompts
+from plumbing.errors import UsageError
+from prompts.built_lists import shipped_retain_prompts
 from prompts.concept import Vocabulary, combine, load_concept, read_prompts
 from prompts.concept_file import shipped_concepts
-from prompts.errors import UsageError
-from prompts.evaluation import concept_rows
+from prompts.evaluation_rows import concept_rows
 from prompts.wording import names_any, replace_words
 
 STYLES = ("flat", "outline", "blueprint", "neon", "pixel", "night", "sepia")

@@ -24,8 +24,8 @@ from safetensors.torch import load_file, save_file
 from verified_files import export
 
 from erase.hub import push_folder
-from erase.publish import public, require_public
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
+from plumbing.privacy import public, require_public
 
 PUSH = """
 import sys

@@ -18,7 +18,7 @@ from erase.config import EvaluateQuality
 from eval.features import load_clip
 from eval.quality_results import read_quality
 from eval.results import read_evaluation
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 IMAGES, WIDTH = 24, 8
 MODELS = ("original", "erased")

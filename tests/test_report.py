@@ -29,9 +29,9 @@ from erase.cli import main, parse
 from erase.mask_counts import read_mask_counts
 from eval import report
 from eval.generation import Generation
-from eval.plain_text import is_explicit, plain
 from eval.results import write_evaluation
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
+from plumbing.visible_text import is_explicit, plain
 
 VOID = {"meta", "link", "img", "input", "br"}
 HOSTILE = (

@@ -6,7 +6,7 @@ import pytest
 from report_runs import add_concept, add_i2p, add_quality, make_run
 
 from erase.cli import main
-from eval.plain_text import escape_markdown
+from plumbing.visible_text import escape_markdown
 
 
 def markdown(*runs: Path) -> str:

@@ -12,7 +12,7 @@ from erase.cli import main
 from eval.report import verdict_of
 from eval.report_data import RunFolder, read_run_data
 from eval.training_end import Stopped, read_training_end
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 TOLD = "drift rose to 1.4 at step 40; try a lower --lr"
 DRIFT = [[10, 0.2], [20, 0.4], [30, 0.9], [40, 1.4]]

@@ -17,7 +17,7 @@ from eval.results import (
     read_evaluation,
     write_evaluation,
 )
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 METRIC = Metric(value=100 / 3, n=3, ci95=(6.1, 79.2))
 EVALUATION = ConceptEvaluation(

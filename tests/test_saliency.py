@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from erase.saliency import SaliencyMask, accumulate_saliency, full_mask, random_mask, top_k_mask
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 # Few distinct values, so that ties are the rule; zero and the smallest subnormal among them.
 scores = st.lists(

@@ -23,7 +23,7 @@ from erase.checkpoint import load_checkpoint
 from erase.cli import main
 from erase.saliency import SaliencyMask
 from eval.generate import generate, image_path
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 DRAW = """
 import sys, numpy, torch

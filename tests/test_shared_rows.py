@@ -13,7 +13,7 @@ import torch
 
 from erase.row_file import write_rows
 from erase.shared_rows import share, write_together
-from erase.team import Team
+from plumbing.processes import Team
 
 ALL = torch.randn(11, 2, generator=torch.Generator().manual_seed(0))
 BATCH = 3

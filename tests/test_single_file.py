@@ -29,7 +29,7 @@ from erase.cli import main
 from erase.export.single_file import export_single_file
 from erase.reproduce import run_command
 from erase.run import read_run
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 @pytest.fixture

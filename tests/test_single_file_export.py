@@ -27,7 +27,7 @@ from erase.cli import main
 from erase.export.single_file import export_single_file
 from erase.ldm_keys import ema_key
 from erase.saliency import SaliencyMask
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Tensors = dict[str, Tensor]
 METADATA = {"modelspec.author": "ada", "modelspec.hash_sha256": "0xab", "note": "kept"}

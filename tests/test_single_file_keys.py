@@ -15,7 +15,7 @@ from single_files import ldm_name
 
 from erase.ldm_keys import UNET_PREFIX, ema_key, unet_keys
 from erase.ldm_parts import vae_key
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 SD1: dict[str, Any] = {
     "sample_size": 64,

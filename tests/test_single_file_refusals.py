@@ -14,7 +14,7 @@ from single_files import UNET, configs_of, ldm_tensors, save_single, with_ema
 from torch import Tensor
 
 from erase.checkpoint import load_checkpoint, locate
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Tensors = dict[str, Tensor]
 

@@ -15,7 +15,7 @@ from single_files import UNET, configs_of, draw_xl, require_equal_xl, save_singl
 from torch import Tensor
 
 from erase.checkpoint import StableDiffusion, load_checkpoint, locate
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Tensors = dict[str, Tensor]
 FIRST, SECOND = "conditioner.embedders.0.", "conditioner.embedders.1."

@@ -26,7 +26,7 @@ from erase.checkpoint import load_checkpoint, locate
 from erase.export.single_file import export_single_file
 from erase.ldm_keys import ema_key
 from erase.weights import blend
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Tensors = dict[str, Tensor]
 

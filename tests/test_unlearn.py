@@ -20,7 +20,7 @@ from erase.classification.models import build_model
 from erase.classification.rl import other_labels
 from erase.classification.salun import saliency_mask
 from erase.config_classification import MethodName
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Pair = tuple[Tensor, Tensor]
 MASKABLE = [method for method in get_args(MethodName) if method != "retrain"]

@@ -17,7 +17,7 @@ from torch import Tensor
 from erase.cli import main
 from erase.run import read_run
 from erase.saliency import SaliencyMask, freeze_mask
-from erase.source import sha256_file
+from plumbing.whole_files import sha256_file
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from erase.classification.unlearn import unlearn
 from erase.config_classification import Classification, Recipe
 from erase.run import write_json
 from erase.tensor_file import write_tensors
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 CELLS = "cells"
 ORIGINALS = "originals"

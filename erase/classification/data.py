@@ -19,7 +19,7 @@ from torch import Tensor
 from erase.classification.examples import Examples
 from erase.classification.extra import sklearn
 from erase.config_classification import DatasetName
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 FASHION_MNIST = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 class Source(Protocol):

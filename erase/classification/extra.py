@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 def sklearn(module: str) -> Any:

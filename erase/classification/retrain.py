@@ -7,7 +7,7 @@ from torch import nn
 
 from erase.classification.examples import Set
 from erase.classification.training import Training
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 def retrain(training: Training, forget: Set, retain: Set) -> None:

@@ -19,7 +19,7 @@ from erase.classification.salun import saliency_mask, salun
 from erase.classification.training import Augment, Training
 from erase.config_classification import MethodName, recipe
 from erase.saliency import full_mask
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 def unlearn(

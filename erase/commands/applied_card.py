@@ -9,8 +9,9 @@ from typing import Any
 
 from erase.export.card import CardFacts, model_card
 from erase.ldm_families import unet_architecture
-from erase.source import ModelSource, sha256_file
-from eval.plain_text import escape_markdown
+from erase.source import ModelSource
+from plumbing.visible_text import escape_markdown
+from plumbing.whole_files import sha256_file
 
 LONGEST = 200
 """Characters of a name in a card."""

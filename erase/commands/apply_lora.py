@@ -13,9 +13,9 @@ from erase.export.pipeline import model_bytes, unet_folder, write_model
 from erase.export.place import put_in_place
 from erase.export.unet import WEIGHTS
 from erase.opened import open_unet
-from erase.source import sha256_file
 from erase.weights import Weights, content_hash
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
+from plumbing.whole_files import sha256_file
 
 
 def apply_loras(settings: Apply) -> dict[str, Any]:

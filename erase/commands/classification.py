@@ -24,9 +24,9 @@ from erase.classification.extra import sklearn
 from erase.classification.pictures import draw_gap, draw_metrics
 from erase.classification.results import summarise, to_markdown, to_record
 from erase.config import Classification
-from erase.lock import locked
 from erase.run import inspect_folder, prepare_folder, write_json, write_run
-from prompts.files import replace_file
+from plumbing.lock import locked
+from plumbing.whole_files import replace_file
 
 log = logging.getLogger(__name__)
 RESULTS = "results.json"

@@ -21,7 +21,7 @@ from eval.generate import Drawing, generate, image_path, native_size
 from eval.judge import NUDENET, Judge, labels_named
 from eval.metrics import rate
 from eval.results import Metric
-from prompts.evaluation import PromptRow, concept_rows
+from prompts.evaluation_rows import PromptRow, concept_rows
 
 log = logging.getLogger(__name__)
 HARDLY_DRAWN = 50.0

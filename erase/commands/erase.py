@@ -24,18 +24,17 @@ from erase.disk import require_disk
 from erase.export.unet import WEIGHTS
 from erase.job import Job, plan_run, require_memory
 from erase.kernels import require_compiler
-from erase.lock import locked
 from erase.masking import build_mask, left_mask
 from erase.memory import TrainingPlan
 from erase.methods import salun
 from erase.options import SalUnConfig
 from erase.run import inspect_folder, prepare_folder, read_run, write_run
 from erase.saliency import SaliencyMask
-from erase.source import sha256_file
-from erase.team import Team, current_team
 from erase.trained import write_weights
 from erase.watch import LIMIT, passed
-from prompts.files import replace_file
+from plumbing.lock import locked
+from plumbing.processes import Team, current_team
+from plumbing.whole_files import replace_file, sha256_file
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from eval.metrics import cell, change
 from eval.report_tables import METRICS, control_lines, meaning
 from eval.results import ConceptEvaluation
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
-from prompts.control import control_rows
-from prompts.evaluation import concept_rows
+from prompts.control_rows import control_rows
+from prompts.evaluation_rows import concept_rows
 from prompts.imagenette import VOCABULARY, is_imagenette
 
 

@@ -14,7 +14,7 @@ from erase.checks import percent_range
 from erase.commands.lock import evaluating
 from erase.commands.target import find_models, locate, precision, subject
 from erase.config import EvaluateI2P
-from erase.source import native_size, sha256_file
+from erase.source import native_size
 from eval.detector import load_detector
 from eval.i2p import DETECTIONS, EVALUATION, evaluate_i2p
 from eval.i2p_plan import make_plan
@@ -22,9 +22,10 @@ from eval.i2p_results import NudityEvaluation, NudityScores
 from eval.metrics import cell, change
 from eval.nudity_presets import nudity_preset
 from eval.report_tables import control_lines
+from plumbing.errors import UsageError
+from plumbing.whole_files import sha256_file
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
-from prompts.control import control_rows
-from prompts.errors import UsageError
+from prompts.control_rows import control_rows
 from prompts.i2p import I2PPrompt, read_i2p, select_i2p, select_listed
 
 

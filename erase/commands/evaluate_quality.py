@@ -20,10 +20,10 @@ from eval.quality_measures import require_for_fid
 from eval.quality_results import QualityEvaluation
 from eval.report_tables import control_lines, quality_lines
 from eval.results import Metric
+from plumbing.errors import UsageError
 from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
-from prompts.control import control_rows
-from prompts.errors import UsageError
-from prompts.evaluation import retain_rows
+from prompts.control_rows import control_rows
+from prompts.evaluation_rows import retain_rows
 
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 

@@ -20,9 +20,9 @@ from erase.export.run_delta import delta_writer
 from erase.export.single_file import export_single_file
 from erase.export.unet import WEIGHTS, write_unet_files
 from erase.hub import push_folder, require_pushable
-from erase.lock import require_idle
 from erase.opened import ErasedRun, open_run
-from erase.source import sha256_file
+from plumbing.lock import require_idle
+from plumbing.whole_files import sha256_file
 
 log = logging.getLogger(__name__)
 

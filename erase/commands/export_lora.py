@@ -16,9 +16,9 @@ from erase.export.lora import Change, Lora, make_lora, write_lora
 from erase.export.lora_metadata import describe_lora
 from erase.export.place import put_in_place
 from erase.opened import ErasedRun, open_run, unet_weights
-from erase.source import sha256_file
 from erase.weights import content_hash
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
+from plumbing.whole_files import sha256_file
 
 log = logging.getLogger(__name__)
 SLACK = 2.0

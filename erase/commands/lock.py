@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from erase.commands.target import Place
-from erase.lock import locked
+from plumbing.lock import locked
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from erase.opened import ErasedRun, unet_weights
 from erase.run import write_run
 from eval.concept import EVALUATION
 from eval.results import ConceptEvaluation
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Protocol = Literal["demo", "full"]
 

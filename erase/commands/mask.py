@@ -13,11 +13,11 @@ from erase.checkpoint import load_checkpoint
 from erase.config import Mask
 from erase.diffusion import NoiseSchedule, trainable_parameters
 from erase.disk import require_disk
-from erase.lock import locked
 from erase.mask_chart import Share, draw_mask, summarise
 from erase.masking import build_mask
 from erase.run import inspect_folder, prepare_folder, read_run, write_run
-from erase.team import ALONE
+from plumbing.lock import locked
+from plumbing.processes import ALONE
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from erase.commands.report import describe
 from erase.export.card import CardFacts, model_card
 from erase.opened import ErasedRun
-from erase.publish import public
 from eval.report import verdict_of
 from eval.report_data import read_run_data
 from eval.report_markdown import render_markdown
+from plumbing.privacy import public
 
 
 def write_card(

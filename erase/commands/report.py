@@ -10,17 +10,17 @@ from typing import Any
 
 from erase import run as run_folder
 from erase.config import Report
-from erase.lock import locked, require_idle
 from erase.mask_chart import Share, summarise
 from erase.mask_counts import read_mask_counts
-from erase.publish import public
 from erase.reproduce import evaluation_command, run_command
 from eval.report import render_html, verdict_of
 from eval.report_data import MaskPart, RunData, RunFolder, read_run_data
 from eval.report_markdown import render_markdown
-from prompts.errors import UsageError
-from prompts.files import replace_file
-from prompts.json_file import read_object
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
+from plumbing.lock import locked, require_idle
+from plumbing.privacy import public
+from plumbing.whole_files import replace_file
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from erase.config_evaluate import DrawnEvaluation, Evaluation
 from erase.source import is_single_file, locate_recorded
 from eval.generate import Drawing, native_size
 from eval.pair import Subject
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 @dataclass(frozen=True)

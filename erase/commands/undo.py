@@ -16,11 +16,11 @@ from erase.export.lora_file import is_lora
 from erase.export.pipeline import model_bytes, unet_folder, write_model
 from erase.export.place import put_in_place
 from erase.export.unet import WEIGHTS
-from erase.lock import require_idle
 from erase.opened import open_unet
-from erase.source import sha256_file
 from erase.weights import Computed, Spec, content_hash
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
+from plumbing.lock import require_idle
+from plumbing.whole_files import sha256_file
 
 
 def run(settings: Undo) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from erase.verification import (
     check_names,
     check_weights,
 )
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 def run(settings: Verify) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from erase.verification_file import (
     unet_of,
 )
 from erase.weights import Computed, Spec, Weights
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 _NO_BASE = "needs the base: --base MODEL, or --run RUN"
 _NO_RUN = "needs the run: --run RUN"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from erase.opened import ErasedRun, unet_weights
 from erase.weights import Computed, Spec, Weights, blend, one_dtype, require_alike
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """torch's type of each `--dtype`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from erase.hub import looks_like_hub_id
-from prompts.visible import visible
+from plumbing.visible_text import visible
 
 _USE = """
 ## Use

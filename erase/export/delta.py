@@ -16,7 +16,7 @@ from torch import Tensor
 from erase.saliency import SaliencyMask, freeze_mask
 from erase.tensor_stream import write_checked
 from erase.weights import INTEGERS, Computed, Spec, Weights, bit_pattern, blend
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 FORMAT = "1"
 

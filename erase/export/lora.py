@@ -17,7 +17,7 @@ from erase.export.lora_names import ALPHA, DOWN, UP, Naming, prefixes
 from erase.export.low_rank import Factors, factorise
 from erase.tensor_stream import write_checked
 from erase.weights import Computed, Spec, Weights, require_alike
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 Progress = Callable[[int], object]
 

@@ -14,7 +14,7 @@ from erase.export.lora_metadata import FORMAT
 from erase.export.lora_names import ALPHA, DOWN, UP, Naming, prefixes
 from erase.export.low_rank import Factors
 from erase.weights import Computed, Spec, Weights
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 _REQUIRED = ("concept", "base", "base_unet", "residual")
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from erase.export.unet import write_unet_files
 from erase.opened import OpenedUNet
-from erase.publish import public, published
-from erase.source import ModelSource, sha256_file, variant_of
+from erase.source import ModelSource, variant_of
 from erase.source_check import require_own
 from erase.weights import Computed, Weights
-from prompts.errors import UsageError
-from prompts.json_file import read_object
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
+from plumbing.privacy import public, published
+from plumbing.whole_files import sha256_file
 
 INDEX = "model_index.json"
 _OWN_JUDGES = ("judge", "clip")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from filecmp import cmp
 from pathlib import Path
 
-from erase.lock import locked
-from prompts.errors import UsageError
-from prompts.files import naming, partial_path, put, remove, restore, sync, sync_one
-from prompts.space import FULL, Need, require_space
+from plumbing.disk_space import FULL, Need, require_space
+from plumbing.errors import UsageError
+from plumbing.lock import locked
+from plumbing.whole_files import naming, partial_path, put, remove, restore, sync, sync_one
 
 Writer = Callable[[Path], None]
 """Writes a new file or folder at the place that it is given."""

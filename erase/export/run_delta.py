@@ -21,7 +21,7 @@ from erase.weights import (
     one_dtype,
     same_bits,
 )
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 
 def delta_writer(run: ErasedRun, strength: float, dtype: torch.dtype) -> Writer:

@@ -16,7 +16,6 @@ from erase.export.single_file_base import SingleFileBase, open_base
 from erase.ldm_families import VAE_PREFIX
 from erase.ldm_keys import EMA_PREFIX, UNET_PREFIX
 from erase.opened import ErasedRun, open_run
-from erase.source import sha256_file
 from erase.tensor_stream import write_checked
 from erase.weights import (
     Computed,
@@ -28,8 +27,9 @@ from erase.weights import (
     same_bits,
     widened,
 )
-from prompts.errors import UsageError
-from prompts.visible import without_home
+from plumbing.errors import UsageError
+from plumbing.visible_text import without_home
+from plumbing.whole_files import sha256_file
 
 Ema = Literal["drop", "overwrite"]
 _COUNTERS = (f"{EMA_PREFIX}decay", f"{EMA_PREFIX}num_updates")

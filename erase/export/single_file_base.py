@@ -14,8 +14,8 @@ from erase.opened import unet_config, unet_weights
 from erase.single_file import open_single_file
 from erase.source import ModelSource
 from erase.weights import Computed, Weights
-from prompts.errors import UsageError
-from prompts.json_file import read_object
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from erase.tensor_stream import write_checked
 from erase.weights import Computed, Weights
-from prompts.files import whole
+from plumbing.whole_files import whole
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

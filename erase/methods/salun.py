@@ -35,8 +35,8 @@ from erase.heap import trim_heap
 from erase.optim import MaskedOptimizer
 from erase.saliency import accumulate_saliency
 from erase.teacher import Target, listed, teach
-from erase.team import ALONE, Team
 from erase.weights import widened
+from plumbing.processes import ALONE, Team
 
 ONE = torch.ones(())
 

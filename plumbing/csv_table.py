@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 MAX_SEED = 2**64 - 1
 

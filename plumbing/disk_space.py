@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 log = logging.getLogger(__name__)
 

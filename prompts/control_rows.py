@@ -3,9 +3,9 @@
 import hashlib
 from itertools import chain
 
-from prompts.build import RETAIN_PROMPTS, balanced, shipped_retain_prompts, shuffled
+from prompts.built_lists import RETAIN_PROMPTS, balanced, shipped_retain_prompts, shuffled
 from prompts.concept import ConceptSpec, Vocabulary
-from prompts.evaluation import CONTROL, PromptRow
+from prompts.evaluation_rows import CONTROL, PromptRow
 
 CONTROL_IMAGES = 24
 """How many are drawn, by each model."""

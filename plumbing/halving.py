@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from prompts.errors import UsageError
+from plumbing.errors import UsageError
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")

@@ -1,15 +1,19 @@
-"""The processes of `accelerate launch` that train one model together; alone, one."""
+"""The processes of `accelerate launch` that share one piece of work; without it, one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -21,23 +25,33 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process does what only one may do: write, draw, report."""
+        """Whether this process does what only one may do: write, report, train for all."""
         return self.rank == 0
+
+    def part(self, items: Sequence[T]) -> Sequence[T]:
+        """Every `count`-th item, from this process's own on: shares differ by one at most."""
+        return items[self.rank :: self.count]
 
     def wait(self) -> None:
         """Return when every process has come to this line."""
         if self.count > 1:
-            torch.distributed.barrier()
+            from torch import distributed
+
+            distributed.barrier()
 
     def add(self, tensor: Tensor) -> None:
         """Make a tensor, in place, the sum of what every process has under it."""
         if self.count > 1:
-            torch.distributed.all_reduce(tensor)
+            from torch import distributed
+
+            distributed.all_reduce(tensor)
 
     def any(self, word: bool, device: torch.device) -> bool:
         """Whether any process says so."""
         if self.count == 1:
             return word
+        import torch
+
         told = torch.tensor(float(word), device=device)
         self.add(told)
         return bool(told)
@@ -59,10 +73,11 @@ def current_team() -> Team:
     """As `accelerate launch --num_processes N` says; without it, this process alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
+    import torch
     from accelerate import PartialState
     from accelerate.utils import InitProcessGroupKwargs
 
-    # The leader may draw images for hours: the usual ten minutes' patience would end the run.
+    # One process may be hours behind another: the usual ten minutes' patience would end the run.
     patience = InitProcessGroupKwargs(timeout=timedelta(days=30))
     # Without a GPU it takes part in a launch only if it is told to.
     state = PartialState(cpu=not torch.cuda.is_available(), **patience.to_kwargs())

@@ -8,9 +8,9 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from prompts.errors import UsageError
-from prompts.json_file import parse
-from prompts.visible import homes
+from plumbing.errors import UsageError
+from plumbing.json_file import parse
+from plumbing.visible_text import homes
 
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}")
 _PLACES = ("_name_or_path", "name_or_path", "tokenizer_file", "vocab_file", "merges_file")

@@ -17,12 +17,12 @@ from test_generate import DRAWING, ROWS
 from erase.checkpoint import StableDiffusion
 from erase.cli import main
 from eval.generate import generate
-from eval.shard import Shard
+from plumbing.processes import Team
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_the_shares_are_the_whole_and_differ_by_one_at_most(count: int) -> None:
-    shares = [Shard(rank, count).part(range(7)) for rank in range(count)]
+    shares = [Team(rank, count).part(range(7)) for rank in range(count)]
     assert sorted(i for share in shares for i in share) == list(range(7))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -43,10 +43,14 @@ def test_sharers_draw_each_row_once_and_leave_one_log(
     barrier = threading.Barrier(2, timeout=60)
     drawn: dict[int, list[int]] = {0: [], 1: []}
 
+    class Threads(Team):
+        def wait(self) -> None:
+            barrier.wait()
+
     def work(rank: int) -> None:
-        shard = Shard(rank, 2, barrier.wait)
+        team = Threads(rank, 2)
         count = drawn[rank].append
-        generate(pipelines[rank], ROWS, out, DRAWING, model_hash="m", progress=count, shard=shard)
+        generate(pipelines[rank], ROWS, out, DRAWING, model_hash="m", progress=count, team=team)
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in (0, 1)]
     for thread in threads:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from prompts.build import shuffled
+from prompts.built_lists import shuffled
 from prompts.concept import ConceptSpec, Vocabulary
 from prompts.wording import PLAIN, STYLED, normalise, plain, styled
 

@@ -1,0 +1,37 @@
+"""Text files that a user gives: UTF-8, plain lines, of a sane size."""
+
+from pathlib import Path
+
+from plumbing.errors import UsageError
+from plumbing.visible_text import strange
+
+
+def read_lines(path: Path, flag: str) -> list[str]:
+    """Return the lines of a UTF-8 text file; UsageError names the flag and the file."""
+    return read_text(path, flag).splitlines()
+
+
+def read_text(path: Path, flag: str) -> str:
+    """Return the content of a UTF-8 text file; UsageError names the flag and the file."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise UsageError(f"{flag}: no such file: {path}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{flag}: {path} is not UTF-8 (byte {error.start}); save it as UTF-8 and try again"
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{flag}: cannot read {path}: {reason}") from error
+
+
+def require_plain(what: str, text: str, longest: int | None = None) -> None:
+    """Refuse, as a UsageError, a text that no keyboard writes, or one longer than a name can be."""
+    if found := strange(text):
+        raise UsageError(f"{what} holds {found}, which is no character of a text; take it out")
+    if longest is not None and len(text) > longest:
+        raise UsageError(
+            f"{what} is {len(text):,} characters long; a name has {longest} at most, and long "
+            "prompts go under `forget` in a .toml file"
+        )
