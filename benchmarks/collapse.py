@@ -21,8 +21,8 @@ from erase.checkpoint import MINIATURE
 from erase.commands.evaluate import measure
 from erase.config import Erase, EvaluateConcept
 from erase.options import SalUnConfig
-from eval.metrics import cell
-from eval.results import ConceptEvaluation
+from eval.concept.results import ConceptEvaluation
+from eval.metrics.rates import cell
 
 CONCEPT = "church"
 RUNS: dict[str, dict[str, Any]] = {

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from erase.commands.erase import erase_concepts
 from erase.commands.evaluate import measure
 from erase.config import Erase, EvaluateConcept
-from eval.metrics import change
-from eval.results import ConceptEvaluation, ConceptScores, Metric
+from eval.concept.results import ConceptEvaluation, ConceptScores
+from eval.metrics.rates import change
+from eval.metrics.schema import Metric
 from plumbing.whole_files import replace_file
 
 METRICS = ("ua", "ira", "cra")

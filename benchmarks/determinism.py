@@ -23,8 +23,8 @@ import tyro
 from PIL import Image
 
 from erase.checkpoint import load_checkpoint, locate, vocabulary
-from eval.generate import Drawing, generate, native_size
-from eval.generation import image_path, read_generations
+from eval.generation.generate import Drawing, generate, native_size
+from eval.generation.image_log import image_path, read_generations
 from plumbing.processes import current_team
 from prompts.concept import load_concept
 from prompts.evaluation_rows import PromptRow, concept_rows

@@ -33,12 +33,12 @@ from erase.source import MINIATURE
 from erase.source_check import check_index, check_part
 from erase.verification_file import check_delta_alone
 from erase.weights import Spec
-from eval.generation import read_generations
-from eval.judged import read_judged
-from eval.nudity import read_detections
-from eval.report import render_html, verdict_of
-from eval.report_data import read_run_data
-from eval.report_markdown import render_markdown
+from eval.generation.image_log import read_generations
+from eval.i2p.counts import read_detections
+from eval.i2p.judge_and_remove import read_judged
+from eval.report.data import read_run_data
+from eval.report.markdown import render_markdown
+from eval.report.page import render_html, verdict_of
 from plumbing.errors import UsageError
 from plumbing.privacy import public
 from prompts.concept import load_concept, read_prompts

@@ -22,8 +22,8 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from erase.checkpoint import load_checkpoint, locate, resolve_dtype, vocabulary
-from eval.detector import load_detector
-from eval.generate import Drawing, generate, native_size
+from eval.generation.generate import Drawing, generate, native_size
+from eval.judges.nudenet import load_detector
 from prompts.evaluation_rows import PromptRow, retain_rows
 
 

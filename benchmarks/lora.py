@@ -19,7 +19,7 @@ from erase.commands.lora_check import write_with_lora
 from erase.config import Erase, EvaluateConcept, Export
 from erase.export.place import put_in_place
 from erase.opened import open_run
-from eval.results import ConceptScores
+from eval.concept.results import ConceptScores
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 

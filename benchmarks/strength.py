@@ -23,7 +23,7 @@ from benchmarks.common import (
 from erase.commands.evaluate import measure
 from erase.commands.export import export_run
 from erase.config import Erase, EvaluateConcept, Export
-from eval.results import ConceptScores
+from eval.concept.results import ConceptScores
 from plumbing.whole_files import replace_file
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)

@@ -12,29 +12,14 @@ from PIL import Image, ImageDraw
 from safetensors.numpy import save_file
 
 from erase.run import write_run
-from eval.generation import Generation, image_path, write_generations
-from eval.i2p_results import NudityEvaluation, NudityProtocol, NudityScores
-from eval.metrics import Judgement, score
-from eval.nudity import (
-    THRESHOLDS,
-    Detection,
-    ImageDetections,
-    count_curve,
-    detection_lines,
-)
-from eval.quality_results import (
-    QualityChange,
-    QualityEvaluation,
-    QualityProtocol,
-    QualityScores,
-)
-from eval.results import (
-    ConceptEvaluation,
-    ConceptProtocol,
-    ConceptQuestion,
-    Metric,
-    write_evaluation,
-)
+from eval.concept.results import ConceptEvaluation, ConceptProtocol, ConceptQuestion
+from eval.concept.scores import Judgement, score
+from eval.generation.image_log import Generation, image_path, write_generations
+from eval.i2p.counts import THRESHOLDS, ImageDetections, count_curve, detection_lines
+from eval.i2p.results import NudityEvaluation, NudityProtocol, NudityScores
+from eval.judges.nudenet_labels import Detection
+from eval.metrics.schema import Metric, write_evaluation
+from eval.quality.results import QualityChange, QualityEvaluation, QualityProtocol, QualityScores
 
 MODELS = ("original", "erased")
 OBJECTS = ("church", "dog", "apple", "truck", "tulip", "fish")

@@ -20,14 +20,9 @@ from benchmarks.common import (
     write_table,
 )
 from erase.checkpoint import StableDiffusion
-from eval.generation import image_path, read_generations, write_generations
-from eval.results import (
-    ConceptEvaluation,
-    ConceptProtocol,
-    ConceptQuestion,
-    ConceptScores,
-    Metric,
-)
+from eval.concept.results import ConceptEvaluation, ConceptProtocol, ConceptQuestion, ConceptScores
+from eval.generation.image_log import image_path, read_generations, write_generations
+from eval.metrics.schema import Metric
 
 
 def metric(value: float) -> Metric:

@@ -20,11 +20,13 @@ from test_verdict import GOOD, evaluation
 
 from erase.checkpoint import MINIATURE
 from erase.cli import main
-from eval.collapse import MOST, SAME, SAME_ALONE, UNLIKE, measure_control, own_shares, signs
-from eval.quality_results import read_quality
-from eval.results import Control, ControlScores, Metric, read_evaluation, write_evaluation
-from eval.verdict import broken, judge
-from eval.verdict_rules import RULES
+from eval.concept.kept import broken
+from eval.concept.results import read_evaluation
+from eval.control.collapse import MOST, SAME, SAME_ALONE, UNLIKE, measure_control, own_shares, signs
+from eval.metrics.schema import Control, ControlScores, Metric, write_evaluation
+from eval.quality.results import read_quality
+from eval.verdict.rules import RULES
+from eval.verdict.verdict import judge
 from plumbing.errors import UsageError
 from prompts.concept import Vocabulary, load_concept
 from prompts.control_rows import CONTROL_IMAGES, control_rows

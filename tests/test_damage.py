@@ -13,7 +13,7 @@ from erased_runs import SHORT, UNET, bits_equal, tree, unet
 
 from erase.cli import main
 from erase.run import read_run, write_run
-from eval.generation import read_generations
+from eval.generation.image_log import read_generations
 
 Damage = Callable[[bytes], bytes]
 

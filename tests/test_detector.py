@@ -10,9 +10,10 @@ import pytest
 from nudenet import NudeDetector, nudenet
 from PIL import Image
 
-from eval import detector as module
-from eval.detector import SIDE, Detector, decode, load_detector
-from eval.nudity import LABELS, NUDENET_VERSION, Detection, ImageDetections, count
+from eval.i2p.counts import ImageDetections, count
+from eval.judges import nudenet as module
+from eval.judges.nudenet import SIDE, Detector, decode, load_detector
+from eval.judges.nudenet_labels import LABELS, NUDENET_VERSION, Detection
 from plumbing.errors import UsageError
 
 UPSTREAM_LABELS = getattr(nudenet, "__labels")

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from eval import distances
-from eval.distances import cmmd, frechet, kid, mean
-from eval.results import Metric
+from eval.metrics import distances
+from eval.metrics.distances import cmmd, frechet, kid, mean
+from eval.metrics.schema import Metric
 
 Distance = Callable[..., Metric]
 DISTANCES = pytest.mark.parametrize("distance", [kid, cmmd, frechet])

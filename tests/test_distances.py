@@ -9,8 +9,8 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from eval.distances import clip_scores, cmmd, frechet, kid, mean, similarities, student_t
-from eval.results import Metric
+from eval.metrics.distances import clip_scores, cmmd, frechet, kid, mean, similarities, student_t
+from eval.metrics.schema import Metric
 from plumbing.errors import UsageError
 
 Distance = Callable[..., Metric]

@@ -12,8 +12,8 @@ from conftest import MakeRun
 from erase.cli import main
 from erase.commands.evaluate import measure, table
 from erase.config import EvaluateConcept
-from eval.classifier import load_classifier
-from eval.results import read_evaluation
+from eval.concept.results import read_evaluation
+from eval.judges.classifier import load_classifier
 from plumbing.errors import UsageError
 
 

@@ -20,12 +20,12 @@ from erase.commands import evaluate_i2p
 from erase.commands.evaluate_i2p import measure, table
 from erase.config import EvaluateI2P
 from erase.source import native_size
-from eval import generate
-from eval.detector import Detector
-from eval.generate import Generation, image_path
-from eval.generate import native_size as native_size_of_pipeline
-from eval.i2p_results import read_nudity
-from eval.nudity_presets import nudity_preset
+from eval.generation import generate
+from eval.generation.generate import Generation, image_path
+from eval.generation.generate import native_size as native_size_of_pipeline
+from eval.i2p.protocols import nudity_preset
+from eval.i2p.results import read_nudity
+from eval.judges.nudenet import Detector
 from plumbing.errors import UsageError
 
 FACES = ("FACE_FEMALE", "FACE_MALE")

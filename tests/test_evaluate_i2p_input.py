@@ -13,8 +13,8 @@ from erase.checkpoint import SAMPLERS
 from erase.cli import main
 from erase.commands.evaluate_i2p import select
 from erase.config import EvaluateI2P
-from eval.i2p_plan import Plan, make_plan
-from eval.nudity_presets import nudity_preset
+from eval.i2p.plan import Plan, make_plan
+from eval.i2p.protocols import nudity_preset
 from prompts.i2p import I2PPrompt, is_whole_i2p, read_i2p
 
 

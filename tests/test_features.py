@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from eval.features import Clip, load_clip
+from eval.judges.clip import Clip, load_clip
 from plumbing.errors import UsageError
 
 PIXELS, TOKENS, WIDTH = 16, 12, 6

@@ -16,11 +16,11 @@ from test_quality import files
 from erase.cli import main, parse
 from erase.commands.evaluate_quality import table
 from erase.reproduce import evaluation_command
-from eval.distances import frechet
-from eval.inception import WEIGHTS, Inception
-from eval.quality_measures import fid_distances, require_for_fid
-from eval.quality_results import QualityEvaluation, read_quality
-from eval.results import Metric, write_evaluation
+from eval.metrics.distances import frechet
+from eval.metrics.schema import Metric, write_evaluation
+from eval.quality.inception import WEIGHTS, Inception
+from eval.quality.measures import fid_distances, require_for_fid
+from eval.quality.results import QualityEvaluation, read_quality
 
 MODULE = "feature_extractor_inceptionv3"
 NEEDED = 4096

@@ -12,7 +12,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from erase.checkpoint import StableDiffusion
-from eval.generate import (
+from eval.generation.generate import (
     Drawing,
     Generation,
     count_finished,

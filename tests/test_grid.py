@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from eval.grid import Section, draw_grid, spread
+from eval.generation.before_after_grid import Section, draw_grid, spread
 
 
 def square(path: Path, colour: str, side: int = 64) -> Path:

@@ -16,8 +16,8 @@ from PIL import Image
 from erase.checkpoint import StableDiffusion
 from erase.cli import main
 from erase.datasets import Drawing, draw_set
-from eval.generate import Drawing as Drawn
-from eval.generate import generate, image_path
+from eval.generation.generate import Drawing as Drawn
+from eval.generation.generate import generate, image_path
 from plumbing.halving import Halving
 
 SHORTAGE = "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 B"

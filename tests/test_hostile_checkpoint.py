@@ -21,10 +21,10 @@ from erase.checkpoint import load_checkpoint
 from erase.cli import main
 from erase.pickle_file import read_pickle
 from erase.weights import Weights
-from eval.classifier import load_classifier
-from eval.features import load_clip
-from eval.judge import open_judge
-from eval.safety_checker import load_safety_checker
+from eval.judges.classifier import load_classifier
+from eval.judges.clip import load_clip
+from eval.judges.open_judge import open_judge
+from eval.judges.safety_checker import load_safety_checker
 from plumbing.errors import UsageError
 from prompts.concept import load_concept
 

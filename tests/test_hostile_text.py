@@ -20,7 +20,7 @@ from erase.commands.evaluate_quality import measure
 from erase.config import EvaluateQuality
 from erase.export.card import CardFacts, model_card
 from erase.prepare import _default_out
-from eval.generation import Generation, read_generations, write_generations
+from eval.generation.image_log import Generation, read_generations, write_generations
 from plumbing.errors import UsageError
 from plumbing.visible_text import escape_markdown, hidden, plain
 from prompts.concept import load_concept, read_prompts

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from test_quality import files
 
-from eval.inception import WEIGHTS, WEIGHTS_SHA256, Inception, load_inception
+from eval.quality.inception import WEIGHTS, WEIGHTS_SHA256, Inception, load_inception
 from plumbing.errors import UsageError
 
 LIBRARY = "torch_fidelity.feature_extractor_inceptionv3"
@@ -137,7 +137,7 @@ def test_the_published_weights_are_fetched_once_and_their_hash_is_checked(
         load_inception()
     assert files(tmp_path / "home") == set()
     sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-    monkeypatch.setattr("eval.inception.WEIGHTS_SHA256", sha256)
+    monkeypatch.setattr("eval.quality.inception.WEIGHTS_SHA256", sha256)
     assert load_inception().name == WEIGHTS
     source.unlink()
     fetched = load_inception()

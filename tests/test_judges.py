@@ -21,12 +21,13 @@ from erase.commands.judges import choose_judges
 from erase.config import EvaluateConcept
 from erase.reproduce import evaluation_command
 from erase.source import locate
-from eval.features import load_clip
-from eval.judge import Prediction, labels_named, open_judge
-from eval.nudity import Detection
-from eval.nudity_judge import NOTHING, NudityJudge
-from eval.safety_checker import load_safety_checker
-from eval.zero_shot import ZeroShot
+from eval.judges.clip import load_clip
+from eval.judges.judge import Prediction, labels_named
+from eval.judges.nudenet_labels import Detection
+from eval.judges.nudity_judge import NOTHING, NudityJudge
+from eval.judges.open_judge import open_judge
+from eval.judges.safety_checker import load_safety_checker
+from eval.judges.zero_shot import ZeroShot
 from plumbing.errors import UsageError
 from prompts.concept import ConceptSpec, load_concept
 from prompts.evaluation_rows import described

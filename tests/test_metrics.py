@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.metrics import Judgement, change, rate, score, wilson
-from eval.results import Metric
+from eval.concept.scores import Judgement, score
+from eval.metrics.rates import change, rate, wilson
+from eval.metrics.schema import Metric
 
 
 def judge(split: str, label: str, model: str = "erased", expected: str = "church") -> Judgement:

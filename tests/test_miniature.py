@@ -17,7 +17,7 @@ from erase.config import EvaluateConcept
 from erase.saliency import SaliencyMask
 from erase.shipped import judge_folder, vocabulary
 from erase.source import MINIATURE, locate
-from eval.classifier import load_classifier
+from eval.judges.classifier import load_classifier
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from test_evaluate_i2p import files, jsonl, photographs, pixels, settings  # noq
 
 from erase.cli import main
 from erase.commands.evaluate_i2p import measure, table
-from eval import generate
-from eval.detector import Detector
+from eval.generation import generate
+from eval.judges.nudenet import Detector
 
 
 def images(folder: Path) -> list[Path]:

@@ -9,13 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.metrics import wilson
-from eval.nudity import (
-    EXPOSED,
-    FLOOR,
-    LABELS,
+from eval.i2p.counts import (
     THRESHOLDS,
-    Detection,
     ImageDetections,
     check_threshold,
     count,
@@ -23,7 +18,9 @@ from eval.nudity import (
     detection_lines,
     read_detections,
 )
-from eval.nudity_presets import PRESETS, NudityPreset, nudity_preset
+from eval.i2p.protocols import PRESETS, NudityPreset, nudity_preset
+from eval.judges.nudenet_labels import EXPOSED, FLOOR, LABELS, Detection
+from eval.metrics.rates import wilson
 from plumbing.errors import UsageError
 
 BOX = (1, 2, 30, 40)

@@ -11,7 +11,7 @@ from test_evaluate_i2p import settings
 from erase.commands.evaluate import measure
 from erase.commands.evaluate_i2p import measure as measure_i2p
 from erase.config import EvaluateConcept
-from eval.private import private_files
+from eval.generation.private_files import private_files
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no such modes")
 

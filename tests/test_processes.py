@@ -16,7 +16,7 @@ from test_generate import DRAWING, ROWS
 
 from erase.checkpoint import StableDiffusion
 from erase.cli import main
-from eval.generate import generate
+from eval.generation.generate import generate
 from plumbing.processes import Team
 
 

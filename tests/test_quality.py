@@ -15,9 +15,9 @@ from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
 from erase.cli import main
 from erase.commands.evaluate_quality import measure, table
 from erase.config import EvaluateQuality
-from eval.features import load_clip
-from eval.quality_results import read_quality
-from eval.results import read_evaluation
+from eval.concept.results import read_evaluation
+from eval.judges.clip import load_clip
+from eval.quality.results import read_quality
 from plumbing.errors import UsageError
 
 IMAGES, WIDTH = 24, 8

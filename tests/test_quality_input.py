@@ -6,7 +6,7 @@ import pytest
 from test_quality import files
 
 from erase.cli import main
-from eval.image_folder import find_images
+from eval.quality.real_images import find_images
 
 
 def test_bad_input_ends_in_one_line_and_leaves_nothing(

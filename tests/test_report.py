@@ -27,9 +27,9 @@ from report_runs import (
 
 from erase.cli import main, parse
 from erase.mask_counts import read_mask_counts
-from eval import report
-from eval.generation import Generation
-from eval.results import write_evaluation
+from eval.generation.image_log import Generation
+from eval.metrics.schema import write_evaluation
+from eval.report.page import TEMPLATES
 from plumbing.errors import UsageError
 from plumbing.visible_text import is_explicit, plain
 
@@ -143,7 +143,7 @@ def contrast(a: str, b: str) -> float:
 def test_contrast_is_enough_in_light_dark_and_print() -> None:
     """WCAG 2: black on white is 21 to 1; text needs 4.5, the lines of charts 3."""
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    css = (report.TEMPLATES / "style.css").read_text(encoding="utf-8")
+    css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     themes = [
         {name: v * 2 if len(v) == 3 else v for name, v in re.findall(r"--([\w-]+): #(\w+);", block)}
         for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)

@@ -9,9 +9,9 @@ import pytest
 from report_runs import add_concept, make_run, write_lines
 
 from erase.cli import main
-from eval.report import verdict_of
-from eval.report_data import RunFolder, read_run_data
-from eval.training_end import Stopped, read_training_end
+from eval.report.data import RunFolder, read_run_data
+from eval.report.page import verdict_of
+from eval.report.training_end import Stopped, read_training_end
 from plumbing.errors import UsageError
 
 TOLD = "drift rose to 1.4 at step 40; try a lower --lr"

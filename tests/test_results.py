@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from eval.results import (
+from eval.concept.results import (
     ConceptEvaluation,
     ConceptProtocol,
     ConceptQuestion,
     ConceptScores,
-    Metric,
     read_evaluation,
-    write_evaluation,
 )
+from eval.metrics.schema import Metric, write_evaluation
 from plumbing.errors import UsageError
 
 METRIC = Metric(value=100 / 3, n=3, ci95=(6.1, 79.2))

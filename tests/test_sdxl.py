@@ -22,7 +22,7 @@ from test_salun import train
 from erase.checkpoint import load_checkpoint
 from erase.cli import main
 from erase.saliency import SaliencyMask
-from eval.generate import generate, image_path
+from eval.generation.generate import generate, image_path
 from plumbing.errors import UsageError
 
 DRAW = """

@@ -7,16 +7,13 @@ from typing import Any
 import pytest
 from report_runs import add_i2p, make_run
 
-from eval.metrics import Judgement, difference, wilson
-from eval.results import (
-    ConceptEvaluation,
-    ConceptProtocol,
-    ConceptQuestion,
-    ConceptScores,
-    Metric,
-)
-from eval.verdict import chances, judge
-from eval.verdict_rules import ERASED_UA, KEPT_FALL, RULES
+from eval.concept.kept import chances
+from eval.concept.results import ConceptEvaluation, ConceptProtocol, ConceptQuestion, ConceptScores
+from eval.concept.scores import Judgement
+from eval.metrics.rates import difference, wilson
+from eval.metrics.schema import Metric
+from eval.verdict.rules import ERASED_UA, KEPT_FALL, RULES
+from eval.verdict.verdict import judge
 
 Rates = tuple[float | None, float | None, float | None]
 

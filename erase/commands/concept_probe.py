@@ -16,11 +16,11 @@ from erase.diffusion import autocast
 from erase.prepare import Plan
 from erase.shipped import clip_folder
 from erase.watch import Gone
-from eval.concept import Domain, domain_of, expected_labels
-from eval.generate import Drawing, generate, image_path, native_size
-from eval.judge import NUDENET, Judge, labels_named
-from eval.metrics import rate
-from eval.results import Metric
+from eval.concept.evaluate import Domain, domain_of, expected_labels
+from eval.generation.generate import Drawing, generate, image_path, native_size
+from eval.judges.judge import NUDENET, Judge, labels_named
+from eval.metrics.rates import rate
+from eval.metrics.schema import Metric
 from prompts.evaluation_rows import PromptRow, concept_rows
 
 log = logging.getLogger(__name__)

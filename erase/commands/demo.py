@@ -5,7 +5,7 @@ from typing import Any
 
 from erase.commands import erase, evaluate, evaluate_quality, report
 from erase.config import Demo, Erase, EvaluateConcept, EvaluateQuality, Report
-from eval.concept import EVALUATION, GRID
+from eval.concept.evaluate import EVALUATION, GRID
 
 CONCEPT = "church"
 QUALITY_IMAGES = 80

@@ -19,10 +19,10 @@ from erase.commands.target import (
     subject,
 )
 from erase.config import EvaluateConcept
-from eval.concept import EVALUATION, GRID, evaluate_concept
-from eval.metrics import cell, change
-from eval.report_tables import METRICS, control_lines, meaning
-from eval.results import ConceptEvaluation
+from eval.concept.evaluate import EVALUATION, GRID, evaluate_concept
+from eval.concept.results import ConceptEvaluation
+from eval.metrics.rates import cell, change
+from eval.report.tables import METRICS, control_lines, meaning
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
 from prompts.control_rows import control_rows
 from prompts.evaluation_rows import concept_rows

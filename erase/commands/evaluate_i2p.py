@@ -15,13 +15,13 @@ from erase.commands.lock import evaluating
 from erase.commands.target import find_models, locate, precision, subject
 from erase.config import EvaluateI2P
 from erase.source import native_size
-from eval.detector import load_detector
-from eval.i2p import DETECTIONS, EVALUATION, evaluate_i2p
-from eval.i2p_plan import make_plan
-from eval.i2p_results import NudityEvaluation, NudityScores
-from eval.metrics import cell, change
-from eval.nudity_presets import nudity_preset
-from eval.report_tables import control_lines
+from eval.i2p.evaluate import DETECTIONS, EVALUATION, evaluate_i2p
+from eval.i2p.plan import make_plan
+from eval.i2p.protocols import nudity_preset
+from eval.i2p.results import NudityEvaluation, NudityScores
+from eval.judges.nudenet import load_detector
+from eval.metrics.rates import cell, change
+from eval.report.tables import control_lines
 from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept

@@ -10,16 +10,16 @@ from erase.commands.lock import evaluating
 from erase.commands.target import drawing, find_models, locate, open_bar, precision, subject
 from erase.config import EvaluateQuality
 from erase.shipped import clip_folder
-from eval.distances import FEWEST
-from eval.features import load_clip
-from eval.image_folder import find_images
-from eval.inception import load_inception
-from eval.metrics import cell
-from eval.quality import EVALUATION, SIMILARITIES, WORST, Retained, evaluate_quality
-from eval.quality_measures import require_for_fid
-from eval.quality_results import QualityEvaluation
-from eval.report_tables import control_lines, quality_lines
-from eval.results import Metric
+from eval.judges.clip import load_clip
+from eval.metrics.distances import FEWEST
+from eval.metrics.rates import cell
+from eval.metrics.schema import Metric
+from eval.quality.evaluate import EVALUATION, SIMILARITIES, WORST, Retained, evaluate_quality
+from eval.quality.inception import load_inception
+from eval.quality.measures import require_for_fid
+from eval.quality.real_images import find_images
+from eval.quality.results import QualityEvaluation
+from eval.report.tables import control_lines, quality_lines
 from plumbing.errors import UsageError
 from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
 from prompts.control_rows import control_rows

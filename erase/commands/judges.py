@@ -5,8 +5,9 @@ from typing import Any
 
 from erase import checkpoint
 from erase.shipped import clip_folder
-from eval.concept import Domain
-from eval.judge import CLIP, DEFAULT_CLIP, Judge, labels_named, open_judge
+from eval.concept.evaluate import Domain
+from eval.judges.judge import CLIP, Judge, labels_named
+from eval.judges.open_judge import DEFAULT_CLIP, open_judge
 from prompts.concept import ConceptSpec, Vocabulary
 from prompts.imagenette import CLASSES, CLASSIFIER, VOCABULARY, is_imagenette
 
@@ -35,7 +36,7 @@ def choose_judges(
 
 
 def _own_judges(home: checkpoint.ModelSource, device: Any) -> Mapping[Domain, Judge]:
-    from eval.classifier import load_classifier
+    from eval.judges.classifier import load_classifier
 
     domains: tuple[Domain, ...] = ("object", "style")
     judges: dict[Domain, Judge] = {}

@@ -13,8 +13,8 @@ from erase.export.lora_file import add_loras, bind_lora, read_lora
 from erase.export.unet import write_unet_files
 from erase.opened import ErasedRun, unet_weights
 from erase.run import write_run
-from eval.concept import EVALUATION
-from eval.results import ConceptEvaluation
+from eval.concept.evaluate import EVALUATION
+from eval.concept.results import ConceptEvaluation
 from plumbing.errors import UsageError
 
 Protocol = Literal["demo", "full"]

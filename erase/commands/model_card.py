@@ -5,9 +5,9 @@ from __future__ import annotations
 from erase.commands.report import describe
 from erase.export.card import CardFacts, model_card
 from erase.opened import ErasedRun
-from eval.report import verdict_of
-from eval.report_data import read_run_data
-from eval.report_markdown import render_markdown
+from eval.report.data import read_run_data
+from eval.report.markdown import render_markdown
+from eval.report.page import verdict_of
 from plumbing.privacy import public
 
 

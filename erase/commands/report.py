@@ -13,9 +13,9 @@ from erase.config import Report
 from erase.mask_chart import Share, summarise
 from erase.mask_counts import read_mask_counts
 from erase.reproduce import evaluation_command, run_command
-from eval.report import render_html, verdict_of
-from eval.report_data import MaskPart, RunData, RunFolder, read_run_data
-from eval.report_markdown import render_markdown
+from eval.report.data import MaskPart, RunData, RunFolder, read_run_data
+from eval.report.markdown import render_markdown
+from eval.report.page import render_html, verdict_of
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
 from plumbing.lock import locked, require_idle

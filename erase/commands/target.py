@@ -11,8 +11,8 @@ from tqdm import tqdm
 from erase import checkpoint, run
 from erase.config_evaluate import DrawnEvaluation, Evaluation
 from erase.source import is_single_file, locate_recorded
-from eval.generate import Drawing, native_size
-from eval.pair import Subject
+from eval.generation.generate import Drawing, native_size
+from eval.generation.pair import Subject
 from plumbing.errors import UsageError
 
 

@@ -1,0 +1,1 @@
+"""Is the concept still drawn, and what else changed?"""

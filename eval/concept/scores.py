@@ -1,0 +1,54 @@
+"""ua, ira and cra of judged images."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from eval.concept.results import ConceptScores
+from eval.metrics.rates import rate
+from eval.metrics.schema import Metric
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One line of `judgements.jsonl`: what the judge sees in one image."""
+
+    id: str
+    model: Literal["original", "erased"]
+    split: str
+    """`forget`, `retain` or `cross`."""
+    domain: Literal["object", "style"]
+    """Which judge was asked."""
+    expected: tuple[str, ...]
+    """The labels that count as what the prompt asked for; in `forget`, as the erased concept."""
+    label: str
+    score: float
+    """The judge's probability of its label."""
+
+    @property
+    def hit(self) -> bool:
+        """Whether the judge names what was asked for."""
+        return self.label in self.expected
+
+
+def unlearning_accuracy(judgements: Collection[Judgement]) -> Metric | None:
+    """UA: share of the forget prompts whose image the judge no longer calls the concept."""
+    return rate(not j.hit for j in judgements if j.split == "forget")
+
+
+def retain_accuracy(judgements: Collection[Judgement], split: str) -> Metric | None:
+    """Share of a split's images in which the judge names what was asked for.
+
+    IRA on the split `retain` (the concept's own domain), CRA on `cross` (the other domain).
+    """
+    return rate(j.hit for j in judgements if j.split == split)
+
+
+def score(judgements: Collection[Judgement], model: str) -> ConceptScores:
+    """UA, IRA and CRA of one model, `original` or `erased`."""
+    own = [j for j in judgements if j.model == model]
+    return ConceptScores(
+        ua=unlearning_accuracy(own),
+        ira=retain_accuracy(own, "retain"),
+        cra=retain_accuracy(own, "cross"),
+    )

@@ -1,0 +1,1 @@
+"""Control images: does a model still heed its prompts?"""

@@ -1,0 +1,190 @@
+"""The same rows drawn by the original and the erased model; the original's images are shared."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from eval.generation.generate import (
+    Drawing,
+    Drawings,
+    Row,
+    count_finished,
+    drawing_of,
+    generate,
+    image_path,
+    read_generations,
+    write_generations,
+)
+from plumbing.disk_space import Need, require_space
+from plumbing.processes import current_team
+from plumbing.whole_files import sync, whole
+
+
+class Bar(Protocol):
+    """A progress bar, as tqdm is one."""
+
+    def update(self, n: int) -> object:
+        """Count `n` more images."""
+        ...
+
+
+OpenBar = Callable[[int, int], AbstractContextManager[Bar]]
+"""Opens a bar from the total and from what is finished already."""
+
+
+class _NoBar:
+    """What other processes than the first show."""
+
+    def update(self, n: int) -> None:
+        """Count `n` more images, silently."""
+
+
+NO_BAR = nullcontext(_NoBar())
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under test: its name, the hash of its files, and how to open its pipeline."""
+
+    name: str
+    sha256: str
+    open: Callable[[], Any]
+
+
+_Job = tuple[Subject, Sequence[Row], Path, Drawings]
+"""What a model is to draw, where, and how."""
+
+
+@dataclass(frozen=True)
+class CachedRow:
+    """A row under the hash of its prompt and seed, by which several evaluations share its image."""
+
+    id: str
+    prompt: str
+    seed: int
+
+    @classmethod
+    def of(cls, row: Row) -> "CachedRow":
+        """The row under its shared name."""
+        name = hashlib.sha256(json.dumps([row.prompt, row.seed]).encode()).hexdigest()[:20]
+        return cls(id=name, prompt=row.prompt, seed=row.seed)
+
+
+def draw_pair(
+    rows: Sequence[Row],
+    original: Subject | None,
+    erased: Subject,
+    drawing: Drawings,
+    *,
+    batch_size: int,
+    out: Path,
+    originals: Path,
+    open_bar: OpenBar,
+) -> None:
+    """Fill `out/original` and `out/erased`, each with images/ and generations.jsonl.
+
+    Only what is missing is drawn, under one bar. The original's images are drawn in the cache
+    `originals` and linked (copied where links are not possible) into `out`. Of the processes of
+    `accelerate launch` each draws its share, then all but the first end here.
+    """
+    team = current_team()
+    jobs: list[_Job] = []
+    if original:
+        jobs += cache_jobs(rows, original, drawing, originals)
+    jobs.append((erased, rows, out / "erased", drawing))
+    finished = [count_finished(rs, folder, how, s.sha256) for s, rs, folder, how in jobs]
+    team.wait()
+    missing = [len(wanted) - done for (_, wanted, _, _), done in zip(jobs, finished, strict=True)]
+    if team.leads:
+        _require_disk(jobs, missing, out)
+    own = sum(len(team.part(range(count))) for count in missing)
+    with open_bar(sum(finished) + own, sum(finished)) if team.leads else NO_BAR as bar:
+        for (subject, wanted, folder, how), done in zip(jobs, finished, strict=True):
+            if done < len(wanted):
+                generate(
+                    subject.open(),
+                    wanted,
+                    folder,
+                    how,
+                    model_hash=subject.sha256,
+                    batch_size=batch_size,
+                    progress=bar.update,
+                    team=team,
+                )
+    if not team.leads:
+        raise SystemExit(0)
+    if original:
+        caches = {how: folder for _, _, folder, how in jobs[:-1] if isinstance(how, Drawing)}
+        _share(rows, {row.id: caches[drawing_of(row, drawing)] for row in rows}, out / "original")
+    for folder in ("original", "erased"):
+        _discard_strangers(out / folder, {row.id for row in rows})
+        # What follows says that these are finished, which a power cut must not make untrue.
+        if (out / folder).is_dir():
+            sync(out / folder)
+
+
+def _require_disk(jobs: Sequence[_Job], missing: Sequence[int], out: Path) -> None:
+    """Refuse, as a UsageError, to draw what the disks have no room for."""
+    needs = []
+    for (_, wanted, folder, how), count in zip(jobs, missing, strict=True):
+        one = sum(_image_bytes(drawing_of(row, how)) for row in wanted) / max(len(wanted), 1)
+        flag = "--out" if folder == out / "erased" else "--originals"
+        needs.append(Need(flag, folder, {f"{count} images": count * one}, many=True))
+    require_space(needs)
+
+
+def _image_bytes(how: Drawing) -> float:
+    """Of a PNG of a photograph, and of what a file's last block leaves empty."""
+    width, height = how.size
+    return 0.6 * 3 * width * height + 4096
+
+
+def cache_jobs(
+    rows: Sequence[Row], original: Subject, drawing: Drawings, originals: Path
+) -> list[_Job]:
+    """What the original is to draw: a folder for each way of drawing, each row in it once."""
+    alike: dict[Drawing, dict[str, CachedRow]] = {}
+    for row in rows:
+        cached = CachedRow.of(row)
+        alike.setdefault(drawing_of(row, drawing), {})[cached.id] = cached
+    return [
+        (original, list(distinct.values()), originals / _cache_name(original, how), how)
+        for how, distinct in alike.items()
+    ]
+
+
+def _cache_name(original: Subject, drawing: Drawing) -> str:
+    width, height = drawing.size
+    way = f"{drawing.sampler}-{drawing.steps}-g{drawing.guidance_scale:g}"
+    return f"{original.sha256[:16]}-{way}-{width}x{height}-{drawing.dtype}"
+
+
+def _share(rows: Sequence[Row], caches: Mapping[str, Path], folder: Path) -> None:
+    """Give the cached images their names in this evaluation."""
+    drawn = {cache: read_generations(cache) for cache in set(caches.values())}
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    named = []
+    for row in rows:
+        cache, name = caches[row.id], CachedRow.of(row).id
+        source, target = image_path(cache, name), image_path(folder, row.id)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            with whole(target, durable=False) as partial:
+                shutil.copyfile(source, partial)
+        named.append(replace(drawn[cache][name], id=row.id))
+    write_generations(folder, named)
+
+
+def _discard_strangers(folder: Path, ids: set[str]) -> None:
+    """Remove images of an interrupted evaluation that asked for other rows."""
+    for path in (folder / "images").glob("*"):
+        if path.stem not in ids:
+            path.unlink()

@@ -1,0 +1,1 @@
+"""I2P prompts, counted by NudeNet."""

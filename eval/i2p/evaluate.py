@@ -1,0 +1,219 @@
+"""How much nudity do a model's images of I2P show? Rows to images to detections to counts."""
+
+import hashlib
+import json
+import logging
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Literal
+
+from eval.control.collapse import look_at_control, signs
+from eval.control.draw_and_remove import pass_control
+from eval.generation.evaluation_folder import refuse_other, start_folder
+from eval.generation.generate import image_path, read_generations
+from eval.generation.pair import OpenBar, Subject, draw_pair
+from eval.generation.private_files import make_private, private_files
+from eval.i2p.counts import THRESHOLDS, ImageDetections, count_curve, detection_lines, parse_lines
+from eval.i2p.judge_and_remove import judge_pair, remove_images
+from eval.i2p.plan import Plan
+from eval.i2p.results import REMOVED, NudityEvaluation, NudityProtocol, NudityScores, read_nudity
+from eval.judges.nudenet import Detector
+from eval.metrics.schema import write_evaluation
+from plumbing.whole_files import naming, replace_file
+from prompts.evaluation_rows import PromptRow
+from prompts.i2p import I2PPrompt
+
+logger = logging.getLogger(__name__)
+EVALUATION, DETECTIONS = "evaluation.json", "detections.jsonl"
+MODELS: tuple[Literal["original", "erased"], ...] = ("original", "erased")
+
+
+def evaluate_i2p(
+    rows: Sequence[I2PPrompt],
+    control: Sequence[PromptRow],
+    plan: Plan,
+    *,
+    original: Subject | None,
+    erased: Subject,
+    detector: Detector,
+    prompts: Mapping[str, Any],
+    batch_size: int,
+    out: Path,
+    originals: Path,
+    open_bars: tuple[OpenBar, OpenBar],
+    overwrite: bool = False,
+    keep_images: bool = True,
+) -> NudityEvaluation:
+    """Draw, detect, count; `out` gets evaluation.json, detections.jsonl and the images.
+
+    The images are for their owner's eyes alone: other users cannot open them. Without
+    `keep_images` each is removed once it is judged, and detections and hashes stay.
+    `prompts` says where the rows come from. `control` is drawn, as most rows are, to tell whether
+    the model draws anything at all, and counts for nothing else. `originals` caches the original's
+    images for other evaluations; the two bars are for drawing and detecting. An evaluation that is
+    already in `out` is returned if it asks the same, and is a UsageError otherwise, unless
+    `overwrite`.
+    """
+    question = _question(rows, plan, original, erased, detector, prompts)
+    if (out / EVALUATION).exists() and not overwrite:
+        previous = read_nudity(out / EVALUATION)
+        refuse_other(out, previous.differences(question))
+        return previous if keep_images else _without_images(out, previous)
+    start_folder(out, originals, (EVALUATION, DETECTIONS), overwrite=overwrite)
+    models = MODELS if original else MODELS[1:]
+    usual = Counter(plan.drawings.values()).most_common(1)[0][0]
+    with private_files():
+        if keep_images:
+            draw_pair(
+                [*rows, *control],
+                original,
+                erased,
+                plan.drawings | {row.id: usual for row in control},
+                batch_size=batch_size,
+                out=out,
+                originals=originals,
+                open_bar=open_bars[0],
+            )
+            make_private(out / model for model in models)
+            seen = look_at_control(control, out, paired=original is not None)
+            detections = _detect(
+                [(r.id, m) for m in models for r in rows], detector, out, open_bars[1]
+            )
+        else:
+            seen = pass_control(control, original, erased, usual, batch_size=batch_size, out=out)
+            detections = judge_pair(
+                rows,
+                original,
+                erased,
+                plan.drawings,
+                detector=detector,
+                batch_size=batch_size,
+                out=out,
+                originals=originals,
+                open_bar=open_bars[0],
+            )
+            replace_file(out / DETECTIONS, detection_lines(detections).encode())
+            question = _noted(question)
+    result = replace(
+        question,
+        control=seen,
+        collapsed=signs(seen) if seen else None,
+        original=_score(detections, "original", plan) if original else None,
+        erased=_score(detections, "erased", plan),
+    )
+    write_evaluation(out / EVALUATION, result)
+    return result
+
+
+def _without_images(out: Path, finished: NudityEvaluation) -> NudityEvaluation:
+    """A finished evaluation, its images removed now."""
+    for model in MODELS:
+        remove_images(out / model)
+    result = _noted(finished)
+    write_evaluation(out / EVALUATION, result)
+    return result
+
+
+def _noted(evaluation: NudityEvaluation) -> NudityEvaluation:
+    return replace(evaluation, notes={**evaluation.notes, "images": REMOVED})
+
+
+def _question(
+    rows: Sequence[I2PPrompt],
+    plan: Plan,
+    original: Subject | None,
+    erased: Subject,
+    detector: Detector,
+    prompts: Mapping[str, Any],
+) -> NudityEvaluation:
+    """The evaluation before its answers."""
+    drawn = [plan.drawings[row.id] for row in rows]
+    lines = [[r.id, r.prompt, r.seed, asdict(d)] for r, d in zip(rows, drawn, strict=True)]
+    subjects = {"original": original, "erased": erased}
+    return NudityEvaluation(
+        protocol=NudityProtocol(
+            name=plan.preset.name,
+            source=plan.preset.source,
+            sampler=plan.sampler,
+            steps=plan.steps,
+            guidance_scale=plan.guidance_scale,
+            size=plan.size,
+            sizes=dict(sorted(Counter(f"{d.size[0]}x{d.size[1]}" for d in drawn).items())),
+            images=len(rows),
+            rows_sha256=hashlib.sha256(json.dumps(lines, sort_keys=True).encode()).hexdigest(),
+            dtype=plan.dtype,
+            labels=plan.preset.labels,
+            thresholds=plan.thresholds,
+        ),
+        models={k: {"name": s.name, "sha256": s.sha256} for k, s in subjects.items() if s},
+        detector={k: getattr(detector, k) for k in ("name", "version", "sha256")},
+        prompts=dict(prompts),
+        deviations=plan.deviations,
+        assumed=plan.assumed,
+        obstacles=plan.preset.obstacles,
+        original=None,
+        erased=None,
+        notes={} if original else {"original": "no baseline was given"},
+        versions={k: version(k) for k in ("diffusers", "nudenet", "onnxruntime", "torch")},
+    )
+
+
+def _detect(
+    wanted: Sequence[tuple[str, Literal["original", "erased"]]],
+    detector: Detector,
+    out: Path,
+    open_bar: OpenBar,
+) -> list[ImageDetections]:
+    """What is in each image (id, model), in order; `detections.jsonl` appears when all is done.
+
+    Until then a line an image, with its checksum, goes to a file named after the images' hashes and
+    the detector's, so that after an interruption only the very same images count as done.
+    """
+    drawn = {model: read_generations(out / model) for _, model in wanted}
+    key = [detector.sha256, [[i, m, drawn[m][i].sha256] for i, m in wanted]]
+    stamp = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    partial = out / f".detections-{stamp}.jsonl"
+    found = _resume(partial)
+    missing = wanted[len(found) :]
+    seen = detector.detect([image_path(out / model, name) for name, model in missing])
+    with partial.open("a", encoding="utf-8") as log, open_bar(len(wanted), len(found)) as bar:
+        for (name, model), detections in zip(missing, seen, strict=True):
+            found.append(ImageDetections(name, model, detections))
+            with naming(partial):
+                log.write(_signed(detection_lines(found[-1:])))
+                log.flush()
+            bar.update(1)
+    replace_file(out / DETECTIONS, detection_lines(found).encode())
+    for leftover in list(out.glob(".detections-*.jsonl")):
+        leftover.unlink()
+    return found
+
+
+def _resume(partial: Path) -> list[ImageDetections]:
+    """The lines of an interrupted detection before the first that is torn or damaged."""
+    text = partial.read_bytes().decode(errors="replace") if partial.exists() else ""
+    lines = text.splitlines(keepends=True)
+    kept = list(takewhile(lambda line: line == _signed(line[_SIGNED:]), lines))
+    if any(line.endswith("\n") for line in lines[len(kept) :]):
+        logger.warning("%s, line %d is damaged: detecting from there again", partial, len(kept) + 1)
+    replace_file(partial, "".join(kept).encode())
+    return parse_lines([line[_SIGNED:] for line in kept], partial)
+
+
+_SIGNED = 9
+"""Letters before a line: its checksum and a space."""
+
+
+def _signed(line: str) -> str:
+    return f"{zlib.crc32(line.encode()):08x} {line}"
+
+
+def _score(images: Sequence[ImageDetections], model: str, plan: Plan) -> NudityScores:
+    own = [image for image in images if image.model == model]
+    thresholds = sorted({*THRESHOLDS, *plan.thresholds})
+    return NudityScores(count_curve(own, plan.preset.labels, thresholds))

@@ -1,0 +1,211 @@
+"""Images that are judged and removed, batch by batch: hashes and detections are all that stays.
+
+What was judged is told in `judged-DETECTOR.jsonl`, an image a line, in the folder where its images
+would lie. The original's folder is the cache that evaluations share, so that no row is drawn again.
+"""
+
+import json
+import logging
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from eval.generation.generate import (
+    Drawings,
+    Row,
+    answered,
+    draw_batches,
+    drawing_of,
+    make_requests,
+)
+from eval.generation.image_log import (
+    IMAGES,
+    Generation,
+    image_path,
+    is_file_name,
+    read_generations,
+    write_generations,
+)
+from eval.generation.pair import NO_BAR, CachedRow, OpenBar, Subject, cache_jobs
+from eval.i2p.counts import ImageDetections, parse_detections
+from eval.judges.nudenet import Detector
+from eval.judges.nudenet_labels import Detection
+from plumbing.errors import UsageError
+from plumbing.json_file import parse
+from plumbing.processes import Team, current_team
+from plumbing.whole_files import naming, replace_file
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An image that is gone: all that decided it, its hash, and what was found in it."""
+
+    generation: Generation
+    detections: tuple[Detection, ...]
+
+    def line(self) -> str:
+        """The line that is written, with a checksum."""
+        data = asdict(self)
+        return json.dumps({**data, "crc32": _checksum(data)}, ensure_ascii=False) + "\n"
+
+
+def _checksum(data: Mapping[str, object]) -> str:
+    return f"{zlib.crc32(json.dumps(data, sort_keys=True).encode()):08x}"
+
+
+def judge_pair(
+    rows: Sequence[Row],
+    original: Subject | None,
+    erased: Subject,
+    drawing: Drawings,
+    *,
+    detector: Detector,
+    batch_size: int,
+    out: Path,
+    originals: Path,
+    open_bar: OpenBar,
+) -> list[ImageDetections]:
+    """What both models' images show, the original's first; leaves `generations.jsonl` of each.
+
+    Only what was not judged before is drawn. Of the processes of `accelerate launch` each does its
+    share, then all but the first end here.
+    """
+    team = current_team()
+    jobs = cache_jobs(rows, original, drawing, originals) if original else []
+    jobs.append((erased, rows, out / "erased", drawing))
+    log = f"judged-{detector.sha256[:16]}"
+    known = [read_judged(folder, log) for _, _, folder, _ in jobs]
+    team.wait()
+    asked = [make_requests(rs, how, s.sha256) for s, rs, _, how in jobs]
+    left = [
+        [r for r in requests.values() if not answered(r, _generations(done))]
+        for requests, done in zip(asked, known, strict=True)
+    ]
+    own = sum(len(team.part(missing)) for missing in left)
+    finished = sum(map(len, asked)) - sum(map(len, left))
+    with open_bar(finished + own, finished) if team.leads else NO_BAR as bar:
+        for (subject, _, folder, _), missing in zip(jobs, left, strict=True):
+            mine = team.part(missing)
+            keep = folder != out / "erased"
+            _judge(subject, mine, folder, log, detector, batch_size, team, keep, bar.update)
+    team.wait()
+    if not team.leads:
+        raise SystemExit(0)
+    done = {folder: _merge(folder, log) for _, _, folder, _ in jobs}
+    by_drawing = {how: folder for _, _, folder, how in jobs[:-1]}
+    found = []
+    if original:
+        told = [done[by_drawing[drawing_of(r, drawing)]][CachedRow.of(r).id] for r in rows]
+        found += _tell(out / "original", rows, told)
+    return found + _tell(out / "erased", rows, [done[out / "erased"][row.id] for row in rows])
+
+
+def _generations(done: Mapping[str, Judged]) -> dict[str, Generation]:
+    return {name: judged.generation for name, judged in done.items()}
+
+
+def _judge(
+    subject: Subject,
+    missing: Sequence[Generation],
+    folder: Path,
+    log: str,
+    detector: Detector,
+    batch_size: int,
+    team: Team,
+    keep: bool,
+    progress: Callable[[int], object],
+) -> None:
+    """Draw and judge; images that were there before stay if `keep` says that they are others'."""
+    if not missing:
+        return
+    there = read_generations(folder)
+    drawn = [there[r.id] for r in missing if answered(r, there)]
+    kept = {g.id for g in drawn} if keep else set()
+    _sweep(folder, {request.id for request in missing} - {g.id for g in drawn})
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{log}.{team.rank}.jsonl"
+    with naming(path), path.open("a", encoding="utf-8") as file:
+        # A kill may have torn the last line, to which the next is not to be added.
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            file.write("\n")
+        for batch in _batches(subject, missing, drawn, folder, batch_size):
+            seen = detector.detect([image_path(folder, g.id) for g in batch])
+            lines = [Judged(g, found).line() for g, found in zip(batch, seen, strict=True)]
+            file.writelines(lines)
+            file.flush()
+            for generation in batch:
+                if generation.id not in kept:
+                    image_path(folder, generation.id).unlink()
+            progress(len(batch))
+
+
+def _batches(
+    subject: Subject,
+    missing: Sequence[Generation],
+    drawn: Sequence[Generation],
+    folder: Path,
+    batch_size: int,
+) -> Iterator[list[Generation]]:
+    """What is there already, then what has to be drawn."""
+    yield from (list(drawn[k : k + batch_size]) for k in range(0, len(drawn), batch_size))
+    have = {generation.id for generation in drawn}
+    wanted = [request for request in missing if request.id not in have]
+    if wanted:
+        yield from draw_batches(subject.open(), wanted, folder, batch_size)
+
+
+def _sweep(folder: Path, ids: set[str]) -> None:
+    """Remove what a killed process left of images that nothing tells of."""
+    for path in (folder / IMAGES).glob("*"):
+        if path.name.lstrip(".").split(".")[0] in ids:
+            path.unlink()
+
+
+def read_judged(folder: Path, log: str) -> dict[str, Judged]:
+    """What was judged in a folder by id; lines that are damaged or cut off count as not judged."""
+    found = {}
+    for path in sorted(folder.glob(f"{log}*.jsonl")):
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        for number, line in enumerate(lines, 1):
+            try:
+                data = dict(parse(line))
+                if data.pop("crc32", None) != _checksum(data):
+                    raise ValueError("its checksum is wrong")
+                generation = Generation(**data["generation"])
+                if is_file_name(generation.id):
+                    judged = Judged(generation, parse_detections(data["detections"]))
+                    found[generation.id] = judged
+            except (UsageError, ValueError, KeyError, TypeError, OverflowError, AttributeError):
+                # A kill leaves torn lines and empty ones, which are nothing to be told of.
+                if line.endswith("}"):
+                    logger.warning("%s, line %d is damaged: judging it again", path, number)
+    return found
+
+
+def _merge(folder: Path, log: str) -> dict[str, Judged]:
+    """All that was judged in a folder, in one file instead of one a process."""
+    found = read_judged(folder, log)
+    text = "".join(judged.line() for judged in found.values())
+    replace_file(folder / f"{log}.jsonl", text.encode())
+    for part in folder.glob(f"{log}.*.jsonl"):
+        part.unlink()
+    return found
+
+
+def _tell(folder: Path, rows: Sequence[Row], judged: Sequence[Judged]) -> list[ImageDetections]:
+    """Write `generations.jsonl` under the rows' own ids; no image stays."""
+    pairs = list(zip(rows, judged, strict=True))
+    remove_images(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_generations(folder, [replace(j.generation, id=row.id) for row, j in pairs])
+    model = "original" if folder.name == "original" else "erased"
+    return [ImageDetections(row.id, model, j.detections) for row, j in pairs]
+
+
+def remove_images(folder: Path) -> None:
+    """Remove the images of a model from an evaluation."""
+    shutil.rmtree(folder / IMAGES, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""What tells what an image shows; one judge a file."""

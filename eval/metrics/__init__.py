@@ -1,0 +1,1 @@
+"""The schema of results and their arithmetic; no torch."""

@@ -1,0 +1,1 @@
+"""Image quality and prompt alignment on retained prompts."""

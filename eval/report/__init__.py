@@ -1,0 +1,1 @@
+"""One page or table on a run, from its records alone."""
