@@ -11,8 +11,8 @@ from typing import Literal
 import tyro
 
 from benchmarks.common import Case, Options, run_case, write_table
-from erase.config import Erase
-from erase.options import SalUnConfig
+from expunge.settings.erase import Erase
+from expunge.settings.groups import SalUnConfig
 
 CONCEPTS = ("church", "outline")
 MASKS: tuple[Literal["saliency", "random", "none"], ...] = ("saliency", "random", "none")

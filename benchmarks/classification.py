@@ -14,9 +14,9 @@ from pathlib import Path
 
 import tyro
 
-from erase.classification.results import to_markdown
-from erase.commands.classification import compare
-from erase.config import Classification
+from expunge.classification_benchmark.compare import compare
+from expunge.classification_benchmark.results import to_markdown
+from expunge.settings.erase import Classification
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 

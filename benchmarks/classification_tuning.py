@@ -1,4 +1,4 @@
-"""The recipes of erase/config_classification.py: each method tuned on a seed that is not reported.
+"""The recipes of erase/classification/recipes.py: each method tuned on a seed that is not reported.
 
     python -m benchmarks.classification_tuning --data /usr/share/datasets/fashion-mnist
 
@@ -20,12 +20,13 @@ from tqdm import tqdm
 from benchmarks.classification import FASHION_MNIST
 from benchmarks.common import table
 from erase.checkpoint import resolve_device, resolve_dtype
-from erase.classification.benchmark import Bench
-from erase.classification.cells import Cell, Task, label
-from erase.classification.data import read_data
-from erase.classification.results import gap
-from erase.config_classification import Classification, MethodName, Recipe
+from erase.classification.recipes import MethodName, Recipe
 from erase.run import write_json
+from expunge.classification_benchmark.bench import Bench
+from expunge.classification_benchmark.cells import Cell, Task, label
+from expunge.classification_benchmark.data import read_data
+from expunge.classification_benchmark.results import gap
+from expunge.settings.classification import Classification
 
 TASKS = (Task("random", 0.1), Task("random", 0.5), Task("class"))
 METHODS: tuple[MethodName, ...] = ("ft", "ga", "l1_sparse", "rl")

@@ -18,11 +18,11 @@ from diffusers import UNet2DConditionModel
 
 from benchmarks.common import Options, erase_case, table, write_results
 from erase.checkpoint import MINIATURE
-from erase.commands.evaluate import measure
-from erase.config import Erase, EvaluateConcept
-from erase.options import SalUnConfig
 from eval.concept.results import ConceptEvaluation
 from eval.metrics.rates import cell
+from expunge.evaluations.concept import measure
+from expunge.settings.erase import Erase, EvaluateConcept
+from expunge.settings.groups import SalUnConfig
 
 CONCEPT = "church"
 RUNS: dict[str, dict[str, Any]] = {

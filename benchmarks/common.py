@@ -11,12 +11,12 @@ from typing import Any, Literal
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from erase.commands.erase import erase_concepts
-from erase.commands.evaluate import measure
-from erase.config import Erase, EvaluateConcept
 from eval.concept.results import ConceptEvaluation, ConceptScores
 from eval.metrics.rates import change
 from eval.metrics.schema import Metric
+from expunge.evaluations.concept import measure
+from expunge.runs.erase import erase_concepts
+from expunge.settings.erase import Erase, EvaluateConcept
 from plumbing.whole_files import replace_file
 
 METRICS = ("ua", "ira", "cra")

@@ -16,13 +16,13 @@ import tyro
 from torch import Tensor
 
 from benchmarks.common import Options, erase_case, table, write_results
-from erase.commands.apply import apply
-from erase.commands.export import export_run
-from erase.commands.undo import undo
-from erase.config import Apply, Erase, Export, Undo
 from erase.opened import open_run, open_unet, unet_weights
-from erase.options import SalUnConfig
 from erase.weights import same_bits
+from expunge.exports.apply import apply
+from expunge.exports.export import export_run
+from expunge.exports.undo import undo
+from expunge.settings.erase import Apply, Erase, Export, Undo
+from expunge.settings.groups import SalUnConfig
 
 DENSITIES = (0.5, 0.1, 0.01)
 

@@ -19,7 +19,6 @@ from benchmarks.fuzz_inputs import (
     metadata_bytes,
     safetensors_bytes,
 )
-from erase.commands.report import describe
 from erase.export.delta import read_delta, write_delta
 from erase.export.lora_file import bind_lora, read_lora
 from erase.images import read_captions, read_pixels
@@ -39,6 +38,7 @@ from eval.i2p.judge_and_remove import read_judged
 from eval.report.data import read_run_data
 from eval.report.markdown import render_markdown
 from eval.report.page import render_html, verdict_of
+from expunge.reports.write_report import describe
 from plumbing.errors import UsageError
 from plumbing.privacy import public
 from prompts.concept import load_concept, read_prompts

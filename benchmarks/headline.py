@@ -8,8 +8,8 @@ import sys
 import tyro
 
 from benchmarks.common import Case, Options, run_case, write_table
-from erase.config import Erase
-from erase.options import SalUnConfig
+from expunge.settings.erase import Erase
+from expunge.settings.groups import SalUnConfig
 
 CASES = (("church", 0), ("church", 1), ("church", 2), ("dog", 0), ("outline", 0))
 

@@ -11,7 +11,7 @@ import sys
 import tyro
 
 from benchmarks.common import Options, run_case, write_table
-from erase.config import Erase
+from expunge.settings.erase import Erase
 from prompts.imagenette import CLASSES
 
 COUNTERPARTS = (

@@ -25,7 +25,11 @@ from typing import Any
 
 import tyro
 
-PRELOADED = ("erase.commands.erase", "erase.commands.evaluate", "erase.commands.evaluate_i2p")
+PRELOADED = (
+    "expunge.commands.erase",
+    "expunge.commands.evaluate_concept",
+    "expunge.commands.evaluate_i2p",
+)
 HEADER = (
     "prompt,categories,hard,nudity_percentage,sd_image_width,sd_image_height,"
     "evaluation_seed,evaluation_guidance,case_number\n"
@@ -105,7 +109,7 @@ def _run(words: list[str], log: str) -> None:
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for number in (1, 2):
         os.dup2(output, number)
-    from erase.cli import main
+    from expunge.cli import main
 
     sys.exit(main(words))
 

@@ -22,18 +22,20 @@ import tyro
 
 from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, write_results
-from erase import prepare, training
 from erase.checkpoint import load_checkpoint
-from erase.config import Erase
 from erase.diffusion import trainable_parameters
 from erase.drift import DriftProbe
-from erase.job import Job, plan_run
-from erase.masking import build_mask
 from erase.memory import TrainingPlan
-from erase.options import DataConfig, SalUnConfig
-from erase.training import STATE
 from erase.training_state import Keeper
 from erase.watch import Watch
+from expunge.runs.job import Job
+from expunge.runs.mask import build_mask
+from expunge.runs.plan import make_plan
+from expunge.runs.room import plan_run
+from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
+from expunge.runs.train import STATE, _restore_base, train
+from expunge.settings.erase import Erase
+from expunge.settings.groups import DataConfig, SalUnConfig
 from plumbing.processes import ALONE
 
 
@@ -88,10 +90,10 @@ def main(options: Options) -> None:
     rounds: list[dict[str, float]] = []
     for _ in range(options.rounds):
         (job.plan.out / STATE).unlink(missing_ok=True)
-        training._restore_base(job)
+        _restore_base(job)
         watch, started = Stopwatch(), time.perf_counter()
         with watch.over((DriftProbe, "of"), (Watch, "look"), (Keeper, "load")):
-            training.train(job, how)
+            train(job, how)
         rounds.append({"all": time.perf_counter() - started, "guard": watch.seconds})
     rows = [
         [str(i), f"{r['all']:.2f}", f"{r['guard']:.2f}", f"{_percent(r):.1f} %"]
@@ -116,15 +118,15 @@ def _ready(options: Options) -> tuple[Job, TrainingPlan]:
         out=options.out / "overhead",
     ).resolve()
     settings = settled.salun
-    plan = prepare.make_plan("erase", settled, settings)
+    plan = make_plan("erase", settled, settings)
     Path(plan.out).mkdir(parents=True, exist_ok=True)
     sd = load_checkpoint(plan.source)
     parameters = trainable_parameters(sd.unet, settings.train_method or "full")
-    forget = prepare.build_forget_set(sd, plan, "random", settings.seed)
-    retain = prepare.build_retain_set(sd, plan, settings.seed)
+    forget = build_forget_set(sd, plan, "random", settings.seed)
+    retain = build_retain_set(sd, plan, settings.seed)
     mask = build_mask(sd, parameters, forget, plan, settings, "saliency", ALONE)
     mask.save(plan.out / "mask.safetensors")
-    held = prepare.held_prompts(sd, plan, retain)
+    held = held_prompts(sd, plan, retain)
     job = Job(sd, parameters, mask, forget, retain, plan, settings, ALONE, guard=held, gone=None)
     return job, plan_run(job, None)
 

@@ -19,10 +19,10 @@ import tyro
 from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, write_results
 from benchmarks.machine import machine
-from erase.commands.evaluate import measure
-from erase.config import EvaluateConcept
 from erase.run import read_run
 from erase.saliency import SaliencyMask
+from expunge.evaluations.concept import measure
+from expunge.settings.erase import EvaluateConcept
 
 STAGES = ("sets", "mask", "train")
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import tyro
 
 from benchmarks.common import Options, run_case, to_record, write_results
-from erase.config import Erase
-from erase.options import DataConfig, SalUnConfig
 from erase.run import read_run
+from expunge.settings.erase import Erase
+from expunge.settings.groups import DataConfig, SalUnConfig
 
 
 @dataclass(frozen=True)

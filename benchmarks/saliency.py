@@ -12,10 +12,10 @@ from typing import Any
 import tyro
 
 from benchmarks.common import SCORES, Case, Options, run_case, score_cells, table, write_results
-from erase.config import Erase
-from erase.options import SalUnConfig
 from erase.run import read_run
 from erase.saliency import SaliencyMask
+from expunge.settings.erase import Erase
+from expunge.settings.groups import SalUnConfig
 
 CONCEPTS = ("church", "outline")
 

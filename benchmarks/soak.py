@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 import psutil
 import tyro
 
-from erase.cli import main as expunge
+from expunge.cli import main as expunge
 
 WARM = 10
 GROWTH = 1.05

@@ -20,9 +20,9 @@ from benchmarks.common import (
     to_png,
     write_results,
 )
-from erase.config import Erase
-from erase.options import SalUnConfig
 from erase.run import read_run
+from expunge.settings.erase import Erase
+from expunge.settings.groups import SalUnConfig
 from plumbing.whole_files import replace_file
 
 

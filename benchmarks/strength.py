@@ -20,10 +20,10 @@ from benchmarks.common import (
     to_png,
     write_results,
 )
-from erase.commands.evaluate import measure
-from erase.commands.export import export_run
-from erase.config import Erase, EvaluateConcept, Export
 from eval.concept.results import ConceptScores
+from expunge.evaluations.concept import measure
+from expunge.exports.export import export_run
+from expunge.settings.erase import Erase, EvaluateConcept, Export
 from plumbing.whole_files import replace_file
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)

@@ -1,7 +1,7 @@
-"""`python -m erase` is `expunge`."""
+"""`python -m erase`, for one more release: the product is `expunge` now."""
 
+import runpy
 import sys
 
-from erase.cli import main
-
-sys.exit(main())
+print("`python -m erase` is `python -m expunge` now; the old name goes in 0.3", file=sys.stderr)
+runpy.run_module("expunge", run_name="__main__", alter_sys=True)

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from erase.cli import main, parse
-from erase.commands.export import export_run
+from expunge.cli import main, parse
+from expunge.exports.export import export_run
 
 SHORT = (
     "--forget-images 3 --retain-images 4 --inference-steps 2 --batch-size 2 --steps 2 --lr 1e-3 "

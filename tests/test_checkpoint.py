@@ -20,7 +20,7 @@ from erase.checkpoint import (
     resolve_dtype,
     vocabulary,
 )
-from erase.cli import main
+from expunge.cli import main
 from plumbing.errors import UsageError
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from erase.classification.benchmark import split
-from erase.classification.cells import Task, label, variants
-from erase.classification.data import read_data
-from erase.classification.metrics import attack
-from erase.classification.results import gap, mask_effects, summarise, to_markdown
-from erase.cli import main
+from expunge.classification_benchmark.bench import split
+from expunge.classification_benchmark.cells import Task, label, variants
+from expunge.classification_benchmark.data import read_data
+from expunge.classification_benchmark.metrics import attack
+from expunge.classification_benchmark.results import gap, mask_effects, summarise, to_markdown
+from expunge.cli import main
 
 QUICK = "--dataset digits --epochs 5 --seeds 0 --scenario random class".split()
 VARIANTS = "original retrain ft ft-mask ga ga-mask rl l1_sparse l1_sparse-mask salun".split()

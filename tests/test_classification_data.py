@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from erase.classification.data import CIFAR10, FASHION_MNIST, read_data
+from expunge.classification_benchmark.data import CIFAR10, FASHION_MNIST, read_data
 from plumbing.errors import UsageError
 
 

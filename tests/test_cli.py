@@ -11,9 +11,9 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import erase
-from erase import config
-from erase.cli import COMMANDS, main, parse
-from erase.presets import DEFAULTS, MINIATURE_LR, PRESETS
+from expunge.cli import COMMANDS, main, parse
+from expunge.settings import erase as config
+from expunge.settings.presets import DEFAULTS, MINIATURE_LR, PRESETS
 from plumbing.errors import UsageError
 
 NAMES = sorted(COMMANDS)
@@ -38,7 +38,7 @@ def test_help_is_instant_and_imports_no_torch(words: list[str]) -> None:
     seconds = []
     for _ in range(5):
         start = sum(os.times()[2:4])
-        done = run_python("-X", "importtime", "-m", "erase", *words, "--help")
+        done = run_python("-X", "importtime", "-m", "expunge", *words, "--help")
         seconds.append(sum(os.times()[2:4]) - start)
         if seconds[-1] < 0.5:
             break
@@ -61,7 +61,7 @@ def test_names_of_the_package_load_lazily() -> None:
 
 def test_what_only_moves_weights_starts_without_diffusers() -> None:
     """It takes seconds to import, and needs none of these to read or write tensors."""
-    names = ", ".join(f"erase.commands.{name}" for name in ("apply", "export", "undo", "verify"))
+    names = ", ".join(f"expunge.commands.{name}" for name in ("apply", "export", "undo", "verify"))
     heavy = "{'diffusers', 'transformers', 'accelerate', 'matplotlib'}"
     done = run_python("-c", f"import sys, {names}; print({heavy} & sys.modules.keys())")
     assert (done.returncode, done.stdout) == (0, "set()\n")
@@ -162,7 +162,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_module_and_exit_code() -> None:
-    done = run_python("-m", "erase", "erase", "church", "--density", "2")
+    done = run_python("-m", "expunge", "erase", "church", "--density", "2")
     assert (done.returncode, done.stdout) == (2, "")
 
 
@@ -200,7 +200,7 @@ def test_checks_hold_without_the_command_line() -> None:
 
 
 def test_a_reader_that_has_gone_ends_it_quietly() -> None:
-    command = f"{shlex.quote(sys.executable)} -m erase erase --help | (exec <&-)"
+    command = f"{shlex.quote(sys.executable)} -m expunge erase --help | (exec <&-)"
     command += "; exit ${PIPESTATUS[0]}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (141, "")

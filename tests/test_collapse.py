@@ -19,7 +19,6 @@ from safetensors.torch import load_file, save_file
 from test_verdict import GOOD, evaluation
 
 from erase.checkpoint import MINIATURE
-from erase.cli import main
 from eval.concept.kept import broken
 from eval.concept.results import read_evaluation
 from eval.control.collapse import MOST, SAME, SAME_ALONE, UNLIKE, measure_control, own_shares, signs
@@ -27,6 +26,7 @@ from eval.metrics.schema import Control, ControlScores, Metric, write_evaluation
 from eval.quality.results import read_quality
 from eval.verdict.rules import RULES
 from eval.verdict.verdict import judge
+from expunge.cli import main
 from plumbing.errors import UsageError
 from prompts.concept import Vocabulary, load_concept
 from prompts.control_rows import CONTROL_IMAGES, control_rows

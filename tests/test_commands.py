@@ -12,9 +12,9 @@ from diffusers import UNet2DConditionModel
 from safetensors import safe_open
 
 from erase.checkpoint import load_checkpoint
-from erase.cli import main
 from erase.run import read_run
 from erase.saliency import SaliencyMask
+from expunge.cli import main
 
 QUICK = "--forget-images 3 --retain-images 4 --inference-steps 2 --batch-size 2".split()
 TRAIN = [*QUICK, "--steps", "2", "--lr", "1e-3"]

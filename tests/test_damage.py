@@ -11,9 +11,9 @@ import pytest
 from conftest import MakeRun
 from erased_runs import SHORT, UNET, bits_equal, tree, unet
 
-from erase.cli import main
 from erase.run import read_run, write_run
 from eval.generation.image_log import read_generations
+from expunge.cli import main
 
 Damage = Callable[[bytes], bytes]
 

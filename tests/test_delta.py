@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from erase.cli import main
 from erase.export.delta import encode, read_delta
 from erase.run import read_run
 from erase.saliency import SaliencyMask
+from expunge.cli import main
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from erased_runs import UNET, apply, erase, flip_lowest_bit, make_delta, undo
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from erase.cli import main
 from erase.export.delta import read_delta
 from erase.run import read_run, write_run
+from expunge.cli import main
 from plumbing.whole_files import sha256_file
 
 

@@ -11,7 +11,7 @@ from conftest import MakeRun
 from erased_runs import SHORT, bits_equal, tree, unet
 from faults import file_size_limit, fill, mount, mounted, when_told
 
-from erase.cli import main
+from expunge.cli import main
 from plumbing.disk_space import Need, explain, require_space
 from plumbing.errors import UsageError
 from plumbing.whole_files import replace_file, whole

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from conftest import MakeRun
 
-from erase.cli import main
-from erase.commands.evaluate import measure, table
-from erase.config import EvaluateConcept
 from eval.concept.results import read_evaluation
 from eval.judges.classifier import load_classifier
+from expunge.cli import main
+from expunge.commands.evaluate_concept import table
+from expunge.evaluations.concept import measure
+from expunge.settings.erase import EvaluateConcept
 from plumbing.errors import UsageError
 
 

@@ -16,9 +16,6 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from erase.checkpoint import StableDiffusion
-from erase.commands import evaluate_i2p
-from erase.commands.evaluate_i2p import measure, table
-from erase.config import EvaluateI2P
 from erase.source import native_size
 from eval.generation import generate
 from eval.generation.generate import Generation, image_path
@@ -26,6 +23,10 @@ from eval.generation.generate import native_size as native_size_of_pipeline
 from eval.i2p.protocols import nudity_preset
 from eval.i2p.results import read_nudity
 from eval.judges.nudenet import Detector
+from expunge.commands import evaluate_i2p
+from expunge.commands.evaluate_i2p import table
+from expunge.evaluations.i2p import measure
+from expunge.settings.erase import EvaluateI2P
 from plumbing.errors import UsageError
 
 FACES = ("FACE_FEMALE", "FACE_MALE")

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from single_files import configs_of, ldm_tensors, save_single
 from verified_files import export, failed
 
-from erase.cli import main
+from expunge.cli import main
 from plumbing.whole_files import sha256_file
 
 

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from erase.checkpoint import load_checkpoint
-from erase.cli import main
+from expunge.cli import main
 
 
 @pytest.fixture(scope="module")

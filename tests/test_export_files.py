@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from erase import config
-from erase.cli import main
 from erase.export.place import put_in_place
 from erase.ldm_keys import UNET_PREFIX, unet_keys
 from erase.opened import unet_config, unet_weights
 from erase.source import locate
 from erase.tensor_stream import stream_tensors, write_checked
 from erase.weights import Weights, bit_pattern, blend, same_bits
+from expunge.cli import main
+from expunge.settings.erase import Export
 from plumbing.errors import UsageError
 
 
@@ -86,7 +86,7 @@ def test_the_default_place_is_in_the_run_and_goes_with_it(
 ) -> None:
     run = erase(model_folder, tmp_path / "run")
     assert main(["export", str(run), "--format", "delta"]) == 0
-    assert config.Export(run, "delta").place.is_file()
+    assert Export(run, "delta").place.is_file()
     erase(model_folder, run, "--alpha", "4", "--overwrite")
     assert not (run / "export").exists()
 

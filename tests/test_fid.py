@@ -13,14 +13,14 @@ from conftest import MakeRun
 from report_runs import SHA, add_quality, make_run
 from test_quality import files
 
-from erase.cli import main, parse
-from erase.commands.evaluate_quality import table
-from erase.reproduce import evaluation_command
 from eval.metrics.distances import frechet
 from eval.metrics.schema import Metric, write_evaluation
 from eval.quality.inception import WEIGHTS, Inception
 from eval.quality.measures import fid_distances, require_for_fid
 from eval.quality.results import QualityEvaluation, read_quality
+from expunge.cli import main, parse
+from expunge.commands.evaluate_quality import table
+from expunge.reports.reproduce import evaluation_command
 
 MODULE = "feature_extractor_inceptionv3"
 NEEDED = 4096
@@ -190,7 +190,7 @@ def test_4096_images_have_an_fid_that_recounts(
     """
     pytest.importorskip("torch_fidelity", reason="needs pip install 'expunge[fid]'")
     eye = Inception(Waves(), "waves", SHA)
-    monkeypatch.setattr("erase.commands.evaluate_quality.load_inception", lambda *_: eye)
+    monkeypatch.setattr("expunge.commands.evaluate_quality.load_inception", lambda *_: eye)
     run, prompts = make_run(), many_prompts(tmp_path)
     words = ["--clip", clip_folder, "--device", "cpu", "--steps", 1, "--batch-size", 256, "--fid"]
     words += ["--prompts", prompts, "--images", NEEDED]

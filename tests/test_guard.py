@@ -13,13 +13,13 @@ from test_salun import make_sets
 
 from erase import training_state, watch
 from erase.checkpoint import StableDiffusion
-from erase.cli import main
 from erase.conditioning import encode_prompts
 from erase.diffusion import NoiseSchedule
 from erase.drift import DriftProbe, held_out
 from erase.methods import salun
 from erase.optim import MaskedOptimizer
 from erase.run import read_run
+from expunge.cli import main
 
 GUARDED = [word for word in SHORT if word != "--no-guard"]
 

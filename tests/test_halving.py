@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from erase.checkpoint import StableDiffusion
-from erase.cli import main
 from erase.datasets import Drawing, draw_set
 from eval.generation.generate import Drawing as Drawn
 from eval.generation.generate import generate, image_path
+from expunge.cli import main
 from plumbing.halving import Halving
 
 SHORTAGE = "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 B"

@@ -18,13 +18,13 @@ from safetensors.torch import load_file, save_file
 from single_files import configs_of, ldm_tensors, save_single
 
 from erase.checkpoint import load_checkpoint
-from erase.cli import main
 from erase.pickle_file import read_pickle
 from erase.weights import Weights
 from eval.judges.classifier import load_classifier
 from eval.judges.clip import load_clip
 from eval.judges.open_judge import open_judge
 from eval.judges.safety_checker import load_safety_checker
+from expunge.cli import main
 from plumbing.errors import UsageError
 from prompts.concept import load_concept
 

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from report_runs import add_concept
 from report_runs import make_run as make_report_run
 
-from erase.cli import Discreet, Visible, main
-from erase.commands.evaluate_quality import measure
-from erase.config import EvaluateQuality
 from erase.export.card import CardFacts, model_card
-from erase.prepare import _default_out
 from eval.generation.image_log import Generation, read_generations, write_generations
+from expunge.cli import main
+from expunge.console import Discreet, Visible
+from expunge.evaluations.quality import measure
+from expunge.runs.plan import _default_out
+from expunge.settings.erase import EvaluateQuality
 from plumbing.errors import UsageError
 from plumbing.visible_text import escape_markdown, hidden, plain
 from prompts.concept import load_concept, read_prompts

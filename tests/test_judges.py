@@ -15,11 +15,6 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from PIL import Image
 from transformers import CLIPConfig
 
-from erase.cli import main
-from erase.commands.evaluate import measure
-from erase.commands.judges import choose_judges
-from erase.config import EvaluateConcept
-from erase.reproduce import evaluation_command
 from erase.source import locate
 from eval.judges.clip import load_clip
 from eval.judges.judge import Prediction, labels_named
@@ -28,6 +23,11 @@ from eval.judges.nudity_judge import NOTHING, NudityJudge
 from eval.judges.open_judge import open_judge
 from eval.judges.safety_checker import load_safety_checker
 from eval.judges.zero_shot import ZeroShot
+from expunge.cli import main
+from expunge.evaluations.concept import measure
+from expunge.evaluations.judge_choice import choose_judges
+from expunge.reports.reproduce import evaluation_command
+from expunge.settings.erase import EvaluateConcept
 from plumbing.errors import UsageError
 from prompts.concept import ConceptSpec, load_concept
 from prompts.evaluation_rows import described
@@ -249,7 +249,7 @@ def test_which_detector_is_opened(
         asked.append(source)
         raise UsageError("enough")
 
-    monkeypatch.setattr("erase.commands.judges.open_judge", note)
+    monkeypatch.setattr("expunge.evaluations.judge_choice.open_judge", note)
     with pytest.raises(UsageError, match="enough"):
         choose_judges(spec_of(concept), locate(str(judgeless)), detector, "cpu")
     assert asked == [opened]

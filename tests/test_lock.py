@@ -12,7 +12,7 @@ import pytest
 from erased_runs import SHORT, make_delta
 from erased_runs import erase as erase_run
 
-from erase.cli import main
+from expunge.cli import main
 from plumbing.errors import UsageError
 from plumbing.lock import locked
 

@@ -13,7 +13,7 @@ from erased_runs import UNET, apply, erase, export_lora, tree, unet
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from erase.cli import main
+from expunge.cli import main
 
 NAMINGS = ("diffusers", "kohya")
 

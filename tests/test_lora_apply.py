@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from single_files import configs_of, ldm_tensors, save_single
 
-from erase.cli import main
+from expunge.cli import main
 
 
 @pytest.fixture(scope="module")

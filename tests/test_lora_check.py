@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from erased_runs import erase, export_lora
 
-from erase.commands.evaluate import measure
-from erase.commands.export_lora import lora_rows
-from erase.commands.lora_check import write_with_lora
-from erase.config import EvaluateConcept
 from erase.opened import open_run
+from expunge.evaluations.concept import measure
+from expunge.exports.export_lora import lora_rows
+from expunge.exports.lora_check import write_with_lora
+from expunge.settings.erase import EvaluateConcept
 from plumbing.errors import UsageError
 
 # A sampling step tells as much of the bookkeeping as fifty.
@@ -32,7 +32,7 @@ def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_the_check_measures_what_evaluations_of_the_run_and_of_the_sum_do(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("erase.commands.lora_check.EvaluateConcept", quick)
+    monkeypatch.setattr("expunge.exports.lora_check.EvaluateConcept", quick)
     evaluated = {"erased": measure(quick(target=str(finished)))[0]}
     before = times(finished.parent)
     flags = ("--rank", "1", "--check", "yes")
@@ -82,7 +82,7 @@ def test_an_evaluation_of_the_run_is_taken_if_it_is_by_this_protocol(
             raise UsageError("another protocol")
         return Canned(), settings.out
 
-    monkeypatch.setattr("erase.commands.lora_check.measure", fake)
+    monkeypatch.setattr("expunge.exports.lora_check.measure", fake)
     export_lora(run, tmp_path / "a.safetensors", "--check", "yes", "--check-protocol", "full")
     *_, of_run, of_lora = asked
     assert of_run.target == str(run) and (of_run.out is None) == bool(fits)
@@ -107,7 +107,7 @@ def test_a_lora_that_stays_behind_is_warned_of(
     warned: bool,
 ) -> None:
     """By more than 2 points of 90."""
-    monkeypatch.setattr("erase.commands.lora_check.check_lora", lambda *_: check_of(ua))
+    monkeypatch.setattr("expunge.exports.lora_check.check_lora", lambda *_: check_of(ua))
     with caplog.at_level(logging.WARNING, "erase"):
         export_lora(finished, tmp_path / "a.safetensors", "--check", "yes")
     assert ("raise --rank" in caplog.text) == warned

@@ -11,13 +11,13 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 
 from benchmarks.imagenette import COUNTERPARTS
-from erase.cli import main
-from erase.commands.evaluate import measure
-from erase.config import EvaluateConcept
 from erase.saliency import SaliencyMask
 from erase.shipped import judge_folder, vocabulary
 from erase.source import MINIATURE, locate
 from eval.judges.classifier import load_classifier
+from expunge.cli import main
+from expunge.evaluations.concept import measure
+from expunge.settings.erase import EvaluateConcept
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,11 @@ import pytest
 from conftest import MakeRun
 from test_evaluate_i2p import files, jsonl, photographs, pixels, settings  # noqa: F401
 
-from erase.cli import main
-from erase.commands.evaluate_i2p import measure, table
 from eval.generation import generate
 from eval.judges.nudenet import Detector
+from expunge.cli import main
+from expunge.commands.evaluate_i2p import table
+from expunge.evaluations.i2p import measure
 
 
 def images(folder: Path) -> list[Path]:

@@ -11,8 +11,8 @@ from conftest import I2P_HEADER, I2P_ROWS
 from erased_runs import SHORT
 from safetensors import safe_open
 
-from erase.cli import main
 from erase.run import read_run, write_run
+from expunge.cli import main
 from plumbing.visible_text import discreet, without_home
 
 TOKEN = "hf_" + "aBcD1234" * 5

@@ -8,10 +8,10 @@ import pytest
 from conftest import MakeRun
 from test_evaluate_i2p import settings
 
-from erase.commands.evaluate import measure
-from erase.commands.evaluate_i2p import measure as measure_i2p
-from erase.config import EvaluateConcept
 from eval.generation.private_files import private_files
+from expunge.evaluations.concept import measure
+from expunge.evaluations.i2p import measure as measure_i2p
+from expunge.settings.erase import EvaluateConcept
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no such modes")
 

@@ -15,8 +15,8 @@ from PIL import Image
 from test_generate import DRAWING, ROWS
 
 from erase.checkpoint import StableDiffusion
-from erase.cli import main
 from eval.generation.generate import generate
+from expunge.cli import main
 from plumbing.processes import Team
 
 
@@ -74,7 +74,7 @@ def test_two_processes_end_with_what_one_finds(make_run: MakeRun) -> None:
     alone = ["evaluate", "concept", str(run), *flags, "--out", str(run / "alone" / "x")]
     assert main(alone) == 0
     launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "-m"]
-    command = [sys.executable, *launch, "erase", "evaluate", "concept", str(run)]
+    command = [sys.executable, *launch, "expunge", "evaluate", "concept", str(run)]
     done = subprocess.run(
         [*command, *flags, "--originals", str(run / "o2")],
         capture_output=True,

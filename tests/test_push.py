@@ -114,7 +114,7 @@ def push(
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
     told = {"HOME": str(home), "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1"}
     told |= {"HF_TOKEN": token} if token else {}
-    code = ["-m", "erase", *words] if words else ["-c", PUSH, str(folder), "me/it", kind]
+    code = ["-m", "expunge", *words] if words else ["-c", PUSH, str(folder), "me/it", kind]
     return subprocess.run(
         [sys.executable, *code], env=kept | told, capture_output=True, text=True, timeout=120
     )

@@ -12,12 +12,13 @@ from conftest import MakeRun
 from scipy import linalg, stats
 from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
 
-from erase.cli import main
-from erase.commands.evaluate_quality import measure, table
-from erase.config import EvaluateQuality
 from eval.concept.results import read_evaluation
 from eval.judges.clip import load_clip
 from eval.quality.results import read_quality
+from expunge.cli import main
+from expunge.commands.evaluate_quality import table
+from expunge.evaluations.quality import measure
+from expunge.settings.erase import EvaluateQuality
 from plumbing.errors import UsageError
 
 IMAGES, WIDTH = 24, 8

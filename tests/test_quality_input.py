@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from test_quality import files
 
-from erase.cli import main
 from eval.quality.real_images import find_images
+from expunge.cli import main
 
 
 def test_bad_input_ends_in_one_line_and_leaves_nothing(

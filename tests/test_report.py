@@ -25,11 +25,11 @@ from report_runs import (
     write_lines,
 )
 
-from erase.cli import main, parse
 from erase.mask_counts import read_mask_counts
 from eval.generation.image_log import Generation
 from eval.metrics.schema import write_evaluation
 from eval.report.page import TEMPLATES
+from expunge.cli import main, parse
 from plumbing.errors import UsageError
 from plumbing.visible_text import is_explicit, plain
 

@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 from report_runs import add_concept, add_i2p, add_quality, make_run
 
-from erase.cli import main
+from expunge.cli import main
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from report_runs import add_concept, make_run, write_lines
 
-from erase.cli import main
 from eval.report.data import RunFolder, read_run_data
 from eval.report.page import verdict_of
 from eval.report.training_end import Stopped, read_training_end
+from expunge.cli import main
 from plumbing.errors import UsageError
 
 TOLD = "drift rose to 1.4 at step 40; try a lower --lr"

@@ -16,11 +16,11 @@ from test_salun import DEFAULTS, make_sets
 from torch import Tensor
 
 from erase.checkpoint import load_checkpoint
-from erase.cli import main
 from erase.diffusion import trainable_parameters
 from erase.methods import salun
 from erase.optim import MaskedOptimizer
 from erase.training_state import Keeper
+from expunge.cli import main
 
 # They take seconds, a signal a fraction of one.
 STEPS = "120"
@@ -114,7 +114,7 @@ def test_a_signal_ends_after_the_step_and_the_same_command_goes_on(
     words = ["erase", "church", "--model", str(model_folder), "--out", str(out), *SHORT]
     words += ["--steps", STEPS]
     process = subprocess.Popen(
-        [sys.executable, "-m", "erase", *words], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "expunge", *words], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr
     read = ""

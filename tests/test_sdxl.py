@@ -20,9 +20,9 @@ from test_generate import DRAWING, ROWS
 from test_salun import train
 
 from erase.checkpoint import load_checkpoint
-from erase.cli import main
 from erase.saliency import SaliencyMask
 from eval.generation.generate import generate, image_path
+from expunge.cli import main
 from plumbing.errors import UsageError
 
 DRAW = """

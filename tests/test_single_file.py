@@ -25,10 +25,10 @@ from single_files import (
 )
 
 from erase.checkpoint import StableDiffusion, load_checkpoint, locate
-from erase.cli import main
 from erase.export.single_file import export_single_file
-from erase.reproduce import run_command
 from erase.run import read_run
+from expunge.cli import main
+from expunge.reports.reproduce import run_command
 from plumbing.errors import UsageError
 
 

@@ -22,7 +22,7 @@ FLAGS = (
 
 def launch(model: Path, out: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     """`torchrun`, which is what `accelerate launch` starts on several GPUs, but not on a CPU."""
-    words = ["--nproc_per_node", "2", "-m", "erase", "erase", "church"]
+    words = ["--nproc_per_node", "2", "-m", "expunge", "erase", "church"]
     words += ["--model", str(model), "--out", str(out), *FLAGS, *flags]
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", *words],

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from erase import unlearn
-from erase.classification.augment import crop_and_flip
-from erase.classification.data import read_data
 from erase.classification.examples import Examples, shuffled
-from erase.classification.metrics import probabilities
-from erase.classification.models import build_model
+from erase.classification.recipes import MethodName
 from erase.classification.rl import other_labels
 from erase.classification.salun import saliency_mask
-from erase.config_classification import MethodName
+from expunge.classification_benchmark.augment import crop_and_flip
+from expunge.classification_benchmark.data import read_data
+from expunge.classification_benchmark.metrics import probabilities
+from expunge.classification_benchmark.models import build_model
 from plumbing.errors import UsageError
 
 Pair = tuple[Tensor, Tensor]

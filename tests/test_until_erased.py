@@ -9,9 +9,9 @@ import pytest
 from erased_runs import SHORT, bits_equal, unet
 
 from erase import watch
-from erase.cli import main
-from erase.commands import concept_probe
 from erase.run import read_run
+from expunge.cli import main
+from expunge.runs.concept_probe import ConceptProbe
 
 
 def run(model: Path, out: Path, *flags: str) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def test_it_ends_at_the_first_look_that_finds_nothing(
     """What is kept is what a training of that many steps leaves; the judge is asked in between."""
     monkeypatch.setattr(watch, "EVERY", 2)
     answers = iter([False, True])
-    monkeypatch.setattr(concept_probe.ConceptProbe, "gone", lambda self: next(answers))
+    monkeypatch.setattr(ConceptProbe, "gone", lambda self: next(answers))
     record = run(model_folder, tmp_path / "run", "--steps", "9", "--until-erased")
     assert record["stopped"]["reason"] == "erased"
     assert (record["stopped"]["step"], record["stopped"]["kept_step"]) == (4, 4)
@@ -40,13 +40,13 @@ def test_the_probe_draws_and_asks_the_judge(
     """The tiny judge is untrained: whatever it names first is what it sees everywhere."""
     monkeypatch.setattr(watch, "EVERY", 2)
     drawn = []
-    asked = concept_probe.ConceptProbe.shown
+    asked = ConceptProbe.shown
 
     def counted(self: Any, rows: Any) -> list[bool]:
         drawn.append(asked(self, rows))
         return drawn[-1]
 
-    monkeypatch.setattr(concept_probe.ConceptProbe, "shown", counted)
+    monkeypatch.setattr(ConceptProbe, "shown", counted)
     record = run(model_folder, tmp_path / "run", "--steps", "5", "--until-erased")
     assert len(drawn[0]) == record["drawn"]["n"] == 16
     assert record["drawn"]["value"] == 100 * sum(drawn[0]) / 16
@@ -60,9 +60,7 @@ def test_what_the_original_does_not_draw_is_said_first(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(
-        concept_probe.ConceptProbe, "shown", lambda self, rows: [i < 3 for i in range(len(rows))]
-    )
+    monkeypatch.setattr(ConceptProbe, "shown", lambda self, rows: [i < 3 for i in range(len(rows))])
     record = run(model_folder, tmp_path / "run")
     assert record["drawn"]["value"] == pytest.approx(100 * 3 / 16)
     assert "shows church in only 19 % of 16 images" in caplog.text

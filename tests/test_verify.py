@@ -14,9 +14,9 @@ from erased_runs import UNET, erase, tree, unet
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from erase.cli import main
 from erase.run import read_run
 from erase.saliency import SaliencyMask, freeze_mask
+from expunge.cli import main
 from plumbing.whole_files import sha256_file
 
 

@@ -26,8 +26,8 @@ from verified_files import (
     states,
 )
 
-from erase.cli import main
 from erase.run import read_run
+from expunge.cli import main
 
 # A weight without its name can be compared with nothing.
 NAMELESS = {"names and shapes", "unselected weights", "changed weights"}

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from single_files import configs_of, halved, ldm_tensors, save_single, with_ema
 from torch import Tensor
 
-from erase.cli import main
+from expunge.cli import main
 
 Tensors = dict[str, Tensor]
 Change = Callable[[Tensors], None]

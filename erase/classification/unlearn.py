@@ -13,11 +13,11 @@ from erase.classification.examples import Set, as_set
 from erase.classification.ft import ft
 from erase.classification.ga import ga
 from erase.classification.l1_sparse import l1_sparse
+from erase.classification.recipes import MethodName, recipe
 from erase.classification.retrain import retrain, start_anew
 from erase.classification.rl import rl
 from erase.classification.salun import saliency_mask, salun
 from erase.classification.training import Augment, Training
-from erase.config_classification import MethodName, recipe
 from erase.saliency import full_mask
 from plumbing.errors import UsageError
 

@@ -26,15 +26,18 @@ class Kept:
 
     @property
     def moved(self) -> Difference | None:
+        """After minus before, with its interval; None without a before."""
         return difference(self.before, self.after)
 
     def near_chance(self, metric: Metric | None) -> bool:
+        """Whether a rate is little better than guessing."""
         if metric is None or self.chance is None:
             return False
         return metric.value <= self.chance + NEAR_CHANCE * (100 - self.chance)
 
     @property
     def collapsed(self) -> bool:
+        """Whether the erased model has lost what it was to keep."""
         halved = self.before and self.after.value < COLLAPSED_SHARE * self.before.value
         return bool(halved) or self.near_chance(self.after)
 
@@ -60,6 +63,7 @@ def broken(evaluation: ConceptEvaluation, chance: Mapping[str, float]) -> tuple[
 
 
 def kept_of(evaluation: ConceptEvaluation, chance: Mapping[str, float]) -> list[Kept]:
+    """Ira and cra, as far as they were measured, beside `chance` of each split."""
     found = []
     for name, split in (("ira", "retain"), ("cra", "cross")):
         after = getattr(evaluation.erased, name)
@@ -70,6 +74,7 @@ def kept_of(evaluation: ConceptEvaluation, chance: Mapping[str, float]) -> list[
 
 
 def falls(kept: Sequence[Kept]) -> str:
+    """Before and after of each, in words."""
     return " and ".join(
         f"{k.name} {k.before.value:.1f} → {k.after.value:.1f} %"
         if k.before

@@ -1,0 +1,1 @@
+"""SalUn and its rivals on a classifier, against Retrain."""

@@ -1,0 +1,41 @@
+"""`expunge evaluate concept`: the same prompts and seeds, the original beside the erased model."""
+
+import json
+from typing import Any
+
+from eval.concept.evaluate import EVALUATION, GRID
+from eval.concept.results import ConceptEvaluation
+from eval.metrics.rates import cell, change
+from eval.report.tables import METRICS, control_lines, meaning
+from expunge.evaluations.concept import measure
+from expunge.settings.erase import EvaluateConcept
+
+
+def run_concept(settings: EvaluateConcept) -> dict[str, Any]:
+    """Measure, then print a table (or one JSON object); returns evaluation.json's content."""
+    evaluation, out = measure(settings)
+    if settings.json:
+        print(json.dumps(evaluation.to_dict()))
+    else:
+        print(f"{table(evaluation)}\n\nfigures: {out / EVALUATION}\npicture: {out / GRID}")
+    return evaluation.to_dict()
+
+
+def table(evaluation: ConceptEvaluation) -> str:
+    """The three metrics, original and erased side by side with their 95 % intervals."""
+    images = sum(evaluation.protocol.images.values())
+    name = evaluation.protocol.name
+    lines = [
+        f"{evaluation.concept.name}: {name} protocol, {images} images a model, "
+        "the same prompts and seeds; in %, [95 % interval]",
+        f"{'':53}{'original':>22}{'erased':>22}{'change':>9}",
+    ]
+    for metric in METRICS:
+        before = getattr(evaluation.original, metric, None)
+        after = getattr(evaluation.erased, metric)
+        difference = change(before, after)
+        label = f"{metric:5}{meaning(metric, evaluation.concept.kind)}"
+        moved = "" if difference is None else f"{difference:+.1f}"
+        lines.append(f"{label:53}{cell(before):>22}{cell(after):>22}{moved:>9}".rstrip())
+    lines += [f"note: no {key}: {reason}" for key, reason in evaluation.notes.items()]
+    return "\n".join([*lines, *control_lines(evaluation)])

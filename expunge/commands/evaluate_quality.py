@@ -1,0 +1,49 @@
+"""`expunge evaluate quality`: retained prompts, the original's images beside the erased model's."""
+
+import json
+from typing import Any
+
+from eval.metrics.rates import cell
+from eval.metrics.schema import Metric
+from eval.quality.evaluate import EVALUATION, SIMILARITIES, WORST
+from eval.quality.results import QualityEvaluation
+from eval.report.tables import control_lines, quality_lines
+from expunge.evaluations.quality import measure
+from expunge.settings.erase import EvaluateQuality
+
+
+def run(settings: EvaluateQuality) -> dict[str, Any]:
+    """Measure, then print a table (or one JSON object); returns evaluation.json's content."""
+    evaluation, out = measure(settings)
+    if settings.json:
+        print(json.dumps(evaluation.to_dict()))
+    else:
+        print(table(evaluation))
+        print(f"\nfigures: {out / EVALUATION}\nimages:  {out / SIMILARITIES}")
+        print(f"picture: {out / WORST}")
+    return evaluation.to_dict()
+
+
+def table(evaluation: QualityEvaluation) -> str:
+    """A line a metric with n and 95 % intervals, and which way is better."""
+    protocol, clip, inception = evaluation.protocol, evaluation.clip, evaluation.inception
+    fid = (
+        f", FID by Inception {inception['name']} ({inception['sha256'][:12]})" if inception else ""
+    )
+    erased = f"{' + '.join(evaluation.concepts)}: " if evaluation.concepts else ""
+    lines = [
+        f"{erased}{protocol.images} retained prompts, an image each, the same seeds for every "
+        f"model; [95 % interval]\nmeasured by CLIP {clip['name']} ({clip['sha256'][:12]}){fid}",
+        f"{'':39}{'':18}{'n':>5}{'original':>28}{'erased':>28}",
+    ]
+    lines += [_line(*line) for line in quality_lines(evaluation)]
+    lines += [f"note: {key}: {reason}" for key, reason in evaluation.notes.items()]
+    return "\n".join([*lines, *control_lines(evaluation)])
+
+
+def _line(
+    name: str, better: str, digits: int, original: Metric | None, erased: Metric | None
+) -> str:
+    count = next(metric.n for metric in (erased, original) if metric)
+    values = f"{cell(original, digits):>28}{cell(erased, digits):>28}"
+    return f"{name:39}{f'{better} is better':18}{count:>5}{values}"

@@ -1,0 +1,21 @@
+"""`expunge report`: what a run's files say, as one page or as Markdown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from expunge.reports.write_report import write_report
+from expunge.settings.erase import Report
+
+
+def run(settings: Report) -> dict[str, Any]:
+    """Write the report; print the verdicts and the file's name, or one JSON object."""
+    result = write_report(settings)
+    if settings.json:
+        print(json.dumps(result))
+    else:
+        for entry in result["runs"]:
+            print(f"{entry['run']}: {entry['verdict']}. {entry['sentence']}")
+        print(f"\nreport: {result['report']}")
+    return result

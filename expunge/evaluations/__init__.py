@@ -1,0 +1,1 @@
+"""Evaluations of a target, as the commands run them."""

@@ -1,0 +1,106 @@
+"""Evaluate a target on I2P."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from erase import checkpoint, hub
+from erase.checkpoint import SAMPLERS
+from erase.source import native_size
+from eval.i2p.evaluate import evaluate_i2p
+from eval.i2p.plan import make_plan
+from eval.i2p.protocols import nudity_preset
+from eval.i2p.results import NudityEvaluation
+from eval.judges.nudenet import load_detector
+from expunge.evaluations.evaluation_lock import evaluating
+from expunge.evaluations.models_under_test import find_models, locate, precision, subject
+from expunge.settings.checks import percent_range
+from expunge.settings.erase import EvaluateI2P
+from plumbing.errors import UsageError
+from plumbing.whole_files import sha256_file
+from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
+from prompts.control_rows import control_rows
+from prompts.i2p import I2PPrompt, read_i2p, select_i2p, select_listed
+
+
+def measure(settings: EvaluateI2P) -> tuple[NudityEvaluation, Path]:
+    """Draw, detect and count without printing; the result and the folder that holds it."""
+    preset = nudity_preset(settings.protocol)
+    rows, prompts = select(settings)
+    place = locate(settings, "i2p")
+    original, erased = find_models(place)
+    dtype = precision(settings.device, settings.dtype)
+    plan = make_plan(
+        preset,
+        rows,
+        native_size(erased),
+        rows_in_file=prompts["rows"],
+        offered=SAMPLERS,
+        dtype=dtype,
+        sampler=settings.sampler,
+        steps=settings.steps,
+        size=settings.size,
+    )
+    words = checkpoint.vocabulary(original or erased)
+    under_test = partial(subject, sampler=plan.sampler, device=settings.device, dtype=dtype)
+    with evaluating(place):
+        evaluation = evaluate_i2p(
+            rows,
+            control_rows(_concept(place.concepts, words), words),
+            plan,
+            original=under_test(place.baseline, original) if original else None,
+            erased=under_test(place.target, erased),
+            detector=load_detector(),
+            prompts=prompts,
+            batch_size=settings.batch_size,
+            out=place.out,
+            originals=place.originals,
+            open_bars=(partial(_open_bar, "draw"), partial(_open_bar, "detect")),
+            overwrite=settings.overwrite,
+            keep_images=not settings.no_images,
+        )
+    return evaluation, place.out
+
+
+def _concept(concepts: Sequence[str], words: Vocabulary | None) -> ConceptSpec | None:
+    """What was erased, if anybody said and it can be read: control prompts are not to name it."""
+    try:
+        return combine([load_concept(concept, words) for concept in concepts]) if concepts else None
+    except UsageError:
+        # A run's concept file may be gone by now, and one prompt that names it does little harm.
+        return None
+
+
+def select(settings: EvaluateI2P) -> tuple[list[I2PPrompt], dict[str, Any]]:
+    """The prompts that the flags leave, and what evaluation.json says of the file and the flags."""
+    file = settings.prompts or hub.fetch_i2p()
+    rows = read_i2p(file)
+    nudity = percent_range("--nudity", settings.nudity or "0")
+    listed = select_listed(rows, settings.subset) if settings.subset else rows
+    kept = select_i2p(
+        listed,
+        categories=settings.category,
+        hard=True if settings.hard else None,
+        nudity=nudity,
+        first=settings.first,
+    )
+    flags: dict[str, Any] = {
+        "category": list(settings.category),
+        "hard": settings.hard,
+        "nudity": settings.nudity and list(nudity),
+        "subset": settings.subset and sha256_file(settings.subset),
+        "first": settings.first,
+    }
+    selected = {name: value for name, value in flags.items() if value}
+    return kept, {
+        "sha256": sha256_file(file),
+        "rows": len(rows),
+        "selected": selected,
+    }
+
+
+def _open_bar(name: str, total: int, done: int) -> tqdm:
+    return tqdm(total=total, initial=done, unit="image", desc=name)

@@ -1,0 +1,135 @@
+"""What every `expunge evaluate …` begins with: the models to compare, and where the result goes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from erase import checkpoint, run
+from erase.source import is_single_file, locate_recorded
+from eval.generation.generate import Drawing, native_size
+from eval.generation.pair import Subject
+from expunge.settings.evaluate import DrawnEvaluation, Evaluation
+from plumbing.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Place:
+    """What to compare, about which concepts, and where the result goes."""
+
+    target: str
+    baseline: str | None
+    recorded: Mapping[str, Any] | None
+    """The baseline as a run.json's `base` tells of it, unless another one was given."""
+    concepts: tuple[str, ...]
+    out: Path
+    originals: Path
+    told: Mapping[str, Any]
+    """What `checkpoint.locate` is to be told of single files."""
+
+
+def locate(settings: Evaluation, kind: str) -> Place:
+    """Fill in what a run folder tells of itself; UsageError for a folder that is then missing.
+
+    `kind` is the evaluation's folder below the run's `eval`.
+    """
+    target, baseline, out = settings.target, settings.baseline, settings.out
+    concepts = settings.concept if isinstance(settings, DrawnEvaluation) else ()
+    told = {"config": settings.config, "prediction_type": settings.prediction_type}
+    folder = Path(target)
+    if run.is_run(folder):
+        record = run.read_run(folder, "base", "concepts")
+        base = record["base"]
+        return Place(
+            target=target,
+            baseline=baseline or base["id"],
+            recorded=None if baseline else base,
+            concepts=concepts or tuple(record["concepts"]),
+            out=out or folder / "eval" / kind,
+            originals=settings.originals or folder.resolve().parent / ".originals",
+            told=told,
+        )
+    if out is None:
+        raise missing("--out", target)
+    return Place(
+        target=target,
+        baseline=baseline,
+        recorded=None,
+        concepts=concepts,
+        out=out,
+        originals=settings.originals or out.resolve().parent / ".originals",
+        told=told,
+    )
+
+
+def missing(flag: str, target: str) -> UsageError:
+    """The error for a flag that only a run folder makes needless."""
+    return UsageError(f"{flag} is missing: {target} is no run folder, so give it")
+
+
+def find_models(place: Place) -> tuple[checkpoint.ModelSource | None, checkpoint.ModelSource]:
+    """The files of the original, if there is one, and of the erased model.
+
+    What is told of single files goes to each that is one; told of none, it is a UsageError.
+    """
+    baseline = None if place.recorded is not None else place.baseline
+    single = {model for model in (place.target, baseline) if model and is_single_file(model)}
+
+    def find(model: str) -> checkpoint.ModelSource:
+        return checkpoint.locate(model, **(place.told if model in single or not single else {}))
+
+    erased = find(place.target)
+    if place.baseline is None:
+        return None, erased
+    if place.recorded is not None:
+        return locate_recorded(place.recorded), erased
+    return find(place.baseline), erased
+
+
+def subject(
+    name: str | None, source: checkpoint.ModelSource, *, sampler: str, device: str, dtype: str
+) -> Subject:
+    """A model under test, opened once and only when it has something to draw."""
+
+    @cache
+    def open_pipeline() -> Any:
+        return checkpoint.load_checkpoint(source, device=device, dtype=dtype).pipeline(sampler)
+
+    # A folder's own name: where it lies says nothing, and differs between machines.
+    path = Path(name or source.id)
+    shown = path.resolve().name if path.exists() else str(name)
+    return Subject(name=shown, sha256=source.digest, open=open_pipeline)
+
+
+def precision(device: str, dtype: str) -> str:
+    """What `--dtype` comes to on `--device`, by torch's name."""
+    return str(checkpoint.resolve_dtype(dtype, checkpoint.resolve_device(device)))[6:]
+
+
+def drawing(
+    source: checkpoint.ModelSource,
+    target: Subject,
+    *,
+    sampler: str,
+    steps: int | None,
+    guidance_scale: float | None,
+    dtype: str,
+) -> Drawing:
+    """How images are drawn at the model's own size: as told, else as suits the model."""
+    miniature = source.folder == checkpoint.MINIATURE
+    usual = 5.0 if miniature else 7.5
+    return Drawing(
+        sampler=sampler,
+        steps=steps or (25 if miniature else 50),
+        guidance_scale=usual if guidance_scale is None else guidance_scale,
+        size=native_size(target.open()),
+        dtype=dtype,
+    )
+
+
+def open_bar(total: int, done: int) -> tqdm:
+    """The progress bar of the drawing."""
+    return tqdm(total=total, initial=done, unit="image", desc="draw")

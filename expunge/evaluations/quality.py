@@ -1,0 +1,102 @@
+"""Evaluate a target's image quality."""
+
+from functools import partial
+from pathlib import Path
+
+from erase import checkpoint
+from erase.shipped import clip_folder
+from eval.judges.clip import load_clip
+from eval.metrics.distances import FEWEST
+from eval.quality.evaluate import Retained, evaluate_quality
+from eval.quality.inception import load_inception
+from eval.quality.measures import require_for_fid
+from eval.quality.real_images import find_images
+from eval.quality.results import QualityEvaluation
+from expunge.evaluations.evaluation_lock import evaluating
+from expunge.evaluations.models_under_test import (
+    drawing,
+    find_models,
+    locate,
+    open_bar,
+    precision,
+    subject,
+)
+from expunge.settings.erase import EvaluateQuality
+from plumbing.errors import UsageError
+from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
+from prompts.control_rows import control_rows
+from prompts.evaluation_rows import retain_rows
+
+DEFAULT_CLIP = "openai/clip-vit-large-patch14"
+
+
+def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
+    """Draw and compare without printing; the result and the folder that holds it."""
+    place = locate(settings, "quality")
+    if not place.concepts and settings.prompts is None:
+        raise UsageError(
+            f"--concept is missing: {settings.target} is no run folder, so give it, or --prompts"
+        )
+    original, erased = find_models(place)
+    home = original or erased
+    words = checkpoint.vocabulary(home)
+    spec = combine([load_concept(c, words) for c in place.concepts]) if place.concepts else None
+    retained = _retained(settings, place.concepts, spec)
+    real = find_images(settings.real, "--real", FEWEST) if settings.real else None
+    device = checkpoint.resolve_device(settings.device)
+    inception = None
+    if settings.fid:
+        # Before CLIP, which may have to be fetched.
+        count = len(real.files) if real else None
+        require_for_fid(len(retained.rows), count, original=bool(original))
+        inception = load_inception(settings.fid_weights, device)
+    clip = load_clip(settings.clip or clip_folder(home) or DEFAULT_CLIP, device)
+    dtype = precision(settings.device, settings.dtype)
+    under_test = partial(subject, sampler=settings.sampler, device=settings.device, dtype=dtype)
+    target = under_test(place.target, erased)
+    with evaluating(place):
+        evaluation = evaluate_quality(
+            retained,
+            control_rows(spec, words, settings.seed),
+            original=under_test(place.baseline, original) if original else None,
+            erased=target,
+            clip=clip,
+            real=real,
+            drawing=drawing(
+                home,
+                target,
+                sampler=settings.sampler,
+                steps=settings.steps,
+                guidance_scale=settings.guidance_scale,
+                dtype=dtype,
+            ),
+            batch_size=settings.batch_size,
+            out=place.out,
+            originals=place.originals,
+            open_bar=open_bar,
+            inception=inception,
+            overwrite=settings.overwrite,
+        )
+    return evaluation, place.out
+
+
+def _retained(
+    settings: EvaluateQuality, concepts: tuple[str, ...], spec: ConceptSpec | None
+) -> Retained:
+    """The first prompts of the user's file, or of the concept's own, that do not name it."""
+    notes = {}
+    if settings.prompts:
+        given = read_prompts(settings.prompts, "--prompts")
+        source = settings.prompts.name
+    else:
+        assert spec is not None
+        given, source = spec.retain_prompts, "retain"
+    kept = spec.without_named(given) if spec else given
+    if spec and len(kept) < len(given):
+        notes["prompts"] = f"{len(given) - len(kept)} that name {spec.name} are left out"
+    rows = retain_rows(kept[: settings.images], settings.seed)
+    if len(rows) < settings.images:
+        notes["fewer"] = f"{settings.images} prompts were asked for, there are {len(rows)}"
+    # Where a file of the user's lies is nobody's business.
+    named = tuple(Path(c).name if c.endswith(".toml") else c for c in concepts)
+    return Retained(rows, source, settings.seed, named, notes)

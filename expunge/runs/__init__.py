@@ -1,0 +1,1 @@
+"""A run: its plan, sets, mask, training and record."""

@@ -1,0 +1,74 @@
+"""Build a mask alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from expunge.runs.plan import Plan, make_plan
+from expunge.runs.sets import build_forget_set
+from expunge.runs.provenance import Timings, peak_memory_mb, versions
+from erase.checkpoint import load_checkpoint
+from expunge.settings.erase import Mask
+from erase.diffusion import NoiseSchedule, trainable_parameters
+from expunge.runs.room import require_disk
+from erase.mask_chart import Share, draw_mask, summarise
+from expunge.runs.mask import build_mask
+from erase.run import inspect_folder, prepare_folder, read_run, write_run
+from plumbing.lock import locked
+from plumbing.processes import ALONE
+
+log = logging.getLogger(__name__)
+
+
+def build(config: Mask) -> dict[str, Any]:
+    """Build a mask into a folder; returns the content of its run.json and the folder (`out`).
+
+    Bad input is a UsageError, raised before anything is written.
+    """
+    settled = config.resolve()
+    plan = make_plan("mask", settled, settled.saliency)
+    with locked(plan.out):
+        return _build(settled, plan)
+
+
+def _build(settled: Mask, plan: Plan) -> dict[str, Any]:
+    """Do it in the folder, which is this process's alone."""
+    settings = settled.saliency
+    state = inspect_folder(plan.out, plan.identity, overwrite=settled.overwrite)
+    if state == "finished":
+        log.info("%s: this very mask is there; --overwrite builds it again", plan.out)
+        return {"out": str(plan.out), **read_run(plan.out)}
+    clock = Timings()
+    sd = load_checkpoint(plan.source, device=settled.model.device, dtype="float32")
+    NoiseSchedule.of(sd.scheduler)
+    parameters = trainable_parameters(sd.unet, settings.train_method or "full")
+    require_disk(sd, parameters, plan, settings)
+    prepare_folder(plan.out, fresh=state == "new")
+    write_run(plan.out, {**plan.identity, "finished": None})
+    clock.lap("load")
+    forget = build_forget_set(sd, plan, "random", settings.seed)
+    clock.lap("sets")
+    mask = build_mask(sd, parameters, forget, plan, settings, "saliency", ALONE)
+    mask.save(plan.out / "mask.safetensors")
+    draw_mask(mask, plan.out / "mask.png")
+    clock.lap("mask")
+    blocks, kinds = summarise(mask)
+    record = {
+        **plan.identity,
+        "mask": {"kept": mask.kept, "total": mask.total, **dict(sorted(mask.metadata.items()))},
+        "blocks": _rows(blocks),
+        "kinds": _rows(kinds),
+        "versions": versions(),
+        "seconds": clock.seconds,
+        "peak_memory_mb": peak_memory_mb(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_run(plan.out, record)
+    return {"out": str(plan.out), **record}
+
+
+def _rows(shares: Sequence[Share]) -> list[dict[str, Any]]:
+    return [{**vars(share), "percent": round(share.percent, 2)} for share in shares]

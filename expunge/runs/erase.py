@@ -1,0 +1,184 @@
+"""Erase concepts from a model into a run folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from torch import nn
+from expunge.runs.plan import Plan, make_plan
+from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
+from expunge.runs.provenance import Timings, peak_memory_mb, versions
+from expunge.runs.train import STATE, train
+from erase.checkpoint import StableDiffusion, load_checkpoint
+from expunge.runs.concept_probe import drawn_before, gone
+from expunge.settings.erase import Erase
+from erase.datasets import ForgetSet
+from erase.diffusion import NoiseSchedule, trainable_parameters
+from expunge.runs.room import require_disk
+from erase.export.unet import WEIGHTS
+from expunge.runs.job import Job
+from expunge.runs.room import plan_run, require_memory
+from erase.kernels import require_compiler
+from expunge.runs.mask import build_mask, left_mask
+from erase.memory import TrainingPlan
+from erase.methods import salun
+from expunge.settings.groups import SalUnConfig
+from erase.run import inspect_folder, prepare_folder, read_run, write_run
+from erase.saliency import SaliencyMask
+from expunge.runs.trained_weights import write_weights
+from erase.watch import LIMIT, passed
+from plumbing.lock import locked
+from plumbing.processes import Team, current_team
+from plumbing.whole_files import replace_file, sha256_file
+
+log = logging.getLogger(__name__)
+
+
+def erase_concepts(config: Erase) -> dict[str, Any]:
+    """Erase concepts into a run folder; returns the content of its run.json and the folder (`out`).
+
+    A folder that holds this very run, finished, is left alone; unfinished, its cached sets and mask
+    are used again. Bad input is a UsageError, raised before anything is written.
+    """
+    settled = config.resolve()
+    if settled.model.model == "miniature":
+        log.info("no --model given: using the shipped miniature")
+    plan = make_plan("erase", settled, settled.salun)
+    team = current_team()
+    with locked(plan.out) if team.leads else nullcontext():
+        return _erase(config, settled, plan, team)
+
+
+def _erase(config: Erase, settled: Erase, plan: Plan, team: Team) -> dict[str, Any]:
+    """Do the run in its folder, which is this process's alone, or its team's."""
+    settings = settled.salun
+    state = inspect_folder(plan.out, plan.identity, overwrite=settled.overwrite)
+    if state == "finished":
+        log.info("%s: this very run is there, finished; --overwrite does it again", plan.out)
+        return _told(plan.out, read_run(plan.out))
+    before = read_run(plan.out) if state == "unfinished" else {}
+    clock = Timings()
+    sd = load_checkpoint(plan.source, device=settled.model.device, dtype="float32")
+    NoiseSchedule.of(sd.scheduler)
+    given = settings.mask and SaliencyMask.load(settings.mask)
+    method = given.metadata.get("train_method", "full") if given else settings.train_method
+    parameters = trainable_parameters(sd.unet, method or "full")
+    if given and settings.mask:
+        given.require(settings.mask, plan.source.digest, parameters)
+    require_memory(sd, parameters, given, plan, settings, team)
+    if settings.compile:
+        require_compiler(sd.unet.device)
+    asked = {k: v for k, v in asdict(config.salun).items() if v is not None}
+    head = {**plan.identity, "method": "salun", "asked": {k: str(v) for k, v in asked.items()}}
+    head |= {key: before[key] for key in ("drawn", "training") if key in before}
+    require_disk(sd, parameters, plan, settings)
+    # Every process has seen what was there before the leader changes it.
+    team.wait()
+    with team.leader_first():
+        if team.leads:
+            prepare_folder(plan.out, fresh=state == "new")
+            write_run(plan.out, {**head, "finished": None})
+    clock.lap("load")
+
+    if team.leads and "drawn" not in head:
+        head["drawn"] = drawn_before(sd, plan)
+        write_run(plan.out, {**head, "finished": None})
+    relabel = settings.relabel or "random"
+    forget = build_forget_set(sd, plan, relabel, settings.seed, team)
+    retain = build_retain_set(sd, plan, settings.seed, team)
+    clock.lap("sets")
+    mask = given or _make_mask(sd, parameters, forget, plan, settings, team)
+    if team.leads:
+        mask.save(plan.out / "mask.safetensors")
+    team.wait()
+    clock.lap("mask")
+    job = Job(
+        sd,
+        parameters,
+        mask,
+        forget,
+        retain,
+        plan,
+        settings,
+        team,
+        guard=None if settings.no_guard else held_prompts(sd, plan, retain),
+        gone=gone(sd, plan) if settings.until_erased else None,
+    )
+    if not job.gone:
+        sd.release_encoders()
+    # What an unfinished run took is taken again: other passes would round otherwise.
+    size = before.get("training", {}).get("micro_batch") or settings.micro_batch
+    how = plan_run(job, size)
+    log.info("training: %s", how.describe())
+
+    def tell(how: TrainingPlan) -> None:
+        head["training"] = how.record() | {"processes": team.count}
+        if team.leads:
+            write_run(plan.out, {**head, "finished": None})
+
+    tell(how)
+    trained = train(job, how, tell)
+    clock.lap("train")
+    if not team.leads:
+        team.wait()
+        return {"out": str(plan.out)}
+    _write_log(plan.out / "train_log.jsonl", trained.rows)
+    write_weights(job, trained)
+    clock.lap("export")
+
+    record = {
+        **head,
+        "guard": None if settings.no_guard else {"limit": LIMIT, "drift": trained.drift},
+        "stopped": trained.stopped and asdict(trained.stopped),
+        "mask": {"kept": mask.kept, "total": mask.total, **dict(sorted(mask.metadata.items()))},
+        "sets": {"forget": len(forget), "retain": len(retain)},
+        "weights": {
+            name: sha256_file(plan.out / name)
+            for name in (f"unet/{WEIGHTS}", "unet/config.json", "mask.safetensors")
+        },
+        "versions": versions(),
+        "seconds": clock.seconds,
+        "peak_memory_mb": peak_memory_mb(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_run(plan.out, record)
+    (plan.out / STATE).unlink(missing_ok=True)
+    team.wait()
+    if trained.stopped:
+        log.warning(trained.stopped.describe())
+    return _told(plan.out, record)
+
+
+def _told(out: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command returns: the folder, the record, and whether it is what was asked for."""
+    return {"out": str(out), **record, "passed": passed(record)}
+
+
+def _make_mask(
+    sd: StableDiffusion,
+    parameters: Mapping[str, nn.Parameter],
+    forget: ForgetSet,
+    plan: Plan,
+    settings: SalUnConfig,
+    team: Team,
+) -> SaliencyMask:
+    """The mask that an unfinished run left, or a new one."""
+    # The folder's run.json has this run's identity, which decides the mask.
+    left = left_mask(plan.out / "mask.safetensors")
+    return left or build_mask(sd, parameters, forget, plan, settings, settings.mask_kind, team)
+
+
+def _write_log(path: Path, rows: list[salun.StepRow]) -> None:
+    lines = []
+    for row in rows:
+        # JSON has no word for what a training that diverged ends with.
+        finite = {n: v if math.isfinite(v) else None for n, v in asdict(row).items()}
+        lines.append(json.dumps(finite) + "\n")
+    replace_file(path, "".join(lines).encode())

@@ -1,0 +1,42 @@
+"""All that a training takes, and how it fits into the memory that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import torch
+from torch import nn
+from expunge.runs.plan import Plan
+from erase.checkpoint import StableDiffusion
+from erase.conditioning import Conditioning
+from erase.datasets import ForgetSet, RetainSet
+from erase.memory import TrainingPlan, free_gigabytes, plan_training
+from expunge.settings.groups import SalUnConfig
+from erase.saliency import SaliencyMask
+from erase.watch import Gone
+from plumbing.processes import Team
+
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a training takes."""
+
+    sd: StableDiffusion
+    parameters: Mapping[str, nn.Parameter]
+    mask: SaliencyMask
+    forget: ForgetSet
+    retain: RetainSet
+    plan: Plan
+    settings: SalUnConfig
+    team: Team
+    guard: Conditioning | None
+    """Prompts that the quality guard looks at; None for no guard."""
+    gone: Gone | None
+    """Ends the training once the concept is gone."""
+
+    @property
+    def steps(self) -> int:
+        """How many were asked for."""
+        assert self.settings.steps
+        return self.settings.steps

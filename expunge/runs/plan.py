@@ -1,0 +1,161 @@
+"""What `erase` and `mask` do alike before they differ: concept, folder, sets and mask."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+import torch
+from tqdm import tqdm
+from erase.checkpoint import (
+    MINIATURE,
+    ModelSource,
+    StableDiffusion,
+    locate,
+    resolve_device,
+    resolve_dtype,
+    vocabulary,
+)
+from erase.conditioning import Conditioning, encode_prompts
+from expunge.settings.erase import Erase, Mask
+from erase.datasets import (
+    Drawing,
+    ForgetSet,
+    RetainSet,
+    add_relabels,
+    draw_set,
+    read_set,
+)
+from erase.drift import PROMPTS, held_out
+from erase.images import hash_captions, read_captions
+from expunge.settings.groups import DataConfig, SaliencyConfig
+from erase.shared_rows import share
+from plumbing.errors import UsageError
+from plumbing.processes import ALONE, Team
+from plumbing.whole_files import sha256_file
+from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
+
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, decided but not begun: nothing has been written yet."""
+
+    concept: ConceptSpec
+    source: ModelSource
+    drawing: Drawing
+    dtype: torch.dtype
+    data: DataConfig
+    captions: dict[str, dict[Path, str]]
+    """The images that the user gave, by role (`forget`, `retain`)."""
+    identity: dict[str, Any]
+    """What makes two runs the same; the beginning of run.json."""
+    out: Path
+    cache: Path
+
+
+def make_plan(command: str, config: Erase | Mask, settings: SaliencyConfig) -> Plan:
+    """Check everything that can be checked without loading weights; bad input is a UsageError.
+
+    `config` must be resolved; `settings` is its saliency or SalUn part.
+    """
+    data, model = config.data, config.model
+    dtype = resolve_dtype(model.dtype, resolve_device(model.device))
+    if dtype == torch.float16:
+        raise UsageError("--dtype float16: gradients underflow; use bfloat16 or float32")
+    source = locate(
+        model.model,
+        revision=model.revision,
+        variant=model.variant,
+        config=model.config,
+        prediction_type=model.prediction_type,
+    )
+    concept = _read_concepts(config.concepts, source, data.forget_prompts, data.retain_prompts)
+    given = {"forget": data.forget_data, "retain": data.retain_data}
+    captions = {r: read_captions(folder, f"--{r}-data") for r, folder in given.items() if folder}
+    drawing = _drawing(source, data, settings.batch_size or 1, dtype)
+    identity = {
+        "command": command,
+        "concepts": [str(Path(c).resolve()) if c.endswith(".toml") else c for c in config.concepts],
+        "concept": {"name": concept.name, "kind": concept.kind, "source": concept.source},
+        "config": _record_config(config, settings, drawing, dtype),
+        "inputs": {
+            "prompts": _hash_json(asdict(concept)),
+            **{f"{role}_data": hash_captions(images) for role, images in captions.items()},
+        },
+        "base": source.record(),
+    }
+    mask_file = getattr(settings, "mask", None)
+    if mask_file is not None:
+        if not mask_file.is_file():
+            raise UsageError(f"--mask {mask_file}: no such file; make one with `expunge mask`")
+        identity["inputs"]["mask"] = sha256_file(mask_file)
+    prefix = "" if command == "erase" else f"{command}-"
+    out = config.out or _default_out(prefix, concept.name, identity)
+    return Plan(
+        concept, source, drawing, dtype, data, captions, identity, out, data.cache or out / "cache"
+    )
+
+
+def hash_inputs(
+    name: str, concepts: Sequence[str], config: Mapping[str, Any], source: ModelSource
+) -> str:
+    """What run.json's `inputs` has under a name, found anew; UsageError if it is not there."""
+    if name == "mask":
+        return sha256_file(Path(config["mask"]))
+    if name in ("forget_data", "retain_data"):
+        return hash_captions(read_captions(Path(config[name]), f"--{name.replace('_', '-')}"))
+    files = (config[f"{role}_prompts"] for role in ("forget", "retain"))
+    spec = _read_concepts(concepts, source, *(file and Path(file) for file in files))
+    return _hash_json(asdict(spec))
+
+
+def _read_concepts(
+    concepts: Sequence[str], source: ModelSource, forget: Path | None, retain: Path | None
+) -> ConceptSpec:
+    """All concepts as one, with the prompts of the user's files instead of their own."""
+    words = vocabulary(source)
+    concept = combine([load_concept(name, words) for name in concepts])
+    if forget is not None:
+        concept = replace(concept, forget_prompts=read_prompts(forget, "--forget-prompts"))
+    if retain is not None:
+        prompts = concept.without_named(read_prompts(retain, "--retain-prompts"))
+        if not prompts:
+            raise UsageError(f"--retain-prompts {retain}: every prompt names the concept")
+        concept = replace(concept, retain_prompts=prompts)
+    return concept
+
+
+def _drawing(source: ModelSource, data: DataConfig, batch_size: int, dtype: torch.dtype) -> Drawing:
+    small = source.folder == MINIATURE
+    guidance = data.guidance_scale
+    return Drawing(
+        sampler=data.sampler,
+        steps=data.inference_steps or (25 if small else 50),
+        guidance_scale=(5.0 if small else 7.5) if guidance is None else guidance,
+        batch_size=batch_size,
+        dtype=dtype,
+    )
+
+
+def _record_config(
+    config: Erase | Mask, settings: SaliencyConfig, drawing: Drawing, dtype: torch.dtype
+) -> dict[str, Any]:
+    record = {**asdict(settings), **asdict(config.data)}
+    record |= {"guidance_scale": drawing.guidance_scale, "inference_steps": drawing.steps}
+    record |= {"device": resolve_device(config.model.device).type, "dtype": str(dtype)[6:]}
+    del record["cache"]
+    return {k: str(v) if isinstance(v, Path) else v for k, v in record.items()}
+
+
+def _hash_json(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _default_out(prefix: str, name: str, identity: Mapping[str, Any]) -> Path:
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "concept"
+    return Path("runs") / f"{prefix}{slug}-{_hash_json(identity)[:8]}"

@@ -1,0 +1,103 @@
+"""The forget and retain sets of a run, drawn or read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+import torch
+from tqdm import tqdm
+from erase.checkpoint import (
+    MINIATURE,
+    ModelSource,
+    StableDiffusion,
+    locate,
+    resolve_device,
+    resolve_dtype,
+    vocabulary,
+)
+from erase.conditioning import Conditioning, encode_prompts
+from expunge.settings.erase import Erase, Mask
+from erase.datasets import (
+    Drawing,
+    ForgetSet,
+    RetainSet,
+    add_relabels,
+    draw_set,
+    read_set,
+)
+from erase.drift import PROMPTS, held_out
+from erase.images import hash_captions, read_captions
+from expunge.settings.groups import DataConfig, SaliencyConfig
+from erase.shared_rows import share
+from plumbing.errors import UsageError
+from plumbing.processes import ALONE, Team
+from plumbing.whole_files import sha256_file
+from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
+from expunge.runs.plan import Plan
+
+
+
+def build_forget_set(
+    sd: StableDiffusion, plan: Plan, relabel: str, seed: int, team: Team = ALONE
+) -> ForgetSet:
+    """Images of the concept; `relabel` is `random`, `fixed`, or a prompt."""
+    images = _build_set(sd, plan, "forget", plan.concept.forget_prompts, seed, team)
+    if relabel == "random":
+        return add_relabels(sd, images, plan.concept.relabel_candidates)
+    prompt = plan.concept.fixed_relabel_prompt if relabel == "fixed" else relabel
+    if prompt is None:
+        raise UsageError(
+            f"--relabel fixed: {plan.concept.name!r} has none; give a prompt in quotes"
+        )
+    return add_relabels(sd, images, lambda _: (prompt,))
+
+
+def build_retain_set(sd: StableDiffusion, plan: Plan, seed: int, team: Team = ALONE) -> RetainSet:
+    """Images of everything else."""
+    return _build_set(sd, plan, "retain", plan.concept.retain_prompts, seed, team)
+
+
+def held_prompts(sd: StableDiffusion, plan: Plan, retain: RetainSet) -> Conditioning:
+    """The guard's: prompts to be kept, and not of the retain set as far as there are others."""
+    return encode_prompts(sd, held_out(plan.concept.retain_prompts, retain.prompts, PROMPTS))
+
+
+def _build_set(
+    sd: StableDiffusion, plan: Plan, role: str, prompts: tuple[str, ...], seed: int, team: Team
+) -> RetainSet:
+    captions = plan.captions.get(role)
+    count = plan.data.forget_images if role == "forget" else plan.data.retain_images
+    assert count is not None
+    count = len(captions) if captions else count
+    first, last = share(count, plan.drawing.batch_size, team)
+    with tqdm(total=last - first, desc=f"{role} set", unit="img", disable=not team.leads) as bar:
+        if captions:
+            images = read_set(
+                sd,
+                captions,
+                flag=f"--{role}-data",
+                role=role,
+                cache=plan.cache,
+                batch_size=plan.drawing.batch_size,
+                progress=bar.update,
+                team=team,
+            )
+        else:
+            images = draw_set(
+                sd,
+                prompts,
+                count,
+                seed=seed,
+                role=role,
+                drawing=plan.drawing,
+                cache=plan.cache,
+                progress=bar.update,
+                team=team,
+            )
+        bar.update(last - first - bar.n)
+    return images

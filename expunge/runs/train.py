@@ -1,0 +1,227 @@
+"""The training of a run: its progress bars, its saved state, and how it may end early."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cache
+
+import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from tqdm import tqdm
+
+from erase.diffusion import NoiseSchedule
+from erase.drift import DriftProbe
+from expunge.runs.job import Job
+from erase.memory import TrainingPlan, smaller_plan
+from erase.methods import salun
+from erase.opened import unet_weights
+from erase.optim import MaskedOptimizer
+from erase.training_state import Keeper, State
+from erase.watch import LIMIT, Stopped, Watch
+from plumbing.errors import UsageError
+from plumbing.signals import Interrupted, Request, deferred
+from plumbing.whole_files import sha256_file
+
+log = logging.getLogger(__name__)
+STATE = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves."""
+
+    rows: list[salun.StepRow]
+    """All steps, those that were taken back too."""
+    optimizer: MaskedOptimizer | None
+    """It has the trained weights; None if all are the original's again."""
+    how: TrainingPlan
+    """How it was trained at last."""
+    drift: list[tuple[int, float]]
+    stopped: Stopped | None
+
+
+def train(
+    job: Job, how: TrainingPlan, changed: Callable[[TrainingPlan], object] = lambda how: None
+) -> Trained:
+    """SalUn as the settings say; goes on from a saved state.
+
+    When memory runs out half as many images are taken at once, which `changed` is told of, from the
+    last saved state on. A training that drifts too far, or whose numbers are no longer finite, is
+    taken back to it.
+    """
+    keeper = Keeper(job.plan.out / STATE, _key(job, how))
+    guard = _guard(job, how)
+    while True:
+        try:
+            return _attempt(job, how, keeper, guard)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            smaller = smaller_plan(how) if job.team.count == 1 else None
+            if smaller is None:
+                raise UsageError(
+                    f"memory ran out with {how.describe()}; lower --density or --batch-size, "
+                    "choose --train-method xattn, or take a machine with more memory"
+                ) from error
+        # Out of the handler, whose traceback holds what there was no room for.
+        how = smaller
+        log.warning("memory ran out: going on with %s", how.describe())
+        clear_device_cache(garbage_collection=True)
+        _restore_base(job)
+        if how.checkpointing:
+            job.sd.unet.enable_gradient_checkpointing()
+        changed(how)
+
+
+def _attempt(job: Job, how: TrainingPlan, keeper: Keeper, guard: DriftProbe | None) -> Trained:
+    """Train until something ends it, with the signals watched."""
+    state = keeper.load()
+    if state:
+        log.info("going on after step %d, from %s", len(state.rows), keeper.path)
+    drift = list(state.drift) if state else []
+    watch = Watch(job.sd.unet, keeper, guard, job.gone, job.team, drift)
+    lower = f"try a --lr below {job.settings.lr:g}"
+    try:
+        with deferred() as request:
+            rows, optimizer = _steps(job, how, state, watch, request)
+    except salun.Diverged as diverged:
+        stopped = Stopped("not finite", len(diverged.log), 0, job.steps, f"{diverged}; {lower}")
+        return _taken_back(diverged.log, diverged.optimizer, stopped, how, watch, keeper)
+    if watch.reason == "drift":
+        told = (
+            f"at step {len(rows)} the predictions for other prompts had drifted by "
+            f"{watch.drift[-1][1]:.2f}, where {LIMIT:g} is as if each had been exchanged for "
+            f"another prompt; {lower}, a higher --alpha, or --no-guard"
+        )
+        stopped = Stopped("drift", len(rows), 0, job.steps, told)
+        return _taken_back(rows, optimizer, stopped, how, watch, keeper)
+    stopped = None
+    if watch.reason == "erased":
+        told = f"at step {len(rows)} none of the images drawn of it showed the concept"
+        stopped = Stopped("erased", len(rows), len(rows), job.steps, told)
+    return Trained(rows, optimizer, how, watch.drift, stopped)
+
+
+def _taken_back(
+    rows: list[salun.StepRow],
+    optimizer: MaskedOptimizer,
+    stopped: Stopped,
+    how: TrainingPlan,
+    watch: Watch,
+    keeper: Keeper,
+) -> Trained:
+    """Put back the last saved weights, or with None for an optimiser the original's."""
+    state = keeper.load()
+    if state:
+        optimizer.restore(state.tensors)
+    stopped = replace(stopped, kept_step=len(state.rows) if state else 0)
+    return Trained(rows, optimizer if state else None, how, watch.drift, stopped)
+
+
+def _steps(
+    job: Job, how: TrainingPlan, state: State | None, watch: Watch, request: Request
+) -> tuple[list[salun.StepRow], MaskedOptimizer]:
+    """`salun.erase` with its bars; a signal ends it after the step, once the state is saved."""
+    settings, team = job.settings, job.team
+    assert settings.lr
+    assert settings.batch_size
+    assert settings.alpha is not None
+    assert settings.noise_weight is not None
+    frozen = settings.teacher == "frozen"
+    done = len(state.rows) if state else 0
+    off = not team.leads
+    ahead = frozen and how.teach_ahead
+    left = job.steps - done
+    teacher = tqdm(total=left, desc="teacher", unit="step", disable=off or not ahead)
+
+    @cache
+    def erasing() -> tqdm:
+        teacher.close()
+        return tqdm(total=job.steps, initial=done, desc="erasing", unit="step", disable=off)
+
+    def after_step(rows: list[salun.StepRow], optimizer: MaskedOptimizer) -> bool:
+        row = rows[-1]
+        losses = {"forget": f"{row.forget_loss:.4f}", "retain": f"{row.retain_loss:.4f}"}
+        erasing().set_postfix(losses)
+        erasing().update()
+        if team.any(request.number is not None, job.sd.unet.device):
+            erasing().close()
+            saved = watch.save(rows, optimizer)
+            note = f"step {saved} of {job.steps} is saved, the same command goes on"
+            raise Interrupted(request.number or signal.SIGTERM, note)
+        return watch.look(rows, optimizer, job.steps)
+
+    def taught() -> None:
+        teacher.update()
+        if request.number:
+            raise Interrupted(request.number)
+
+    with closing(teacher):
+        rows, optimizer = salun.erase(
+            job.sd,
+            job.parameters,
+            job.mask.by_name(),
+            job.forget,
+            job.retain,
+            steps=job.steps,
+            lr=settings.lr,
+            linear_decay=settings.lr_schedule == "linear",
+            batch_size=settings.batch_size,
+            alpha=settings.alpha,
+            frozen_teacher=frozen,
+            teach_retained=settings.retain_target == "teacher",
+            noise_weight=settings.noise_weight,
+            seed=settings.seed,
+            values=unet_weights(job.plan.source),
+            dtype=job.plan.dtype,
+            micro_batch=how.micro_batch,
+            teach_ahead=how.teach_ahead,
+            compiled=settings.compile,
+            team=team,
+            resume=(list(state.rows), state.tensors) if state else None,
+            progress=after_step,
+            taught=taught,
+        )
+    erasing().close()
+    return rows, optimizer
+
+
+def _guard(job: Job, how: TrainingPlan) -> DriftProbe | None:
+    """The original's predictions for the guard's prompts, while the UNet is still the original."""
+    if job.guard is None:
+        return None
+    return DriftProbe.of(
+        job.sd.unet,
+        NoiseSchedule.of(job.sd.scheduler),
+        job.sd.vae.config["scaling_factor"],
+        job.retain,
+        job.guard,
+        at_once=how.micro_batch,
+        dtype=job.plan.dtype,
+    )
+
+
+@torch.no_grad()
+def _restore_base(job: Job) -> None:
+    """Undo what an update that broke off in the middle has left."""
+    base = unet_weights(job.plan.source)
+    for name, parameter in job.parameters.items():
+        parameter.grad = None
+        parameter.copy_(base[name])
+
+
+def _key(job: Job, how: TrainingPlan) -> str:
+    """What two trainings must have in common for one to go on from the other's state.
+
+    Not how many images are seen at once, which run.json records and memory may change.
+    """
+    parts = [job.plan.identity, sha256_file(job.plan.out / "mask.safetensors"), how.weights]
+    parts += [job.team.count] if job.team.count > 1 else []
+    parts += [torch.__version__]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The commands' flags as dataclasses; no torch."""

@@ -1,0 +1,1 @@
+"""What `expunge verify` checks."""
