@@ -14,8 +14,8 @@ import tyro
 
 from benchmarks.common import table
 from benchmarks.models import CONFIGS
-from erase.diffusion import TRAIN_METHODS
-from erase.memory import plan_training
+from erase.diffusion.train_method import TRAIN_METHODS
+from erase.training.memory import plan_training
 from plumbing.errors import UsageError
 from plumbing.whole_files import replace_file
 

@@ -16,7 +16,7 @@ import tyro
 
 from expunge.classification_benchmark.compare import compare
 from expunge.classification_benchmark.results import to_markdown
-from expunge.settings.erase import Classification
+from expunge.settings.classification import Classification
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 

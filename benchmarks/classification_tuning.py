@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from benchmarks.classification import FASHION_MNIST
 from benchmarks.common import table
-from erase.checkpoint import resolve_device, resolve_dtype
 from erase.classification.recipes import MethodName, Recipe
-from erase.run import write_json
+from erase.models.devices import resolve_device, resolve_dtype
+from erase.run_folder.folder import write_json
 from expunge.classification_benchmark.bench import Bench
 from expunge.classification_benchmark.cells import Cell, Task, label
 from expunge.classification_benchmark.data import read_data

@@ -17,11 +17,12 @@ import tyro
 from diffusers import UNet2DConditionModel
 
 from benchmarks.common import Options, erase_case, table, write_results
-from erase.checkpoint import MINIATURE
+from erase.models.model_source import MINIATURE
 from eval.concept.results import ConceptEvaluation
 from eval.metrics.rates import cell
 from expunge.evaluations.concept import measure
-from expunge.settings.erase import Erase, EvaluateConcept
+from expunge.settings.erase import Erase
+from expunge.settings.evaluate import EvaluateConcept
 from expunge.settings.groups import SalUnConfig
 
 CONCEPT = "church"

@@ -16,7 +16,8 @@ from eval.metrics.rates import change
 from eval.metrics.schema import Metric
 from expunge.evaluations.concept import measure
 from expunge.runs.erase import erase_concepts
-from expunge.settings.erase import Erase, EvaluateConcept
+from expunge.settings.erase import Erase
+from expunge.settings.evaluate import EvaluateConcept
 from plumbing.whole_files import replace_file
 
 METRICS = ("ua", "ira", "cra")

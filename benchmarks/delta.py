@@ -16,12 +16,15 @@ import tyro
 from torch import Tensor
 
 from benchmarks.common import Options, erase_case, table, write_results
-from erase.opened import open_run, open_unet, unet_weights
-from erase.weights import same_bits
+from erase.models.erased_run import open_run
+from erase.models.unet_files import open_unet, unet_weights
+from erase.tensors.bits import same_bits
 from expunge.exports.apply import apply
 from expunge.exports.export import export_run
 from expunge.exports.undo import undo
-from expunge.settings.erase import Apply, Erase, Export, Undo
+from expunge.settings.apply import Apply, Undo
+from expunge.settings.erase import Erase
+from expunge.settings.export import Export
 from expunge.settings.groups import SalUnConfig
 
 DENSITIES = (0.5, 0.1, 0.01)

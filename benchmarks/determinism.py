@@ -22,7 +22,9 @@ import torch
 import tyro
 from PIL import Image
 
-from erase.checkpoint import load_checkpoint, locate, vocabulary
+from erase.models.checkpoint import load_checkpoint
+from erase.models.companions import vocabulary
+from erase.models.locate import locate
 from eval.generation.generate import Drawing, generate, native_size
 from eval.generation.image_log import image_path, read_generations
 from plumbing.processes import current_team

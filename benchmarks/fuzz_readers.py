@@ -20,18 +20,18 @@ from benchmarks.fuzz_inputs import (
     safetensors_bytes,
 )
 from erase.export.delta import read_delta, write_delta
-from erase.export.lora_file import bind_lora, read_lora
-from erase.images import read_captions, read_pixels
-from erase.mask_chart import summarise
-from erase.mask_counts import read_mask_counts
-from erase.run import read_run
-from erase.saliency import SaliencyMask, freeze_mask
-from erase.single_file import recognise, told_prediction
-from erase.single_file_tensors import read_tensors
-from erase.source import MINIATURE
-from erase.source_check import check_index, check_part
-from erase.verification_file import check_delta_alone
-from erase.weights import Spec
+from erase.export.lora.read import bind_lora, read_lora
+from erase.image_sets.captioned_folder import read_captions, read_pixels
+from erase.models.folder_check import check_index, check_part
+from erase.models.model_source import MINIATURE
+from erase.models.single_file.recognise import recognise, told_prediction
+from erase.models.single_file.tensors import read_tensors
+from erase.run_folder.folder import read_run
+from erase.saliency.mask import SaliencyMask, freeze_mask
+from erase.saliency.mask_chart import summarise
+from erase.saliency.mask_counts import read_mask_counts
+from erase.tensors.weight_files import Spec
+from erase.verify.exported_checks import check_delta_alone
 from eval.generation.image_log import read_generations
 from eval.i2p.counts import read_detections
 from eval.i2p.judge_and_remove import read_judged
@@ -168,7 +168,7 @@ def _lines(line: Any) -> tuple[list[bytes], st.SearchStrategy[bytes]]:
 
 
 def _read_index(path: Path) -> None:
-    from erase.source import _check_family, _read_json
+    from erase.models.locate import _check_family, _read_json
 
     index = _read_json(path, "a model")
     _check_family("a model", index)

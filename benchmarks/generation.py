@@ -21,7 +21,10 @@ import tyro
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from erase.checkpoint import load_checkpoint, locate, resolve_dtype, vocabulary
+from erase.models.checkpoint import load_checkpoint
+from erase.models.companions import vocabulary
+from erase.models.devices import resolve_dtype
+from erase.models.locate import locate
 from eval.generation.generate import Drawing, generate, native_size
 from eval.judges.nudenet import load_detector
 from prompts.evaluation_rows import PromptRow, retain_rows

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, to_png, write_results
 from benchmarks.models import CONFIGS
-from erase.run import read_run, write_json
+from erase.run_folder.folder import read_run, write_json
 from plumbing.whole_files import replace_file
 
 Axis = Literal["density", "size", "images", "concepts"]

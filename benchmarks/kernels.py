@@ -3,8 +3,9 @@
     python -m benchmarks.kernels
 
 Attention and convolutions of the shapes that SD 1.5 has at 512 px (2 images) and the miniature
-(32): milliseconds of forward and backward, torch's own against erase/kernels.py, in turns, the
-quickest of several. `taken` says which one a training uses.
+(32): milliseconds of forward and backward, torch's own against
+erase/diffusion/cpu_kernels.py, in turns, the quickest of
+several. `taken` says which one a training uses.
 """
 
 import sys
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from benchmarks.common import table
 from benchmarks.machine import machine
-from erase import kernels
+from erase.diffusion.cpu_kernels import _MATRIX, DeepConvolution
 from plumbing.whole_files import replace_file
 
 ATTENTION = (
@@ -68,7 +69,7 @@ def _attention(images: int, queries: int, keys: int, width: int, turns: int) -> 
         partial(processor, attention, *told) for processor in (AttnProcessor2_0(), AttnProcessor())
     ]
     name = f"attention, {images} x {queries} x {keys}, width {width}"
-    taken = queries * keys <= kernels._MATRIX
+    taken = queries * keys <= _MATRIX
     return _row(name, passes, [*told, *attention.parameters()], taken, turns)
 
 
@@ -78,7 +79,7 @@ def _convolution(images: int, channels: int, outputs: int, side: int, turns: int
     bias = torch.zeros(outputs, dtype=torch.bfloat16, requires_grad=True)
     passes: list[Pass] = [
         partial(torch.conv2d, x, weight, bias, padding=1),
-        partial(kernels.DeepConvolution.apply, x, weight, bias, (1, 1)),
+        partial(DeepConvolution.apply, x, weight, bias, (1, 1)),
     ]
     name = f"convolution, {images} x {channels} to {outputs}, {side}x{side}"
     return _row(name, passes, [x, weight, bias], images * side * side <= channels, turns)

@@ -14,12 +14,14 @@ import tyro
 
 from benchmarks.common import SCORES, Options, run_case, score_cells, table, write_results
 from erase.export.place import put_in_place
-from erase.opened import open_run
+from erase.models.erased_run import open_run
 from eval.concept.results import ConceptScores
 from expunge.evaluations.concept import measure
 from expunge.exports.export import export_run
 from expunge.exports.lora_check import write_with_lora
-from expunge.settings.erase import Erase, EvaluateConcept, Export
+from expunge.settings.erase import Erase
+from expunge.settings.evaluate import EvaluateConcept
+from expunge.settings.export import Export
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 

@@ -24,7 +24,8 @@ from torch import Tensor
 from benchmarks.machine import machine
 from benchmarks.models import CONFIGS
 from benchmarks.reference import reference_mask
-from erase.saliency import SaliencyMask, freeze_mask, top_k_mask
+from erase.saliency.mask import SaliencyMask, freeze_mask
+from erase.saliency.selection import top_k_mask
 from plumbing.whole_files import replace_file
 
 Result = TypeVar("Result")

@@ -11,10 +11,11 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from erase.checkpoint import MINIATURE, StableDiffusion
-from erase.conditioning import Conditioning
-from erase.datasets import ForgetSet, RetainSet
-from erase.saliency import SaliencyMask, freeze_mask
+from erase.diffusion.conditioning import Conditioning
+from erase.image_sets.datasets import ForgetSet, RetainSet
+from erase.models.model_source import MINIATURE
+from erase.models.stable_diffusion import StableDiffusion
+from erase.saliency.mask import SaliencyMask, freeze_mask
 
 Size = Literal["miniature", "medium", "sd15"]
 ROWS: dict[Size, int] = {"miniature": 16, "medium": 1, "sd15": 1}

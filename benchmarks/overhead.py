@@ -22,12 +22,12 @@ import tyro
 
 from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, write_results
-from erase.checkpoint import load_checkpoint
-from erase.diffusion import trainable_parameters
-from erase.drift import DriftProbe
-from erase.memory import TrainingPlan
-from erase.training_state import Keeper
-from erase.watch import Watch
+from erase.diffusion.train_method import trainable_parameters
+from erase.models.checkpoint import load_checkpoint
+from erase.training.drift import DriftProbe
+from erase.training.memory import TrainingPlan
+from erase.training.saved_state import Keeper
+from erase.training.watch import Watch
 from expunge.runs.job import Job
 from expunge.runs.mask import build_mask
 from expunge.runs.plan import make_plan

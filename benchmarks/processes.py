@@ -19,10 +19,10 @@ import tyro
 from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, write_results
 from benchmarks.machine import machine
-from erase.run import read_run
-from erase.saliency import SaliencyMask
+from erase.run_folder.folder import read_run
+from erase.saliency.mask import SaliencyMask
 from expunge.evaluations.concept import measure
-from expunge.settings.erase import EvaluateConcept
+from expunge.settings.evaluate import EvaluateConcept
 
 STAGES = ("sets", "mask", "train")
 

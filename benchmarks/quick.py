@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import tyro
 
 from benchmarks.common import Options, run_case, to_record, write_results
-from erase.run import read_run
+from erase.run_folder.folder import read_run
 from expunge.settings.erase import Erase
 from expunge.settings.groups import DataConfig, SalUnConfig
 

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from erase.batches import Draw
-from erase.diffusion import NoiseSchedule, predict
+from erase.diffusion.noise_schedule import NoiseSchedule
+from erase.diffusion.prediction import predict
+from erase.training.batches import Draw
 
 
 def reference_losses(unet: Any, draw: Draw) -> tuple[Tensor, Tensor]:

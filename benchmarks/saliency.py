@@ -12,8 +12,8 @@ from typing import Any
 import tyro
 
 from benchmarks.common import SCORES, Case, Options, run_case, score_cells, table, write_results
-from erase.run import read_run
-from erase.saliency import SaliencyMask
+from erase.run_folder.folder import read_run
+from erase.saliency.mask import SaliencyMask
 from expunge.settings.erase import Erase
 from expunge.settings.groups import SalUnConfig
 

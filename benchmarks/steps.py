@@ -20,7 +20,7 @@ from benchmarks.common import (
     to_png,
     write_results,
 )
-from erase.run import read_run
+from erase.run_folder.folder import read_run
 from expunge.settings.erase import Erase
 from expunge.settings.groups import SalUnConfig
 from plumbing.whole_files import replace_file

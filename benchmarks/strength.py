@@ -23,7 +23,9 @@ from benchmarks.common import (
 from eval.concept.results import ConceptScores
 from expunge.evaluations.concept import measure
 from expunge.exports.export import export_run
-from expunge.settings.erase import Erase, EvaluateConcept, Export
+from expunge.settings.erase import Erase
+from expunge.settings.evaluate import EvaluateConcept
+from expunge.settings.export import Export
 from plumbing.whole_files import replace_file
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)

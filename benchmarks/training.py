@@ -38,12 +38,13 @@ from benchmarks.models import (
     random_bits,
 )
 from benchmarks.reference import ReferenceTraining
-from erase.batches import Draw, draw_steps
-from erase.checkpoint import resolve_dtype
-from erase.diffusion import NoiseSchedule, predict
-from erase.kernels import training_kernels
-from erase.memory import plan_training
-from erase.methods import salun
+from erase.diffusion.cpu_kernels import training_kernels
+from erase.diffusion.noise_schedule import NoiseSchedule
+from erase.diffusion.prediction import predict
+from erase.methods.salun import erase
+from erase.models.devices import resolve_dtype
+from erase.training.batches import Draw, draw_steps
+from erase.training.memory import plan_training
 from plumbing.whole_files import replace_file
 
 LR = 1e-5
@@ -170,7 +171,7 @@ def _ours(options: Options, dtype: torch.dtype, variant: Variant) -> list[float]
     print(plan.describe(), plan.gigabytes, file=sys.stderr)
     assert getattr(torch, plan.weights) == unet.dtype
     said: list[float] = [time.perf_counter()]
-    log, _ = salun.erase(
+    log, _ = erase(
         make_bundle(unet),
         parameters,
         mask.by_name(),

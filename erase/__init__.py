@@ -21,12 +21,12 @@ _HOMES = {
     "Report": "expunge.settings.erase",
     "SalUnConfig": "expunge.settings.erase",
     "SaliencyConfig": "expunge.settings.erase",
-    "SaliencyMask": "erase.saliency",
-    "StableDiffusion": "erase.checkpoint",
+    "SaliencyMask": "erase.saliency.mask",
+    "StableDiffusion": "erase.models.checkpoint",
     "Undo": "expunge.settings.erase",
     "UsageError": "plumbing.errors",
     "Verify": "expunge.settings.erase",
-    "load_checkpoint": "erase.checkpoint",
+    "load_checkpoint": "erase.models.checkpoint",
     "unlearn": "erase.classification.unlearn",
 }
 

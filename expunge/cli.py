@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import Any
 
-from expunge.console import Visible, _cut, _first_sentence, _set_up_logging
+from expunge.console import Visible, cut, first_sentence, set_up_logging
 from plumbing.disk_space import explain
 from plumbing.errors import UsageError
 from plumbing.signals import end_on_sigterm
@@ -118,7 +118,7 @@ def _unheard() -> int:
 
 
 def _refuse(reason: str) -> int:
-    print(_cut(f"expunge: error: {' '.join(discreet(reason).split())}"), file=sys.stderr)
+    print(cut(f"expunge: error: {' '.join(discreet(reason).split())}"), file=sys.stderr)
     return 2
 
 
@@ -144,7 +144,7 @@ def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
             if isinstance(cause, UsageError):
                 raise cause from None
             cause = cause.__context__
-        raise UsageError(f"{_first_sentence(complaint.getvalue())} (see {prog} --help)") from None
+        raise UsageError(f"{first_sentence(complaint.getvalue())} (see {prog} --help)") from None
 
 
 def _dispatch(words: Sequence[str]) -> Any:
@@ -163,7 +163,7 @@ def _dispatch(words: Sequence[str]) -> Any:
         settings = parse(name, words[len(name) :])
     except SystemExit:
         return None
-    _set_up_logging()
+    set_up_logging()
     end_on_sigterm()
     if os.environ.get("WORLD_SIZE", "1") != "1" and name[0] not in ("erase", "evaluate"):
         raise UsageError(

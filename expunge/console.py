@@ -40,15 +40,15 @@ class Discreet(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        return _cut(discreet(super().format(record)))
+        return cut(discreet(super().format(record)))
 
 
-def _cut(line: str) -> str:
+def cut(line: str) -> str:
     """The line, or its beginning and its end: what is wrong, and how to mend it."""
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 400]} … {line[-400:]}"
 
 
-def _first_sentence(box: str) -> str:
+def first_sentence(box: str) -> str:
     """Return what an error box of tyro says first, in one line, with the nearest flag.
 
     The box has a title, then sections apart by rules; it is drawn in Unicode or in ASCII.
@@ -69,7 +69,7 @@ def _first_sentence(box: str) -> str:
     return first.rstrip(".")
 
 
-def _set_up_logging() -> None:
+def set_up_logging() -> None:
     """Send our own log lines to stderr; of other packages only warnings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Discreet("%(message)s"))

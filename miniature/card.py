@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 from transformers import AutoImageProcessor, ResNetForImageClassification
 
-from erase.checkpoint import resolve_dtype
+from erase.models.devices import resolve_dtype
 from miniature.fetch import PACKAGES
 from miniature.world import OBJECTS, STYLES, label, with_article
 

@@ -28,8 +28,9 @@ from transformers import (
     ResNetForImageClassification,
 )
 
-from erase.checkpoint import StableDiffusion, load_checkpoint
-from erase.run import write_run
+from erase.models.checkpoint import load_checkpoint
+from erase.models.stable_diffusion import StableDiffusion
+from erase.run_folder.folder import write_run
 
 # A deadline is on the wall clock, and fails an example for what else the machine does.
 settings.register_profile("busy", deadline=None)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from safetensors.numpy import save_file
 
-from erase.run import write_run
+from erase.run_folder.folder import write_run
 from eval.concept.results import ConceptEvaluation, ConceptProtocol, ConceptQuestion
 from eval.concept.scores import Judgement, score
 from eval.generation.image_log import Generation, image_path, write_generations

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from erase.opened import unet_config, unet_weights
-from erase.run import write_run
-from erase.saliency import top_k_mask
-from erase.source import ModelSource
+from erase.models.model_source import ModelSource
+from erase.models.unet_files import unet_config, unet_weights
+from erase.run_folder.folder import write_run
+from erase.saliency.selection import top_k_mask
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 UNET = "model.diffusion_model."

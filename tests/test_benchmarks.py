@@ -19,7 +19,7 @@ from benchmarks.common import (
     write_results,
     write_table,
 )
-from erase.checkpoint import StableDiffusion
+from erase.models.stable_diffusion import StableDiffusion
 from eval.concept.results import ConceptEvaluation, ConceptProtocol, ConceptQuestion, ConceptScores
 from eval.generation.image_log import image_path, read_generations, write_generations
 from eval.metrics.schema import Metric

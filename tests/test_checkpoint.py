@@ -12,14 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from erase.checkpoint import (
-    StableDiffusion,
-    judge_folder,
-    load_checkpoint,
-    locate,
-    resolve_dtype,
-    vocabulary,
-)
+from erase.models.checkpoint import load_checkpoint
+from erase.models.companions import judge_folder, vocabulary
+from erase.models.devices import resolve_dtype
+from erase.models.locate import locate
+from erase.models.stable_diffusion import StableDiffusion
 from expunge.cli import main
 from plumbing.errors import UsageError
 

@@ -18,7 +18,7 @@ from report_runs import add_concept, add_i2p, add_quality, make_run
 from safetensors.torch import load_file, save_file
 from test_verdict import GOOD, evaluation
 
-from erase.checkpoint import MINIATURE
+from erase.models.model_source import MINIATURE
 from eval.concept.kept import broken
 from eval.concept.results import read_evaluation
 from eval.control.collapse import MOST, SAME, SAME_ALONE, UNLIKE, measure_control, own_shares, signs

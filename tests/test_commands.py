@@ -11,9 +11,9 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors import safe_open
 
-from erase.checkpoint import load_checkpoint
-from erase.run import read_run
-from erase.saliency import SaliencyMask
+from erase.models.checkpoint import load_checkpoint
+from erase.run_folder.folder import read_run
+from erase.saliency.mask import SaliencyMask
 from expunge.cli import main
 
 QUICK = "--forget-images 3 --retain-images 4 --inference-steps 2 --batch-size 2".split()

@@ -8,8 +8,9 @@ import pytest
 import torch
 from sdxl import save_sdxl
 
-from erase.checkpoint import StableDiffusion, load_checkpoint
-from erase.conditioning import encode_no_prompt, encode_prompts, join
+from erase.diffusion.conditioning import encode_no_prompt, encode_prompts, join
+from erase.models.checkpoint import load_checkpoint
+from erase.models.stable_diffusion import StableDiffusion
 
 PROMPTS = ("a church in outline style, at night, far away", "")
 

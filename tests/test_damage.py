@@ -11,7 +11,7 @@ import pytest
 from conftest import MakeRun
 from erased_runs import SHORT, UNET, bits_equal, tree, unet
 
-from erase.run import read_run, write_run
+from erase.run_folder.folder import read_run, write_run
 from eval.generation.image_log import read_generations
 from expunge.cli import main
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from erase.checkpoint import StableDiffusion, load_checkpoint
-from erase.datasets import Drawing, RetainSet, add_relabels, draw_set, read_set
-from erase.images import read_captions
+from erase.image_sets.captioned_folder import read_captions
+from erase.image_sets.datasets import Drawing, RetainSet, add_relabels, draw_set, read_set
+from erase.models.checkpoint import load_checkpoint
+from erase.models.stable_diffusion import StableDiffusion
 from plumbing.errors import UsageError
 
 DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, batch_size=2)

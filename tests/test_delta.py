@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from erase.export.delta import encode, read_delta
-from erase.run import read_run
-from erase.saliency import SaliencyMask
+from erase.run_folder.folder import read_run
+from erase.saliency.mask import SaliencyMask
 from expunge.cli import main
 
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from erase.export.delta import read_delta
-from erase.run import read_run, write_run
+from erase.run_folder.folder import read_run, write_run
 from expunge.cli import main
 from plumbing.whole_files import sha256_file
 

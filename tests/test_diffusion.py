@@ -6,16 +6,12 @@ import pytest
 import torch
 from conftest import make_scheduler
 
-from erase.checkpoint import StableDiffusion
-from erase.conditioning import encode_no_prompt, encode_prompts
-from erase.diffusion import (
-    NoiseSchedule,
-    encode_images,
-    guided_prediction,
-    predict,
-    sample_latents,
-    trainable_parameters,
-)
+from erase.diffusion.conditioning import encode_no_prompt, encode_prompts
+from erase.diffusion.latents import encode_images, sample_latents
+from erase.diffusion.noise_schedule import NoiseSchedule
+from erase.diffusion.prediction import guided_prediction, predict
+from erase.diffusion.train_method import trainable_parameters
+from erase.models.stable_diffusion import StableDiffusion
 from plumbing.errors import UsageError
 
 

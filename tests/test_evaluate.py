@@ -14,7 +14,7 @@ from eval.judges.classifier import load_classifier
 from expunge.cli import main
 from expunge.commands.evaluate_concept import table
 from expunge.evaluations.concept import measure
-from expunge.settings.erase import EvaluateConcept
+from expunge.settings.evaluate import EvaluateConcept
 from plumbing.errors import UsageError
 
 

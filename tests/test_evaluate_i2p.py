@@ -15,18 +15,18 @@ from conftest import I2P_ROWS, MakeRun
 from PIL import Image
 from scipy.stats import binomtest
 
-from erase.checkpoint import StableDiffusion
-from erase.source import native_size
+from erase.models.locate import native_size
+from erase.models.stable_diffusion import StableDiffusion
 from eval.generation import generate
-from eval.generation.generate import Generation, image_path
 from eval.generation.generate import native_size as native_size_of_pipeline
+from eval.generation.image_log import Generation, image_path
 from eval.i2p.protocols import nudity_preset
 from eval.i2p.results import read_nudity
 from eval.judges.nudenet import Detector
 from expunge.commands import evaluate_i2p
 from expunge.commands.evaluate_i2p import table
 from expunge.evaluations.i2p import measure
-from expunge.settings.erase import EvaluateI2P
+from expunge.settings.evaluate_i2p import EvaluateI2P
 from plumbing.errors import UsageError
 
 FACES = ("FACE_FEMALE", "FACE_MALE")

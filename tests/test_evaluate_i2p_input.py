@@ -9,12 +9,12 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from erase.checkpoint import SAMPLERS
+from erase.models.sampler import SAMPLERS
 from eval.i2p.plan import Plan, make_plan
 from eval.i2p.protocols import nudity_preset
 from expunge.cli import main
 from expunge.evaluations.i2p import select
-from expunge.settings.erase import EvaluateI2P
+from expunge.settings.evaluate_i2p import EvaluateI2P
 from prompts.i2p import I2PPrompt, is_whole_i2p, read_i2p
 
 

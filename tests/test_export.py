@@ -13,7 +13,7 @@ from erased_runs import UNET, bits_equal, erase, tree, unet
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from erase.checkpoint import load_checkpoint
+from erase.models.checkpoint import load_checkpoint
 from expunge.cli import main
 
 

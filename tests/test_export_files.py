@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from erase.export.place import put_in_place
-from erase.ldm_keys import UNET_PREFIX, unet_keys
-from erase.opened import unet_config, unet_weights
-from erase.source import locate
-from erase.tensor_stream import stream_tensors, write_checked
-from erase.weights import Weights, bit_pattern, blend, same_bits
+from erase.models.locate import locate
+from erase.models.single_file.unet_keys import UNET_PREFIX, unet_keys
+from erase.models.unet_files import unet_config, unet_weights
+from erase.tensors.bits import bit_pattern, blend, same_bits
+from erase.tensors.weight_files import Weights
+from erase.tensors.writing import stream_tensors, write_checked
 from expunge.cli import main
-from expunge.settings.erase import Export
+from expunge.settings.export import Export
 from plumbing.errors import UsageError
 
 
@@ -138,7 +139,7 @@ def test_a_disk_that_gives_back_another_bit_is_noticed(
         return written
 
     write_checked(tmp_path / "a", weights, {"format": "pt"})
-    monkeypatch.setattr("erase.tensor_stream.stream_tensors", badly)
+    monkeypatch.setattr("erase.tensors.writing.stream_tensors", badly)
     with pytest.raises(UsageError, match=r"b: read back, it is not what was written"):
         write_checked(tmp_path / "b", weights, {"format": "pt"})
 

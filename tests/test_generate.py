@@ -11,16 +11,9 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from erase.checkpoint import StableDiffusion
-from eval.generation.generate import (
-    Drawing,
-    Generation,
-    count_finished,
-    generate,
-    image_path,
-    native_size,
-    read_generations,
-)
+from erase.models.stable_diffusion import StableDiffusion
+from eval.generation.generate import Drawing, count_finished, generate, native_size
+from eval.generation.image_log import Generation, image_path, read_generations
 
 DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, size=(16, 16), dtype="float32")
 

@@ -11,14 +11,15 @@ import torch
 from erased_runs import SHORT, bits_equal, unet
 from test_salun import make_sets
 
-from erase import training_state, watch
-from erase.checkpoint import StableDiffusion
-from erase.conditioning import encode_prompts
-from erase.diffusion import NoiseSchedule
-from erase.drift import DriftProbe, held_out
+from erase.diffusion.conditioning import encode_prompts
+from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.methods import salun
-from erase.optim import MaskedOptimizer
-from erase.run import read_run
+from erase.models.stable_diffusion import StableDiffusion
+from erase.run_folder.folder import read_run
+from erase.training import saved_state as training_state
+from erase.training import watch
+from erase.training.drift import DriftProbe, held_out
+from erase.training.masked_optimizer import MaskedOptimizer
 from expunge.cli import main
 
 GUARDED = [word for word in SHORT if word != "--no-guard"]

@@ -13,10 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from erase.checkpoint import StableDiffusion
-from erase.datasets import Drawing, draw_set
+from erase.image_sets.datasets import Drawing, draw_set
+from erase.models.stable_diffusion import StableDiffusion
 from eval.generation.generate import Drawing as Drawn
-from eval.generation.generate import generate, image_path
+from eval.generation.generate import generate
+from eval.generation.image_log import image_path
 from expunge.cli import main
 from plumbing.halving import Halving
 

@@ -17,9 +17,9 @@ from erased_runs import erase, tree
 from safetensors.torch import load_file, save_file
 from single_files import configs_of, ldm_tensors, save_single
 
-from erase.checkpoint import load_checkpoint
-from erase.pickle_file import read_pickle
-from erase.weights import Weights
+from erase.models.checkpoint import load_checkpoint
+from erase.tensors.pickles import read_pickle
+from erase.tensors.weight_files import Weights
 from eval.judges.classifier import load_classifier
 from eval.judges.clip import load_clip
 from eval.judges.open_judge import open_judge

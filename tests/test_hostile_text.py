@@ -21,7 +21,7 @@ from expunge.cli import main
 from expunge.console import Discreet, Visible
 from expunge.evaluations.quality import measure
 from expunge.runs.plan import _default_out
-from expunge.settings.erase import EvaluateQuality
+from expunge.settings.evaluate import EvaluateQuality
 from plumbing.errors import UsageError
 from plumbing.visible_text import escape_markdown, hidden, plain
 from prompts.concept import load_concept, read_prompts

@@ -15,7 +15,7 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from PIL import Image
 from transformers import CLIPConfig
 
-from erase.source import locate
+from erase.models.locate import locate
 from eval.judges.clip import load_clip
 from eval.judges.judge import Prediction, labels_named
 from eval.judges.nudenet_labels import Detection
@@ -27,7 +27,7 @@ from expunge.cli import main
 from expunge.evaluations.concept import measure
 from expunge.evaluations.judge_choice import choose_judges
 from expunge.reports.reproduce import evaluation_command
-from expunge.settings.erase import EvaluateConcept
+from expunge.settings.evaluate import EvaluateConcept
 from plumbing.errors import UsageError
 from prompts.concept import ConceptSpec, load_concept
 from prompts.evaluation_rows import described

@@ -11,8 +11,13 @@ from conftest import make_unet
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor, nn
 
-from erase import kernels
-from erase.kernels import Attention, DeepConvolution, require_compiler, training_kernels
+from erase.diffusion import cpu_kernels as kernels
+from erase.diffusion.cpu_kernels import (
+    Attention,
+    DeepConvolution,
+    require_compiler,
+    training_kernels,
+)
 from plumbing.errors import UsageError
 
 

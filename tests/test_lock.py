@@ -19,7 +19,7 @@ from plumbing.lock import locked
 HOLD = """
 import sys, time
 from pathlib import Path
-from erase.lock import locked
+from plumbing.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from erased_runs import erase, export_lora
 
-from erase.opened import open_run
+from erase.models.erased_run import open_run
 from expunge.evaluations.concept import measure
 from expunge.exports.export_lora import lora_rows
 from expunge.exports.lora_check import write_with_lora
-from expunge.settings.erase import EvaluateConcept
+from expunge.settings.evaluate import EvaluateConcept
 from plumbing.errors import UsageError
 
 # A sampling step tells as much of the bookkeeping as fifty.

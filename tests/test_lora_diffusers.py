@@ -15,7 +15,7 @@ import torch
 from erased_runs import apply, erase, export_lora, unet
 from safetensors.torch import load_file
 
-from erase.export.lora_names import DOWN, prefixes
+from erase.export.lora.names import DOWN, prefixes
 
 DRAW = """
 import json, sys, numpy, torch

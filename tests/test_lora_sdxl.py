@@ -12,7 +12,7 @@ from erased_runs import apply, erase, export_lora
 from safetensors import safe_open
 from sdxl import save_sdxl
 
-from erase.export.lora_names import ALPHA, DOWN, UP, prefixes
+from erase.export.lora.names import ALPHA, DOWN, UP, prefixes
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from conftest import make_unet
 from sdxl import make_sdxl_unet
 from torch.autograd.graph import saved_tensors_hooks
 
-from erase.memory import _left_to_group, free_gigabytes, plan_saliency, plan_training
+from erase.training.memory import _left_to_group, free_gigabytes, plan_saliency, plan_training
 from plumbing.errors import UsageError
 
 USUAL: dict[str, Any] = {

@@ -11,13 +11,14 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 
 from benchmarks.imagenette import COUNTERPARTS
-from erase.saliency import SaliencyMask
-from erase.shipped import judge_folder, vocabulary
-from erase.source import MINIATURE, locate
+from erase.models.companions import judge_folder, vocabulary
+from erase.models.locate import locate
+from erase.models.model_source import MINIATURE
+from erase.saliency.mask import SaliencyMask
 from eval.judges.classifier import load_classifier
 from expunge.cli import main
 from expunge.evaluations.concept import measure
-from expunge.settings.erase import EvaluateConcept
+from expunge.settings.evaluate import EvaluateConcept
 
 
 @pytest.fixture(scope="module")

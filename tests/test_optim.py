@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from erase.optim import MaskedOptimizer, Places
+from erase.training.buckets import Places
+from erase.training.masked_optimizer import MaskedOptimizer
 
 Build = Callable[[list[Tensor]], torch.optim.Optimizer]
 
@@ -44,7 +45,7 @@ def make(channels_last: bool = False) -> tuple[dict[str, nn.Parameter], dict[str
 def test_equals_the_dense_optimiser_where_selected(
     build: Build, channels_last: bool, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("erase.optim._INDEXED", 0 if packed else 1 << 26)
+    monkeypatch.setattr("erase.training.masked_optimizer._INDEXED", 0 if packed else 1 << 26)
     parameters, mask = make(channels_last)
     dense = {name: p.detach().clone().requires_grad_() for name, p in parameters.items()}
     before = {name: p.detach().clone() for name, p in parameters.items()}
@@ -152,7 +153,7 @@ def test_small_parameters_share_a_bucket_and_large_ones_are_cut(
     """108 and 35 weights in pieces of 50, or of 40: the same training, and every weight once."""
     results = []
     for size, pieces in ((200, 1), (50, 4), (40, 4)):
-        monkeypatch.setattr("erase.optim._BUCKET", size)
+        monkeypatch.setattr("erase.training.masked_optimizer._BUCKET", size)
         parameters, mask = make(channels_last)
         before = {name: p.detach().clone() for name, p in parameters.items()}
         optimiser = MaskedOptimizer(parameters, mask, adam, in_backward=True)

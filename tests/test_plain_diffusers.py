@@ -19,7 +19,7 @@ from erased_runs import erase
 from single_files import configs_of, ldm_tensors, save_single, with_ema
 from verified_files import export
 
-from erase.checkpoint import load_checkpoint
+from erase.models.checkpoint import load_checkpoint
 
 OPEN = {
     "unet": "StableDiffusionPipeline.from_pretrained("

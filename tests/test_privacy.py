@@ -11,7 +11,7 @@ from conftest import I2P_HEADER, I2P_ROWS
 from erased_runs import SHORT
 from safetensors import safe_open
 
-from erase.run import read_run, write_run
+from erase.run_folder.folder import read_run, write_run
 from expunge.cli import main
 from plumbing.visible_text import discreet, without_home
 

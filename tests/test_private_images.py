@@ -11,7 +11,7 @@ from test_evaluate_i2p import settings
 from eval.generation.private_files import private_files
 from expunge.evaluations.concept import measure
 from expunge.evaluations.i2p import measure as measure_i2p
-from expunge.settings.erase import EvaluateConcept
+from expunge.settings.evaluate import EvaluateConcept
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no such modes")
 

@@ -14,7 +14,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from test_generate import DRAWING, ROWS
 
-from erase.checkpoint import StableDiffusion
+from erase.models.stable_diffusion import StableDiffusion
 from eval.generation.generate import generate
 from expunge.cli import main
 from plumbing.processes import Team

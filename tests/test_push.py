@@ -23,15 +23,15 @@ from erased_runs import erase, tree
 from safetensors.torch import load_file, save_file
 from verified_files import export
 
-from erase.hub import push_folder
+from erase.models.hub import push_folder
 from plumbing.errors import UsageError
 from plumbing.privacy import public, require_public
 
 PUSH = """
 import sys
 from pathlib import Path
-from erase.hub import push_folder
-from prompts.errors import UsageError
+from erase.models.hub import push_folder
+from plumbing.errors import UsageError
 try:
     print(push_folder(Path(sys.argv[1]), sys.argv[2], private=sys.argv[3] == "private"))
 except UsageError as error:

@@ -18,7 +18,7 @@ from eval.quality.results import read_quality
 from expunge.cli import main
 from expunge.commands.evaluate_quality import table
 from expunge.evaluations.quality import measure
-from expunge.settings.erase import EvaluateQuality
+from expunge.settings.evaluate import EvaluateQuality
 from plumbing.errors import UsageError
 
 IMAGES, WIDTH = 24, 8

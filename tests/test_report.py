@@ -25,7 +25,7 @@ from report_runs import (
     write_lines,
 )
 
-from erase.mask_counts import read_mask_counts
+from erase.saliency.mask_counts import read_mask_counts
 from eval.generation.image_log import Generation
 from eval.metrics.schema import write_evaluation
 from eval.report.page import TEMPLATES
@@ -471,7 +471,7 @@ def test_the_report_needs_no_torch(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     add_concept(run)
     code = (
-        "import sys; from erase.cli import main; assert main(['report', sys.argv[1]]) == 0;"
+        "import sys; from expunge.cli import main; assert main(['report', sys.argv[1]]) == 0;"
         "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(run)], check=True, capture_output=True)

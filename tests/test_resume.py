@@ -15,11 +15,12 @@ from erased_runs import SHORT, bits_equal, erase, tree, unet
 from test_salun import DEFAULTS, make_sets
 from torch import Tensor
 
-from erase.checkpoint import load_checkpoint
-from erase.diffusion import trainable_parameters
-from erase.methods import salun
-from erase.optim import MaskedOptimizer
-from erase.training_state import Keeper
+from erase.diffusion.train_method import trainable_parameters
+from erase.methods.salun import erase as train_salun
+from erase.models.checkpoint import load_checkpoint
+from erase.training.masked_optimizer import MaskedOptimizer
+from erase.training.saved_state import Keeper
+from erase.training.step_log import StepRow
 from expunge.cli import main
 
 # They take seconds, a signal a fraction of one.
@@ -32,7 +33,7 @@ class Stop(Exception):
 
 def train(
     model: Path, cache: Path, keeper: Keeper | None = None, stop: int = 99, **changes: Any
-) -> tuple[list[salun.StepRow], dict[str, Tensor]]:
+) -> tuple[list[StepRow], dict[str, Tensor]]:
     """Six steps of the tiny model, from what the keeper has; the log and all trained weights."""
     sd = load_checkpoint(str(model), device="cpu")
     sets = make_sets(sd, cache, "a dog")
@@ -43,7 +44,7 @@ def train(
         for name, p in parameters.items()
     }
 
-    def after(rows: list[salun.StepRow], optimizer: MaskedOptimizer) -> None:
+    def after(rows: list[StepRow], optimizer: MaskedOptimizer) -> None:
         if keeper and len(rows) == stop:
             keeper.save(rows, optimizer)
             raise Stop
@@ -51,7 +52,7 @@ def train(
     saved = keeper.load() if keeper else None
     resume = (saved.rows, saved.tensors) if saved else None
     settings = DEFAULTS | {"steps": 6, "linear_decay": True} | changes
-    rows, optimizer = salun.erase(
+    rows, optimizer = train_salun(
         sd, parameters, bits, *sets, resume=resume, progress=after, **settings
     )
     return rows, {name: optimizer.merged(name, p.detach()) for name, p in parameters.items()}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from erase.row_file import open_rows, write_rows
+from erase.tensors.row_file import open_rows, write_rows
 from plumbing.whole_files import partial_path
 
 ALL = torch.randn(10, 2, 3, generator=torch.Generator().manual_seed(0))

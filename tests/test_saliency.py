@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from erase.saliency import SaliencyMask, accumulate_saliency, full_mask, random_mask, top_k_mask
+from erase.saliency.accumulate import accumulate_saliency
+from erase.saliency.mask import SaliencyMask
+from erase.saliency.selection import full_mask, random_mask, top_k_mask
 from plumbing.errors import UsageError
 
 # Few distinct values, so that ties are the rule; zero and the smallest subnormal among them.
@@ -50,7 +52,7 @@ def test_a_small_sample_of_many_weights_leads_to_the_same(
     kind: str, density: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sample of sixteen values is often wrong, and then a wider one is looked at."""
-    monkeypatch.setattr("erase.saliency._SAMPLE", 16)
+    monkeypatch.setattr("erase.saliency.selection._SAMPLE", 16)
     noise = torch.randn(5000, generator=torch.Generator().manual_seed(1)).abs()
     values = {"ties": (noise * 4).round(), "noise": noise, "zeros": noise * (noise > 2)}[kind]
     order = values.sort(descending=True, stable=True).indices[: round(density * 5000)]

@@ -9,19 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from erase import kernels
-from erase.checkpoint import StableDiffusion, load_checkpoint
-from erase.datasets import Drawing, ForgetSet, RetainSet, add_relabels, draw_set
-from erase.diffusion import trainable_parameters
-from erase.methods.salun import (
-    StepRow,
-    erase,
-    forget_saliency,
-    relabel_loss,
-    retain_loss,
-    saliency_loss,
-)
-from erase.saliency import top_k_mask
+from erase.diffusion import cpu_kernels as kernels
+from erase.diffusion.train_method import trainable_parameters
+from erase.image_sets.datasets import Drawing, ForgetSet, RetainSet, add_relabels, draw_set
+from erase.methods.salun import erase, forget_saliency, relabel_loss, retain_loss, saliency_loss
+from erase.models.checkpoint import load_checkpoint
+from erase.models.stable_diffusion import StableDiffusion
+from erase.saliency.selection import top_k_mask
+from erase.training.step_log import StepRow
 
 DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, batch_size=4)
 DEFAULTS: dict[str, Any] = {

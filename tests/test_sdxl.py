@@ -19,9 +19,10 @@ from single_files import UNET, ldm_name, save_single, xl_tensors
 from test_generate import DRAWING, ROWS
 from test_salun import train
 
-from erase.checkpoint import load_checkpoint
-from erase.saliency import SaliencyMask
-from eval.generation.generate import generate, image_path
+from erase.models.checkpoint import load_checkpoint
+from erase.saliency.mask import SaliencyMask
+from eval.generation.generate import generate
+from eval.generation.image_log import image_path
 from expunge.cli import main
 from plumbing.errors import UsageError
 

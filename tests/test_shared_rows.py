@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from erase.row_file import write_rows
-from erase.shared_rows import share, write_together
+from erase.image_sets.shared_rows import share, write_together
+from erase.tensors.row_file import write_rows
 from plumbing.processes import Team
 
 ALL = torch.randn(11, 2, generator=torch.Generator().manual_seed(0))

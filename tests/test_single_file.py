@@ -24,9 +24,11 @@ from single_files import (
     with_ema,
 )
 
-from erase.checkpoint import StableDiffusion, load_checkpoint, locate
 from erase.export.single_file import export_single_file
-from erase.run import read_run
+from erase.models.checkpoint import load_checkpoint
+from erase.models.locate import locate
+from erase.models.stable_diffusion import StableDiffusion
+from erase.run_folder.folder import read_run
 from expunge.cli import main
 from expunge.reports.reproduce import run_command
 from plumbing.errors import UsageError
@@ -184,7 +186,7 @@ def test_an_sd_2_that_tells_nothing_is_refused(
     """With configs from the cache, which are of another model and so tell nothing of this one."""
     folder = second_folder(model_folder, tmp_path / "second")
     path = save_single(tmp_path / "two.safetensors", ldm_tensors(folder, second=True))
-    monkeypatch.setattr("erase.hub.cached_snapshot", lambda repo: folder)
+    monkeypatch.setattr("erase.models.hub.cached_snapshot", lambda repo: folder)
     with pytest.raises(UsageError, match=r"--prediction-type epsilon .*or v_pred"):
         locate(str(path))
     assert locate(str(path), prediction_type="epsilon").prediction_type == "epsilon"

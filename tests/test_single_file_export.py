@@ -22,10 +22,10 @@ from single_files import (
 )
 from torch import Tensor
 
-from erase.checkpoint import load_checkpoint
 from erase.export.single_file import export_single_file
-from erase.ldm_keys import ema_key
-from erase.saliency import SaliencyMask
+from erase.models.checkpoint import load_checkpoint
+from erase.models.single_file.unet_keys import ema_key
+from erase.saliency.mask import SaliencyMask
 from expunge.cli import main
 from plumbing.errors import UsageError
 

@@ -23,12 +23,13 @@ from single_files import require_equal_xl
 from test_single_file_keys import SD1, SD2, SDXL
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from erase.checkpoint import load_checkpoint, locate
-from erase.ldm_keys import UNET_PREFIX
-from erase.run import write_run
-from erase.single_file import open_single_file
-from erase.single_file_parts import load_part
-from erase.weights import Weights
+from erase.models.checkpoint import load_checkpoint
+from erase.models.locate import locate
+from erase.models.single_file.parts import load_part
+from erase.models.single_file.recognise import open_single_file
+from erase.models.single_file.unet_keys import UNET_PREFIX
+from erase.run_folder.folder import write_run
+from erase.tensors.weight_files import Weights
 
 Config = dict[str, Any]
 VAE = {

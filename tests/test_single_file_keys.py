@@ -13,8 +13,8 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from erased_runs import unet
 from single_files import ldm_name
 
-from erase.ldm_keys import UNET_PREFIX, ema_key, unet_keys
-from erase.ldm_parts import vae_key
+from erase.models.single_file.part_keys import vae_key
+from erase.models.single_file.unet_keys import UNET_PREFIX, ema_key, unet_keys
 from plumbing.errors import UsageError
 
 SD1: dict[str, Any] = {

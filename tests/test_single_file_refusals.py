@@ -13,7 +13,8 @@ import torch
 from single_files import UNET, configs_of, ldm_tensors, save_single, with_ema
 from torch import Tensor
 
-from erase.checkpoint import load_checkpoint, locate
+from erase.models.checkpoint import load_checkpoint
+from erase.models.locate import locate
 from plumbing.errors import UsageError
 
 Tensors = dict[str, Tensor]

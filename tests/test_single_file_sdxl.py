@@ -14,7 +14,9 @@ from sdxl import save_sdxl
 from single_files import UNET, configs_of, draw_xl, require_equal_xl, save_single, xl_tensors
 from torch import Tensor
 
-from erase.checkpoint import StableDiffusion, load_checkpoint, locate
+from erase.models.checkpoint import load_checkpoint
+from erase.models.locate import locate
+from erase.models.stable_diffusion import StableDiffusion
 from plumbing.errors import UsageError
 
 Tensors = dict[str, Tensor]
@@ -131,7 +133,7 @@ def test_the_prediction_type_is_told_and_never_guessed(
     said = {"modelspec.prediction_type": metadata} if metadata else {}
     tensors = xl_tensors(folder) | {key: torch.empty(0) for key in keys}
     path = save_single(tmp_path / "x.safetensors", tensors, **said)
-    monkeypatch.setattr("erase.hub.cached_snapshot", lambda repo: configs)
+    monkeypatch.setattr("erase.models.hub.cached_snapshot", lambda repo: configs)
     given = {"config": configs if config else None, "prediction_type": flag}
     if " " in expected:
         with pytest.raises(UsageError, match=expected) as error:

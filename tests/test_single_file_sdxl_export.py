@@ -26,9 +26,10 @@ from single_files import (
 )
 from torch import Tensor
 
-from erase.checkpoint import load_checkpoint, locate
 from erase.export.single_file import export_single_file
-from erase.saliency import SaliencyMask
+from erase.models.checkpoint import load_checkpoint
+from erase.models.locate import locate
+from erase.saliency.mask import SaliencyMask
 
 FIRST, SECOND = "conditioner.embedders.0.", "conditioner.embedders.1."
 EPSILON = {"modelspec.prediction_type": "epsilon"}

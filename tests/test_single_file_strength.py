@@ -22,10 +22,11 @@ from single_files import (
 )
 from torch import Tensor
 
-from erase.checkpoint import load_checkpoint, locate
 from erase.export.single_file import export_single_file
-from erase.ldm_keys import ema_key
-from erase.weights import blend
+from erase.models.checkpoint import load_checkpoint
+from erase.models.locate import locate
+from erase.models.single_file.unet_keys import ema_key
+from erase.tensors.bits import blend
 from plumbing.errors import UsageError
 
 Tensors = dict[str, Tensor]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from erased_runs import erase, tree, unet
 
-from erase.saliency import SaliencyMask
+from erase.saliency.mask import SaliencyMask
 
 FLAGS = (
     "--forget-images 5 --retain-images 4 --inference-steps 2 --batch-size 4 --steps 6 --lr 1e-4 "

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from erased_runs import SHORT, bits_equal, unet
 
-from erase import watch
-from erase.run import read_run
+from erase.run_folder.folder import read_run
+from erase.training import watch
 from expunge.cli import main
 from expunge.runs.concept_probe import ConceptProbe
 

@@ -14,8 +14,8 @@ from erased_runs import UNET, erase, tree, unet
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from erase.run import read_run
-from erase.saliency import SaliencyMask, freeze_mask
+from erase.run_folder.folder import read_run
+from erase.saliency.mask import SaliencyMask, freeze_mask
 from expunge.cli import main
 from plumbing.whole_files import sha256_file
 

@@ -26,7 +26,7 @@ from verified_files import (
     states,
 )
 
-from erase.run import read_run
+from erase.run_folder.folder import read_run
 from expunge.cli import main
 
 # A weight without its name can be compared with nothing.

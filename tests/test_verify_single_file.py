@@ -27,7 +27,7 @@ from verified_files import (
     states,
 )
 
-from erase.saliency import SaliencyMask
+from erase.saliency.mask import SaliencyMask
 
 CONV = f"{PREFIX}input_blocks.0.0.bias"
 VAE = "first_stage_model.decoder.conv_in.bias"

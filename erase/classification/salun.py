@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from erase.classification.examples import Set, in_order, require_labels
 from erase.classification.rl import rl
 from erase.classification.training import Training
-from erase.saliency import SaliencyMask, accumulate_saliency, top_k_mask
+from erase.saliency.accumulate import accumulate_saliency
+from erase.saliency.mask import SaliencyMask
+from erase.saliency.selection import top_k_mask
 
 
 def salun(training: Training, forget: Set, retain: Set, alpha: float) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from erase.classification.examples import Set, require_labels, shuffled
-from erase.optim import MaskedOptimizer
+from erase.training.masked_optimizer import MaskedOptimizer
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 

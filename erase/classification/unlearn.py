@@ -18,7 +18,7 @@ from erase.classification.retrain import retrain, start_anew
 from erase.classification.rl import rl
 from erase.classification.salun import saliency_mask, salun
 from erase.classification.training import Augment, Training
-from erase.saliency import full_mask
+from erase.saliency.selection import full_mask
 from plumbing.errors import UsageError
 
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from erase.opened import ErasedRun, unet_weights
-from erase.weights import Computed, Spec, Weights, blend, one_dtype, require_alike
+from erase.models.erased_run import ErasedRun
+from erase.models.unet_files import unet_weights
+from erase.tensors.bits import blend
+from erase.tensors.weight_files import Computed, Spec, Weights, one_dtype, require_alike
 from plumbing.errors import UsageError
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from erase.hub import looks_like_hub_id
+from erase.models.hub import looks_like_hub_id
 from plumbing.visible_text import visible
 
 _USE = """

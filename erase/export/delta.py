@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from erase.saliency import SaliencyMask, freeze_mask
-from erase.tensor_stream import write_checked
-from erase.weights import INTEGERS, Computed, Spec, Weights, bit_pattern, blend
+from erase.saliency.mask import SaliencyMask, freeze_mask
+from erase.tensors.bits import INTEGERS, bit_pattern, blend
+from erase.tensors.weight_files import Computed, Spec, Weights
+from erase.tensors.writing import write_checked
 from plumbing.errors import UsageError
 
 FORMAT = "1"

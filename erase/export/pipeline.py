@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from erase.export.unet import write_unet_files
-from erase.opened import OpenedUNet
-from erase.source import ModelSource, variant_of
-from erase.source_check import require_own
-from erase.weights import Computed, Weights
+from erase.models.folder_check import require_own
+from erase.models.model_source import ModelSource, variant_of
+from erase.models.unet_files import OpenedUNet
+from erase.tensors.weight_files import Computed, Weights
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
 from plumbing.privacy import public, published

@@ -10,17 +10,11 @@ from torch import Tensor
 from erase.export.blended import blended
 from erase.export.delta import write_delta
 from erase.export.place import Writer
-from erase.opened import ErasedRun, unet_weights
-from erase.saliency import SaliencyMask
-from erase.weights import (
-    Computed,
-    Spec,
-    Weights,
-    changed_places,
-    content_hash,
-    one_dtype,
-    same_bits,
-)
+from erase.models.erased_run import ErasedRun
+from erase.models.unet_files import unet_weights
+from erase.saliency.mask import SaliencyMask
+from erase.tensors.bits import changed_places, content_hash, same_bits
+from erase.tensors.weight_files import Computed, Spec, Weights, one_dtype
 from plumbing.errors import UsageError
 
 

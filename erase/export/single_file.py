@@ -13,20 +13,12 @@ from torch import Tensor
 
 from erase.export.place import put_in_place
 from erase.export.single_file_base import SingleFileBase, open_base
-from erase.ldm_families import VAE_PREFIX
-from erase.ldm_keys import EMA_PREFIX, UNET_PREFIX
-from erase.opened import ErasedRun, open_run
-from erase.tensor_stream import write_checked
-from erase.weights import (
-    Computed,
-    Spec,
-    Weights,
-    blend,
-    changed_places,
-    raw_bytes,
-    same_bits,
-    widened,
-)
+from erase.models.erased_run import ErasedRun, open_run
+from erase.models.single_file.families import VAE_PREFIX
+from erase.models.single_file.unet_keys import EMA_PREFIX, UNET_PREFIX
+from erase.tensors.bits import blend, changed_places, raw_bytes, same_bits, widened
+from erase.tensors.weight_files import Computed, Spec, Weights
+from erase.tensors.writing import write_checked
 from plumbing.errors import UsageError
 from plumbing.visible_text import without_home
 from plumbing.whole_files import sha256_file

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from erase.ldm_families import SD1, SD2, SDXL, Family
-from erase.ldm_keys import UNET_PREFIX, unet_keys
-from erase.ldm_parts import ldm_clip, ldm_marks, ldm_open_clip, ldm_unet, ldm_vae, merged
-from erase.opened import unet_config, unet_weights
-from erase.single_file import open_single_file
-from erase.source import ModelSource
-from erase.weights import Computed, Weights
+from erase.models.model_source import ModelSource
+from erase.models.single_file.families import SD1, SD2, SDXL, Family
+from erase.models.single_file.part_keys import (
+    ldm_clip,
+    ldm_marks,
+    ldm_open_clip,
+    ldm_unet,
+    ldm_vae,
+    merged,
+)
+from erase.models.single_file.recognise import open_single_file
+from erase.models.single_file.unet_keys import UNET_PREFIX, unet_keys
+from erase.models.unet_files import unet_config, unet_weights
+from erase.tensors.weight_files import Computed, Weights
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
 
@@ -35,7 +42,7 @@ def open_base(source: ModelSource) -> SingleFileBase:
     if source.single_file is None:
         return _from_diffusers(source)
     # It imports diffusers, which takes seconds and which a folder does not need.
-    from erase.single_file_parts import unet_names
+    from erase.models.single_file.parts import unet_names
 
     file = open_single_file(
         source.single_file, config=source.folder, prediction_type=source.prediction_type

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from erase.tensor_stream import write_checked
-from erase.weights import Computed, Weights
+from erase.tensors.weight_files import Computed, Weights
+from erase.tensors.writing import write_checked
 from plumbing.whole_files import whole
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

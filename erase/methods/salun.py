@@ -6,7 +6,6 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -14,51 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from erase import kernels
-from erase.batches import (
-    Draw,
-    NoisyBatch,
-    add_noise,
-    draw_steps,
-    micro_batches,
-)
-from erase.checkpoint import StableDiffusion
-from erase.conditioning import encode_no_prompt
-from erase.datasets import ForgetSet, RetainSet
-from erase.diffusion import (
-    NoiseSchedule,
-    guided_prediction,
-    predict,
-    training_arithmetic,
-)
-from erase.heap import trim_heap
-from erase.optim import MaskedOptimizer
-from erase.saliency import accumulate_saliency
-from erase.teacher import Target, listed, teach
-from erase.weights import widened
+from erase.diffusion import cpu_kernels as kernels
+from erase.diffusion.conditioning import encode_no_prompt
+from erase.diffusion.noise_schedule import NoiseSchedule
+from erase.diffusion.prediction import guided_prediction, predict, training_arithmetic
+from erase.image_sets.datasets import ForgetSet, RetainSet
+from erase.models.stable_diffusion import StableDiffusion
+from erase.saliency.accumulate import accumulate_saliency
+from erase.tensors.bits import widened
+from erase.training.batches import Draw, NoisyBatch, add_noise, draw_steps, micro_batches
+from erase.training.heap import trim_heap
+from erase.training.masked_optimizer import MaskedOptimizer
+from erase.training.step_log import Diverged, StepRow
+from erase.training.teacher import Target, listed, teach
 from plumbing.processes import ALONE, Team
 
 ONE = torch.ones(())
-
-
-@dataclass(frozen=True)
-class StepRow:
-    """One training step, as `train_log.jsonl` has it."""
-
-    step: int
-    forget_loss: float
-    retain_loss: float
-    lr: float
-    seconds: float
-
-
-class Diverged(Exception):
-    """A loss or a gradient is not finite: the weights are of no use from this step on."""
-
-    def __init__(self, log: list[StepRow], optimizer: MaskedOptimizer) -> None:
-        """`log` is of all steps, the last of which it was found in."""
-        super().__init__(f"a loss or gradient is not finite at step {log[-1].step}")
-        self.log, self.optimizer = log, optimizer
 
 
 def relabel_loss(model_pred: Tensor, relabel_pred: Tensor, weight: Tensor = ONE) -> Tensor:

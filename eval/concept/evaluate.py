@@ -22,7 +22,8 @@ from eval.concept.scores import Judgement, score
 from eval.control.collapse import look_at_control
 from eval.generation.before_after_grid import Section, draw_grid, spread
 from eval.generation.evaluation_folder import refuse_other, start_folder
-from eval.generation.generate import Drawing, image_path
+from eval.generation.generate import Drawing
+from eval.generation.image_log import image_path
 from eval.generation.pair import OpenBar, Subject, draw_pair
 from eval.generation.private_files import make_private, private_files
 from eval.judges.judge import Judge, labels_named

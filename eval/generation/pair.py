@@ -10,17 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from eval.generation.generate import (
-    Drawing,
-    Drawings,
-    Row,
-    count_finished,
-    drawing_of,
-    generate,
-    image_path,
-    read_generations,
-    write_generations,
-)
+from eval.generation.generate import Drawing, Drawings, Row, count_finished, drawing_of, generate
+from eval.generation.image_log import image_path, read_generations, write_generations
 from plumbing.disk_space import Need, require_space
 from plumbing.processes import current_team
 from plumbing.whole_files import sync, whole

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from eval.control.collapse import look_at_control, signs
 from eval.control.draw_and_remove import pass_control
 from eval.generation.evaluation_folder import refuse_other, start_folder
-from eval.generation.generate import image_path, read_generations
+from eval.generation.image_log import image_path, read_generations
 from eval.generation.pair import OpenBar, Subject, draw_pair
 from eval.generation.private_files import make_private, private_files
 from eval.i2p.counts import THRESHOLDS, ImageDetections, count_curve, detection_lines, parse_lines

@@ -16,8 +16,8 @@ from torch import nn
 from erase.classification.examples import Examples
 from erase.classification.recipes import Recipe
 from erase.classification.unlearn import unlearn
-from erase.run import write_json
-from erase.tensor_file import write_tensors
+from erase.run_folder.folder import write_json
+from erase.tensors.writing import write_tensors
 from expunge.classification_benchmark.augment import crop_and_flip
 from expunge.classification_benchmark.cells import ORIGINAL, Cell, Task, images_of, recipe_of
 from expunge.classification_benchmark.data import Data

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from erase.checkpoint import resolve_device, resolve_dtype
-from erase.run import inspect_folder, prepare_folder, write_json, write_run
+from erase.models.devices import resolve_device, resolve_dtype
+from erase.run_folder.folder import inspect_folder, prepare_folder, write_json, write_run
 from expunge.classification_benchmark.bench import CELLS, ORIGINALS, Bench, split
 from expunge.classification_benchmark.cells import Cell, plan_cells
 from expunge.classification_benchmark.data import Data, read_data
@@ -24,7 +24,7 @@ from expunge.classification_benchmark.pictures import draw_gap, draw_metrics
 from expunge.classification_benchmark.results import summarise, to_markdown, to_record
 from expunge.classification_benchmark.sklearn_door import sklearn
 from expunge.runs.provenance import peak_memory_mb, versions
-from expunge.settings.erase import Classification
+from expunge.settings.classification import Classification
 from plumbing.lock import locked
 from plumbing.whole_files import replace_file
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from expunge.exports.apply import apply
-from expunge.settings.erase import Apply
+from expunge.settings.apply import Apply
 
 
 def run(settings: Apply) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from expunge.classification_benchmark.compare import RESULTS, TABLES, compare
 from expunge.classification_benchmark.results import to_markdown
-from expunge.settings.erase import Classification
+from expunge.settings.classification import Classification
 
 
 def run(settings: Classification) -> dict[str, Any]:

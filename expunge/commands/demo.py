@@ -8,7 +8,9 @@ from expunge.commands import evaluate_concept, evaluate_quality
 from expunge.evaluations import concept, quality
 from expunge.reports.write_report import write_report
 from expunge.runs.erase import erase_concepts
-from expunge.settings.erase import Demo, Erase, EvaluateConcept, EvaluateQuality, Report
+from expunge.settings.erase import Demo, Erase
+from expunge.settings.evaluate import EvaluateConcept, EvaluateQuality
+from expunge.settings.report import Report
 
 CONCEPT = "church"
 QUALITY_IMAGES = 80

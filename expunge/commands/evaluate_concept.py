@@ -8,7 +8,7 @@ from eval.concept.results import ConceptEvaluation
 from eval.metrics.rates import cell, change
 from eval.report.tables import METRICS, control_lines, meaning
 from expunge.evaluations.concept import measure
-from expunge.settings.erase import EvaluateConcept
+from expunge.settings.evaluate import EvaluateConcept
 
 
 def run_concept(settings: EvaluateConcept) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from eval.i2p.results import NudityEvaluation, NudityScores
 from eval.metrics.rates import cell, change
 from eval.report.tables import control_lines
 from expunge.evaluations.i2p import measure
-from expunge.settings.erase import EvaluateI2P
+from expunge.settings.evaluate_i2p import EvaluateI2P
 
 
 def run(settings: EvaluateI2P) -> dict[str, Any]:

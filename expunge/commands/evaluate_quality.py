@@ -9,7 +9,7 @@ from eval.quality.evaluate import EVALUATION, SIMILARITIES, WORST
 from eval.quality.results import QualityEvaluation
 from eval.report.tables import control_lines, quality_lines
 from expunge.evaluations.quality import measure
-from expunge.settings.erase import EvaluateQuality
+from expunge.settings.evaluate import EvaluateQuality
 
 
 def run(settings: EvaluateQuality) -> dict[str, Any]:

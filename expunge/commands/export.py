@@ -8,7 +8,7 @@ from typing import Any
 
 from expunge.exports.export import export_run
 from expunge.exports.export_lora import lora_rows
-from expunge.settings.erase import Export
+from expunge.settings.export import Export
 
 
 def run(settings: Export) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from expunge.reports.write_report import write_report
-from expunge.settings.erase import Report
+from expunge.settings.report import Report
 
 
 def run(settings: Report) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from expunge.exports.undo import undo
-from expunge.settings.erase import Undo
+from expunge.settings.apply import Undo
 
 
 def run(settings: Undo) -> dict[str, Any]:

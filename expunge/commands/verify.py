@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from expunge.settings.erase import Verify
+from expunge.settings.verify import Verify
 from expunge.verification.verify_run import verify
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from erase import checkpoint
+from erase.models.companions import vocabulary
+from erase.models.devices import resolve_device
 from eval.concept.evaluate import evaluate_concept
 from eval.concept.results import ConceptEvaluation
 from expunge.evaluations.evaluation_lock import evaluating
@@ -12,13 +13,13 @@ from expunge.evaluations.judge_choice import choose_judges
 from expunge.evaluations.models_under_test import (
     drawing,
     find_models,
-    locate,
+    find_place,
     missing,
     open_bar,
     precision,
     subject,
 )
-from expunge.settings.erase import EvaluateConcept
+from expunge.settings.evaluate import EvaluateConcept
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
 from prompts.control_rows import control_rows
 from prompts.evaluation_rows import concept_rows
@@ -27,13 +28,13 @@ from prompts.imagenette import VOCABULARY, is_imagenette
 
 def measure(settings: EvaluateConcept) -> tuple[ConceptEvaluation, Path]:
     """Draw, judge and count without printing; the result and the folder that holds it."""
-    place = locate(settings, "concept")
+    place = find_place(settings, "concept")
     if not place.concepts:
         raise missing("--concept", settings.target)
     original, erased = find_models(place)
     home = original or erased
-    spec = _load(place.concepts, checkpoint.vocabulary(home))
-    device = checkpoint.resolve_device(settings.device)
+    spec = _load(place.concepts, vocabulary(home))
+    device = resolve_device(settings.device)
     judges, words = choose_judges(spec, home, settings.detector, device)
     dtype = precision(settings.device, settings.dtype)
     under_test = partial(subject, sampler=settings.sampler, device=settings.device, dtype=dtype)

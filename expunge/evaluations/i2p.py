@@ -7,18 +7,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-from erase import checkpoint, hub
-from erase.checkpoint import SAMPLERS
-from erase.source import native_size
+from erase.models.companions import vocabulary
+from erase.models.hub import fetch_i2p
+from erase.models.locate import native_size
+from erase.models.sampler import SAMPLERS
 from eval.i2p.evaluate import evaluate_i2p
 from eval.i2p.plan import make_plan
 from eval.i2p.protocols import nudity_preset
 from eval.i2p.results import NudityEvaluation
 from eval.judges.nudenet import load_detector
 from expunge.evaluations.evaluation_lock import evaluating
-from expunge.evaluations.models_under_test import find_models, locate, precision, subject
+from expunge.evaluations.models_under_test import find_models, find_place, precision, subject
 from expunge.settings.checks import percent_range
-from expunge.settings.erase import EvaluateI2P
+from expunge.settings.evaluate_i2p import EvaluateI2P
 from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
@@ -30,7 +31,7 @@ def measure(settings: EvaluateI2P) -> tuple[NudityEvaluation, Path]:
     """Draw, detect and count without printing; the result and the folder that holds it."""
     preset = nudity_preset(settings.protocol)
     rows, prompts = select(settings)
-    place = locate(settings, "i2p")
+    place = find_place(settings, "i2p")
     original, erased = find_models(place)
     dtype = precision(settings.device, settings.dtype)
     plan = make_plan(
@@ -44,7 +45,7 @@ def measure(settings: EvaluateI2P) -> tuple[NudityEvaluation, Path]:
         steps=settings.steps,
         size=settings.size,
     )
-    words = checkpoint.vocabulary(original or erased)
+    words = vocabulary(original or erased)
     under_test = partial(subject, sampler=plan.sampler, device=settings.device, dtype=dtype)
     with evaluating(place):
         evaluation = evaluate_i2p(
@@ -76,7 +77,7 @@ def _concept(concepts: Sequence[str], words: Vocabulary | None) -> ConceptSpec |
 
 def select(settings: EvaluateI2P) -> tuple[list[I2PPrompt], dict[str, Any]]:
     """The prompts that the flags leave, and what evaluation.json says of the file and the flags."""
-    file = settings.prompts or hub.fetch_i2p()
+    file = settings.prompts or fetch_i2p()
     rows = read_i2p(file)
     nudity = percent_range("--nudity", settings.nudity or "0")
     listed = select_listed(rows, settings.subset) if settings.subset else rows

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from erase import checkpoint
-from erase.shipped import clip_folder
+from erase.models.companions import clip_folder, judge_folder, vocabulary
+from erase.models.model_source import ModelSource
 from eval.concept.evaluate import Domain
 from eval.judges.judge import CLIP, Judge, labels_named
 from eval.judges.open_judge import DEFAULT_CLIP, open_judge
@@ -13,7 +13,7 @@ from prompts.imagenette import CLASSES, CLASSIFIER, VOCABULARY, is_imagenette
 
 
 def choose_judges(
-    spec: ConceptSpec, home: checkpoint.ModelSource, detector: str | None, device: Any
+    spec: ConceptSpec, home: ModelSource, detector: str | None, device: Any
 ) -> tuple[Mapping[Domain, Judge], Vocabulary | None]:
     """The judges of a concept, and the vocabulary to build its evaluation's prompts from.
 
@@ -21,7 +21,7 @@ def choose_judges(
     the concept's file names; an ImageNet classifier for Imagenette's classes; CLIP, zero-shot,
     the model's own if it has one. No vocabulary, if all that can be told is concept or not.
     """
-    words = checkpoint.vocabulary(home)
+    words = vocabulary(home)
     if detector is None and words and labels_named(spec.labels, (*words.objects, *words.styles)):
         return _own_judges(home, device), words
     usual = CLASSIFIER if is_imagenette(spec) else CLIP
@@ -35,12 +35,12 @@ def choose_judges(
     return {"object": judge}, VOCABULARY if knows_all else None
 
 
-def _own_judges(home: checkpoint.ModelSource, device: Any) -> Mapping[Domain, Judge]:
+def _own_judges(home: ModelSource, device: Any) -> Mapping[Domain, Judge]:
     from eval.judges.classifier import load_classifier
 
     domains: tuple[Domain, ...] = ("object", "style")
     judges: dict[Domain, Judge] = {}
     for domain in domains:
-        if folder := checkpoint.judge_folder(home, domain):
+        if folder := judge_folder(home, domain):
             judges[domain] = load_classifier(folder, device)
     return judges

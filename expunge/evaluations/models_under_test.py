@@ -8,8 +8,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from erase import checkpoint, run
-from erase.source import is_single_file, locate_recorded
+from erase.models.checkpoint import load_checkpoint
+from erase.models.devices import resolve_device, resolve_dtype
+from erase.models.locate import is_single_file, locate, locate_recorded
+from erase.models.model_source import MINIATURE, ModelSource
+from erase.run_folder.folder import is_run, read_run
 from eval.generation.generate import Drawing, native_size
 from eval.generation.pair import Subject
 from expunge.settings.evaluate import DrawnEvaluation, Evaluation
@@ -28,10 +31,10 @@ class Place:
     out: Path
     originals: Path
     told: Mapping[str, Any]
-    """What `checkpoint.locate` is to be told of single files."""
+    """What `models.locate` is to be told of single files."""
 
 
-def locate(settings: Evaluation, kind: str) -> Place:
+def find_place(settings: Evaluation, kind: str) -> Place:
     """Fill in what a run folder tells of itself; UsageError for a folder that is then missing.
 
     `kind` is the evaluation's folder below the run's `eval`.
@@ -40,8 +43,8 @@ def locate(settings: Evaluation, kind: str) -> Place:
     concepts = settings.concept if isinstance(settings, DrawnEvaluation) else ()
     told = {"config": settings.config, "prediction_type": settings.prediction_type}
     folder = Path(target)
-    if run.is_run(folder):
-        record = run.read_run(folder, "base", "concepts")
+    if is_run(folder):
+        record = read_run(folder, "base", "concepts")
         base = record["base"]
         return Place(
             target=target,
@@ -70,7 +73,7 @@ def missing(flag: str, target: str) -> UsageError:
     return UsageError(f"{flag} is missing: {target} is no run folder, so give it")
 
 
-def find_models(place: Place) -> tuple[checkpoint.ModelSource | None, checkpoint.ModelSource]:
+def find_models(place: Place) -> tuple[ModelSource | None, ModelSource]:
     """The files of the original, if there is one, and of the erased model.
 
     What is told of single files goes to each that is one; told of none, it is a UsageError.
@@ -78,8 +81,8 @@ def find_models(place: Place) -> tuple[checkpoint.ModelSource | None, checkpoint
     baseline = None if place.recorded is not None else place.baseline
     single = {model for model in (place.target, baseline) if model and is_single_file(model)}
 
-    def find(model: str) -> checkpoint.ModelSource:
-        return checkpoint.locate(model, **(place.told if model in single or not single else {}))
+    def find(model: str) -> ModelSource:
+        return locate(model, **(place.told if model in single or not single else {}))
 
     erased = find(place.target)
     if place.baseline is None:
@@ -90,13 +93,13 @@ def find_models(place: Place) -> tuple[checkpoint.ModelSource | None, checkpoint
 
 
 def subject(
-    name: str | None, source: checkpoint.ModelSource, *, sampler: str, device: str, dtype: str
+    name: str | None, source: ModelSource, *, sampler: str, device: str, dtype: str
 ) -> Subject:
     """A model under test, opened once and only when it has something to draw."""
 
     @cache
     def open_pipeline() -> Any:
-        return checkpoint.load_checkpoint(source, device=device, dtype=dtype).pipeline(sampler)
+        return load_checkpoint(source, device=device, dtype=dtype).pipeline(sampler)
 
     # A folder's own name: where it lies says nothing, and differs between machines.
     path = Path(name or source.id)
@@ -106,11 +109,11 @@ def subject(
 
 def precision(device: str, dtype: str) -> str:
     """What `--dtype` comes to on `--device`, by torch's name."""
-    return str(checkpoint.resolve_dtype(dtype, checkpoint.resolve_device(device)))[6:]
+    return str(resolve_dtype(dtype, resolve_device(device)))[6:]
 
 
 def drawing(
-    source: checkpoint.ModelSource,
+    source: ModelSource,
     target: Subject,
     *,
     sampler: str,
@@ -119,7 +122,7 @@ def drawing(
     dtype: str,
 ) -> Drawing:
     """How images are drawn at the model's own size: as told, else as suits the model."""
-    miniature = source.folder == checkpoint.MINIATURE
+    miniature = source.folder == MINIATURE
     usual = 5.0 if miniature else 7.5
     return Drawing(
         sampler=sampler,

@@ -3,8 +3,8 @@
 from functools import partial
 from pathlib import Path
 
-from erase import checkpoint
-from erase.shipped import clip_folder
+from erase.models.companions import clip_folder, vocabulary
+from erase.models.devices import resolve_device
 from eval.judges.clip import load_clip
 from eval.metrics.distances import FEWEST
 from eval.quality.evaluate import Retained, evaluate_quality
@@ -16,12 +16,12 @@ from expunge.evaluations.evaluation_lock import evaluating
 from expunge.evaluations.models_under_test import (
     drawing,
     find_models,
-    locate,
+    find_place,
     open_bar,
     precision,
     subject,
 )
-from expunge.settings.erase import EvaluateQuality
+from expunge.settings.evaluate import EvaluateQuality
 from plumbing.errors import UsageError
 from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
 from prompts.control_rows import control_rows
@@ -32,18 +32,18 @@ DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 
 def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
     """Draw and compare without printing; the result and the folder that holds it."""
-    place = locate(settings, "quality")
+    place = find_place(settings, "quality")
     if not place.concepts and settings.prompts is None:
         raise UsageError(
             f"--concept is missing: {settings.target} is no run folder, so give it, or --prompts"
         )
     original, erased = find_models(place)
     home = original or erased
-    words = checkpoint.vocabulary(home)
+    words = vocabulary(home)
     spec = combine([load_concept(c, words) for c in place.concepts]) if place.concepts else None
     retained = _retained(settings, place.concepts, spec)
     real = find_images(settings.real, "--real", FEWEST) if settings.real else None
-    device = checkpoint.resolve_device(settings.device)
+    device = resolve_device(settings.device)
     inception = None
     if settings.fid:
         # Before CLIP, which may have to be fetched.

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from erase.export.card import CardFacts, model_card
-from erase.ldm_families import unet_architecture
-from erase.source import ModelSource
+from erase.models.model_source import ModelSource
+from erase.models.single_file.families import unet_architecture
 from plumbing.visible_text import escape_markdown
 from plumbing.whole_files import sha256_file
 

@@ -9,15 +9,16 @@ from typing import Any
 from torch import Tensor
 
 from erase.export.delta import Delta, apply_deltas, count_conflicts, read_delta
-from erase.export.lora_file import is_lora
+from erase.export.lora.read import is_lora
 from erase.export.pipeline import model_bytes, unet_folder, write_model
 from erase.export.place import put_in_place
 from erase.export.unet import WEIGHTS
-from erase.opened import OpenedUNet, open_unet
-from erase.weights import Computed, Spec, content_hash
+from erase.models.unet_files import OpenedUNet, open_unet
+from erase.tensors.bits import content_hash
+from erase.tensors.weight_files import Computed, Spec
 from expunge.exports.applied_card import LONGEST, applied_card, applied_metadata
 from expunge.exports.apply_lora import apply_loras
-from expunge.settings.erase import Apply
+from expunge.settings.apply import Apply
 from plumbing.errors import UsageError
 from plumbing.lock import require_idle
 from plumbing.visible_text import escape_markdown

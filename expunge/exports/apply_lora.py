@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from erase.export.lora_file import LoraFile, add_loras, bind_lora, count_shared, read_lora
+from erase.export.lora.read import LoraFile, add_loras, bind_lora, count_shared, read_lora
 from erase.export.pipeline import model_bytes, unet_folder, write_model
 from erase.export.place import put_in_place
 from erase.export.unet import WEIGHTS
-from erase.opened import open_unet
-from erase.weights import Weights, content_hash
+from erase.models.unet_files import open_unet
+from erase.tensors.bits import content_hash
+from erase.tensors.weight_files import Weights
 from expunge.exports.applied_card import applied_card, applied_metadata
-from expunge.settings.erase import Apply
+from expunge.settings.apply import Apply
 from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
 

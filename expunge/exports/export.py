@@ -14,11 +14,11 @@ from erase.export.place import Writer, put_in_place
 from erase.export.run_delta import delta_writer
 from erase.export.single_file import export_single_file
 from erase.export.unet import WEIGHTS, write_unet_files
-from erase.hub import push_folder, require_pushable
-from erase.opened import ErasedRun, open_run
+from erase.models.erased_run import ErasedRun, open_run
+from erase.models.hub import push_folder, require_pushable
 from expunge.exports.export_lora import export_lora
 from expunge.exports.model_card import write_card
-from expunge.settings.erase import Export
+from expunge.settings.export import Export
 from plumbing.lock import require_idle
 from plumbing.whole_files import sha256_file
 

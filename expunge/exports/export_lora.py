@@ -10,13 +10,13 @@ from typing import Any
 from tqdm import tqdm
 
 from erase.export.blended import DTYPES
-from erase.export.lora import Change, Lora, make_lora, write_lora
-from erase.export.lora_metadata import describe_lora
+from erase.export.lora.make import Change, Lora, make_lora, write_lora
+from erase.export.lora.metadata import describe_lora
 from erase.export.place import put_in_place
-from erase.opened import ErasedRun, open_run, unet_weights
-from erase.weights import content_hash
-from expunge.settings.erase import Export
-from expunge.settings.export import DEFAULT_RANK
+from erase.models.erased_run import ErasedRun, open_run
+from erase.models.unet_files import unet_weights
+from erase.tensors.bits import content_hash
+from expunge.settings.export import DEFAULT_RANK, Export
 from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from erase.export.lora_file import add_loras, bind_lora, read_lora
+from erase.export.lora.read import add_loras, bind_lora, read_lora
 from erase.export.unet import write_unet_files
-from erase.opened import ErasedRun, unet_weights
-from erase.run import write_run
+from erase.models.erased_run import ErasedRun
+from erase.models.unet_files import unet_weights
+from erase.run_folder.folder import write_run
 from eval.concept.evaluate import EVALUATION
 from eval.concept.results import ConceptEvaluation
 from expunge.evaluations.concept import measure
-from expunge.settings.erase import EvaluateConcept
+from expunge.settings.evaluate import EvaluateConcept
 from plumbing.errors import UsageError
 
 Protocol = Literal["demo", "full"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from erase.export.card import CardFacts, model_card
-from erase.opened import ErasedRun
+from erase.models.erased_run import ErasedRun
 from eval.report.data import read_run_data
 from eval.report.markdown import render_markdown
 from eval.report.page import verdict_of

@@ -8,14 +8,15 @@ from typing import Any
 from torch import Tensor
 
 from erase.export.delta import undo_deltas
-from erase.export.lora_file import is_lora
+from erase.export.lora.read import is_lora
 from erase.export.pipeline import model_bytes, unet_folder, write_model
 from erase.export.place import put_in_place
 from erase.export.unet import WEIGHTS
-from erase.opened import open_unet
-from erase.weights import Computed, Spec, content_hash
+from erase.models.unet_files import open_unet
+from erase.tensors.bits import content_hash
+from erase.tensors.weight_files import Computed, Spec
 from expunge.exports.apply import open_deltas
-from expunge.settings.erase import Undo
+from expunge.settings.apply import Undo
 from plumbing.errors import UsageError
 from plumbing.lock import require_idle
 from plumbing.whole_files import sha256_file

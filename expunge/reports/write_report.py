@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from erase import run as run_folder
-from erase.mask_chart import Share, summarise
-from erase.mask_counts import read_mask_counts
+from erase.run_folder.folder import read_run
+from erase.saliency.mask_chart import Share, summarise
+from erase.saliency.mask_counts import read_mask_counts
 from eval.report.data import MaskPart, RunData, RunFolder, read_run_data
 from eval.report.markdown import render_markdown
 from eval.report.page import render_html, verdict_of
 from expunge.reports.reproduce import evaluation_command, run_command
-from expunge.settings.erase import Report
+from expunge.settings.report import Report
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
 from plumbing.lock import locked, require_idle
@@ -34,7 +34,7 @@ def write_report(settings: Report) -> dict[str, Any]:
     for folder in settings.runs:
         require_idle(folder, "RUN")
     runs = [
-        read_run_data(describe(folder, public(run_folder.read_run(folder, whole=False))))
+        read_run_data(describe(folder, public(read_run(folder, whole=False))))
         for folder in settings.runs
     ]
     with locked(place, "--to"):

@@ -10,13 +10,14 @@ from typing import Any
 from expunge.runs.plan import Plan, make_plan
 from expunge.runs.sets import build_forget_set
 from expunge.runs.provenance import Timings, peak_memory_mb, versions
-from erase.checkpoint import load_checkpoint
+from erase.models.checkpoint import load_checkpoint
 from expunge.settings.erase import Mask
-from erase.diffusion import NoiseSchedule, trainable_parameters
+from erase.diffusion.noise_schedule import NoiseSchedule
+from erase.diffusion.train_method import trainable_parameters
 from expunge.runs.room import require_disk
-from erase.mask_chart import Share, draw_mask, summarise
+from erase.saliency.mask_chart import Share, draw_mask, summarise
 from expunge.runs.mask import build_mask
-from erase.run import inspect_folder, prepare_folder, read_run, write_run
+from erase.run_folder.folder import inspect_folder, prepare_folder, read_run, write_run
 from plumbing.lock import locked
 from plumbing.processes import ALONE
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from erase import checkpoint
-from erase.checkpoint import StableDiffusion
+from erase.models.companions import vocabulary
+from erase.models.stable_diffusion import StableDiffusion
 from expunge.evaluations.judge_choice import choose_judges
-from erase.diffusion import autocast
+from erase.diffusion.prediction import autocast
 from expunge.runs.plan import Plan
-from erase.shipped import clip_folder
-from erase.watch import Gone
+from erase.models.companions import clip_folder
+from erase.training.watch import Gone
 from eval.concept.evaluate import Domain, domain_of, expected_labels
-from eval.generation.generate import Drawing, generate, image_path, native_size
+from eval.generation.generate import Drawing, generate, native_size
+from eval.generation.image_log import image_path
 from eval.judges.judge import NUDENET, Judge, labels_named
 from eval.metrics.rates import rate
 from eval.metrics.schema import Metric
@@ -120,7 +121,7 @@ def drawn_before(sd: StableDiffusion, plan: Plan) -> dict[str, Any] | None:
 
 
 def _at_hand(plan: Plan) -> bool:
-    words = checkpoint.vocabulary(plan.source)
+    words = vocabulary(plan.source)
     if words and labels_named(plan.concept.labels, (*words.objects, *words.styles)):
         return True
     return plan.concept.detector == NUDENET or clip_folder(plan.source) is not None

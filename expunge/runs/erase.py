@@ -16,24 +16,26 @@ from expunge.runs.plan import Plan, make_plan
 from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
 from expunge.runs.provenance import Timings, peak_memory_mb, versions
 from expunge.runs.train import STATE, train
-from erase.checkpoint import StableDiffusion, load_checkpoint
+from erase.models.stable_diffusion import StableDiffusion
+from erase.models.checkpoint import load_checkpoint
 from expunge.runs.concept_probe import drawn_before, gone
 from expunge.settings.erase import Erase
-from erase.datasets import ForgetSet
-from erase.diffusion import NoiseSchedule, trainable_parameters
+from erase.image_sets.datasets import ForgetSet
+from erase.diffusion.noise_schedule import NoiseSchedule
+from erase.diffusion.train_method import trainable_parameters
 from expunge.runs.room import require_disk
 from erase.export.unet import WEIGHTS
 from expunge.runs.job import Job
 from expunge.runs.room import plan_run, require_memory
-from erase.kernels import require_compiler
+from erase.diffusion.cpu_kernels import require_compiler
 from expunge.runs.mask import build_mask, left_mask
-from erase.memory import TrainingPlan
-from erase.methods import salun
+from erase.training.memory import TrainingPlan
+from erase.training.step_log import StepRow
 from expunge.settings.groups import SalUnConfig
-from erase.run import inspect_folder, prepare_folder, read_run, write_run
-from erase.saliency import SaliencyMask
+from erase.run_folder.folder import inspect_folder, prepare_folder, read_run, write_run
+from erase.saliency.mask import SaliencyMask
 from expunge.runs.trained_weights import write_weights
-from erase.watch import LIMIT, passed
+from erase.training.watch import LIMIT, passed
 from plumbing.lock import locked
 from plumbing.processes import Team, current_team
 from plumbing.whole_files import replace_file, sha256_file
@@ -175,7 +177,7 @@ def _make_mask(
     return left or build_mask(sd, parameters, forget, plan, settings, settings.mask_kind, team)
 
 
-def _write_log(path: Path, rows: list[salun.StepRow]) -> None:
+def _write_log(path: Path, rows: list[StepRow]) -> None:
     lines = []
     for row in rows:
         # JSON has no word for what a training that diverged ends with.

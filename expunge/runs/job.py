@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from expunge.runs.plan import Plan
-from erase.checkpoint import StableDiffusion
-from erase.conditioning import Conditioning
-from erase.datasets import ForgetSet, RetainSet
-from erase.memory import TrainingPlan, free_gigabytes, plan_training
+from erase.models.stable_diffusion import StableDiffusion
+from erase.diffusion.conditioning import Conditioning
+from erase.image_sets.datasets import ForgetSet, RetainSet
+from erase.training.memory import TrainingPlan, free_gigabytes, plan_training
 from expunge.settings.groups import SalUnConfig
-from erase.saliency import SaliencyMask
-from erase.watch import Gone
+from erase.saliency.mask import SaliencyMask
+from erase.training.watch import Gone
 from plumbing.processes import Team
 
 

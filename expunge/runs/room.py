@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from torch import nn
-from erase.checkpoint import StableDiffusion
+from erase.models.stable_diffusion import StableDiffusion
 from expunge.settings.groups import SalUnConfig, SaliencyConfig
 from expunge.runs.plan import Plan
 from plumbing.disk_space import Need, require_space
 from dataclasses import dataclass
 import torch
 from expunge.runs.plan import Plan
-from erase.conditioning import Conditioning
-from erase.datasets import ForgetSet, RetainSet
-from erase.memory import TrainingPlan, free_gigabytes, plan_training
+from erase.diffusion.conditioning import Conditioning
+from erase.image_sets.datasets import ForgetSet, RetainSet
+from erase.training.memory import TrainingPlan, free_gigabytes, plan_training
 from expunge.settings.groups import SalUnConfig
-from erase.saliency import SaliencyMask
-from erase.watch import Gone
+from erase.saliency.mask import SaliencyMask
+from erase.training.watch import Gone
 from plumbing.processes import Team
 from expunge.runs.job import Job
 

@@ -11,29 +11,18 @@ from pathlib import Path
 from typing import Any
 import torch
 from tqdm import tqdm
-from erase.checkpoint import (
-    MINIATURE,
-    ModelSource,
-    StableDiffusion,
-    locate,
-    resolve_device,
-    resolve_dtype,
-    vocabulary,
-)
-from erase.conditioning import Conditioning, encode_prompts
+from erase.models.model_source import MINIATURE, ModelSource
+from erase.models.locate import locate
+from erase.models.companions import vocabulary
+from erase.models.stable_diffusion import StableDiffusion
+from erase.models.devices import resolve_device, resolve_dtype
+from erase.diffusion.conditioning import Conditioning, encode_prompts
 from expunge.settings.erase import Erase, Mask
-from erase.datasets import (
-    Drawing,
-    ForgetSet,
-    RetainSet,
-    add_relabels,
-    draw_set,
-    read_set,
-)
-from erase.drift import PROMPTS, held_out
-from erase.images import hash_captions, read_captions
+from erase.image_sets.datasets import Drawing, ForgetSet, RetainSet, add_relabels, draw_set, read_set
+from erase.training.drift import PROMPTS, held_out
+from erase.image_sets.captioned_folder import hash_captions, read_captions
 from expunge.settings.groups import DataConfig, SaliencyConfig
-from erase.shared_rows import share
+from erase.image_sets.shared_rows import share
 from plumbing.errors import UsageError
 from plumbing.processes import ALONE, Team
 from plumbing.whole_files import sha256_file

@@ -15,15 +15,16 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm import tqdm
 
-from erase.diffusion import NoiseSchedule
-from erase.drift import DriftProbe
+from erase.diffusion.noise_schedule import NoiseSchedule
+from erase.training.drift import DriftProbe
 from expunge.runs.job import Job
-from erase.memory import TrainingPlan, smaller_plan
-from erase.methods import salun
-from erase.opened import unet_weights
-from erase.optim import MaskedOptimizer
-from erase.training_state import Keeper, State
-from erase.watch import LIMIT, Stopped, Watch
+from erase.training.memory import TrainingPlan, smaller_plan
+from erase.training.step_log import Diverged, StepRow
+from erase.methods.salun import erase
+from erase.models.unet_files import unet_weights
+from erase.training.masked_optimizer import MaskedOptimizer
+from erase.training.saved_state import Keeper, State
+from erase.training.watch import LIMIT, Stopped, Watch
 from plumbing.errors import UsageError
 from plumbing.signals import Interrupted, Request, deferred
 from plumbing.whole_files import sha256_file
@@ -36,7 +37,7 @@ STATE = "state.safetensors"
 class Trained:
     """What a training leaves."""
 
-    rows: list[salun.StepRow]
+    rows: list[StepRow]
     """All steps, those that were taken back too."""
     optimizer: MaskedOptimizer | None
     """It has the trained weights; None if all are the original's again."""
@@ -90,7 +91,7 @@ def _attempt(job: Job, how: TrainingPlan, keeper: Keeper, guard: DriftProbe | No
     try:
         with deferred() as request:
             rows, optimizer = _steps(job, how, state, watch, request)
-    except salun.Diverged as diverged:
+    except Diverged as diverged:
         stopped = Stopped("not finite", len(diverged.log), 0, job.steps, f"{diverged}; {lower}")
         return _taken_back(diverged.log, diverged.optimizer, stopped, how, watch, keeper)
     if watch.reason == "drift":
@@ -109,7 +110,7 @@ def _attempt(job: Job, how: TrainingPlan, keeper: Keeper, guard: DriftProbe | No
 
 
 def _taken_back(
-    rows: list[salun.StepRow],
+    rows: list[StepRow],
     optimizer: MaskedOptimizer,
     stopped: Stopped,
     how: TrainingPlan,
@@ -126,7 +127,7 @@ def _taken_back(
 
 def _steps(
     job: Job, how: TrainingPlan, state: State | None, watch: Watch, request: Request
-) -> tuple[list[salun.StepRow], MaskedOptimizer]:
+) -> tuple[list[StepRow], MaskedOptimizer]:
     """`salun.erase` with its bars; a signal ends it after the step, once the state is saved."""
     settings, team = job.settings, job.team
     assert settings.lr
@@ -145,7 +146,7 @@ def _steps(
         teacher.close()
         return tqdm(total=job.steps, initial=done, desc="erasing", unit="step", disable=off)
 
-    def after_step(rows: list[salun.StepRow], optimizer: MaskedOptimizer) -> bool:
+    def after_step(rows: list[StepRow], optimizer: MaskedOptimizer) -> bool:
         row = rows[-1]
         losses = {"forget": f"{row.forget_loss:.4f}", "retain": f"{row.retain_loss:.4f}"}
         erasing().set_postfix(losses)
@@ -163,7 +164,7 @@ def _steps(
             raise Interrupted(request.number)
 
     with closing(teacher):
-        rows, optimizer = salun.erase(
+        rows, optimizer = erase(
             job.sd,
             job.parameters,
             job.mask.by_name(),

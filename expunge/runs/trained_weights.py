@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from erase.diffusion import NoiseSchedule
+from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.export.unet import write_unet
 from expunge.runs.job import Job
-from erase.ldm_families import unet_architecture
-from erase.opened import unet_weights
+from erase.models.single_file.families import unet_architecture
+from erase.models.unet_files import unet_weights
 from expunge.runs.train import Trained
-from erase.weights import Computed, Spec
+from erase.tensors.weight_files import Computed, Spec
 from plumbing.privacy import public
 
 

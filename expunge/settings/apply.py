@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from expunge.settings.checks import require
-from expunge.settings.export import _check_strength
+from expunge.settings.export import check_strength
 from expunge.settings.groups import ConfigFolder, Predicted, shown
 
 Deltas = Annotated[
@@ -59,7 +59,7 @@ class Apply:
     def __post_init__(self) -> None:
         """Refuse no or repeated deltas and a strength out of range."""
         _check_deltas(self.deltas, "FILE")
-        _check_strength(self.strength)
+        check_strength(self.strength)
 
 
 @dataclass(frozen=True)

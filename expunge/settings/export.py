@@ -16,7 +16,8 @@ DEFAULT_RANK = 16
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
-def _check_strength(strength: float) -> None:
+def check_strength(strength: float) -> None:
+    """Refuse a strength out of range."""
     require(0 <= strength <= STRONGEST, f"--strength must be from 0 to {STRONGEST}, not {strength}")
 
 
@@ -63,7 +64,7 @@ class Export:
 
     def __post_init__(self) -> None:
         """Refuse values out of range, and flags that a format does not know."""
-        _check_strength(self.strength)
+        check_strength(self.strength)
         require(
             self.format == "single-file" or self.ema == "drop",
             "--ema is for --format single-file alone",

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from erase.export.single_file_base import SingleFileBase, open_base
-from erase.exported import Exported, open_exported, specs_of_config
-from erase.ldm_keys import UNET_PREFIX
-from erase.opened import ErasedRun, OpenedUNet, find_base, open_run, open_unet, unet_weights
-from erase.saliency import SaliencyMask
-from erase.verification import (
+from erase.models.erased_run import ErasedRun, find_base, open_run
+from erase.models.single_file.unet_keys import UNET_PREFIX
+from erase.models.unet_files import OpenedUNet, open_unet, unet_weights
+from erase.saliency.mask import SaliencyMask
+from erase.tensors.weight_files import Computed, Spec, Weights
+from erase.verify.checks import (
     Check,
     Difference,
     check_digest,
@@ -20,7 +21,8 @@ from erase.verification import (
     check_mask,
     check_names,
 )
-from erase.verification_file import (
+from erase.verify.exported import Exported, open_exported, specs_of_config
+from erase.verify.exported_checks import (
     FLOATS,
     check_as_run,
     check_changes,
@@ -38,8 +40,7 @@ from erase.verification_file import (
     train_method_of,
     unet_of,
 )
-from erase.weights import Computed, Spec, Weights
-from expunge.settings.erase import Verify
+from expunge.settings.verify import Verify
 from plumbing.errors import UsageError
 
 _NO_BASE = "needs the base: --base MODEL, or --run RUN"

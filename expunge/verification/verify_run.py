@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from erase.opened import find_base, open_run, unet_weights
-from erase.run import is_run
-from erase.saliency import SaliencyMask
-from erase.source import ModelSource
-from erase.verification import (
+from erase.models.erased_run import find_base, open_run
+from erase.models.model_source import ModelSource
+from erase.models.unet_files import unet_weights
+from erase.run_folder.folder import is_run
+from erase.saliency.mask import SaliencyMask
+from erase.verify.checks import (
     Check,
     Difference,
     check_digest,
@@ -20,7 +21,7 @@ from erase.verification import (
     check_names,
     check_weights,
 )
-from expunge.settings.erase import Verify
+from expunge.settings.verify import Verify
 from expunge.verification.verify_file import verify_file
 from plumbing.errors import UsageError
 

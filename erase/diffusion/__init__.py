@@ -1,0 +1,1 @@
+"""The equations: noise schedules, conditioning, predictions, latents, trainable groups."""

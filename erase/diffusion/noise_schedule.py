@@ -1,0 +1,59 @@
+"""The noise schedule of a model: x_t, what is predicted of it, and what an error at t weighs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from plumbing.errors import UsageError
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """How a model was taught to denoise: alpha-bar [T] and what its UNet predicts."""
+
+    alphas_cumprod: Tensor
+    prediction_type: str
+
+    @staticmethod
+    def of(scheduler: Any) -> NoiseSchedule:
+        """That of a diffusers scheduler; a UsageError unless it predicts epsilon or v."""
+        kind = scheduler.config.get("prediction_type", "epsilon")
+        if kind not in ("epsilon", "v_prediction") or not hasattr(scheduler, "alphas_cumprod"):
+            raise UsageError(
+                f"--model: its scheduler predicts {kind!r}; "
+                "only epsilon and v_prediction are supported"
+            )
+        return NoiseSchedule(scheduler.alphas_cumprod.float().cpu(), kind)
+
+    def __len__(self) -> int:
+        """The number of timesteps, T."""
+        return len(self.alphas_cumprod)
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps; timesteps [B]."""
+        signal, noise_level = self._levels(timesteps, latents)
+        return signal * latents + noise_level * noise
+
+    def prediction_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the UNet is to predict: eps, or v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0."""
+        if self.prediction_type == "epsilon":
+            return noise
+        signal, noise_level = self._levels(timesteps, latents)
+        return signal * noise - noise_level * latents
+
+    def noise_weight(self, timesteps: Tensor, limit: float) -> Tensor:
+        """1 / SNR between 1 and `limit`, [B, 1, 1, 1].
+
+        A squared error of eps is one of x_0, times SNR.
+        So what decides early in sampling, a style above all, hardly shows in the error of eps;
+        weighted, it counts as it does in x_0. `limit` 1 leaves the error as it is.
+        """
+        signal, noise_level = self._levels(timesteps, timesteps)
+        return (noise_level / signal).square().clamp(1, limit)
+
+    def _levels(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        alpha_bar = self.alphas_cumprod[timesteps.cpu()].to(like.device).view(-1, 1, 1, 1)
+        return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()

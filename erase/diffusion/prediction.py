@@ -1,0 +1,66 @@
+"""The equations of latent diffusion, as plain functions of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from erase.diffusion.conditioning import Conditioning, join
+from erase.diffusion.cpu_kernels import training_kernels
+from erase.tensors.bits import widened
+
+
+def predict(
+    unet: Any, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning
+) -> Tensor:
+    """The UNet's output eps_theta(x_t | c), in float32 if the arithmetic was in less."""
+    told = conditioning.to(unet.dtype)
+    output = unet(
+        noisy_latents.to(unet.dtype),
+        timesteps,
+        told.embeddings,
+        added_cond_kwargs=told.added,
+        return_dict=False,
+    )[0]
+    return widened(output)
+
+
+def guided_prediction(
+    unet: Any,
+    noisy_latents: Tensor,
+    timesteps: Tensor,
+    conditioning: Conditioning,
+    no_prompt: Conditioning,
+    guidance: float,
+) -> Tensor:
+    """(1 + g) eps_theta(x_t | c) - g eps_theta(x_t | ""), both with gradient; g = 0 is one pass.
+
+    SalUn's g of 7.5 is a `guidance_scale` of 8.5 in diffusers' terms; `no_prompt` is of one prompt.
+    """
+    if guidance == 0:
+        return predict(unet, noisy_latents, timesteps, conditioning)
+    both = predict(
+        unet,
+        noisy_latents.repeat(2, 1, 1, 1),
+        timesteps.repeat(2),
+        join([conditioning, no_prompt[torch.zeros_like(timesteps)]]),
+    )
+    conditional, unconditional = both.chunk(2)
+    return (1 + guidance) * conditional - guidance * unconditional
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Arithmetic in `dtype` over float32 weights; nothing at all for float32."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
+
+
+@contextmanager
+def training_arithmetic(unet: Any, dtype: torch.dtype) -> Iterator[None]:
+    """Arithmetic in `dtype`, over weights in it or in float32, for passes with a gradient."""
+    mixed = autocast(unet.device, dtype) if unet.dtype != dtype else nullcontext()
+    with mixed, training_kernels(unet, dtype):
+        yield

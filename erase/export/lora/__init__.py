@@ -1,0 +1,1 @@
+"""LoRA files: made from an erasure, read, and added to a base."""

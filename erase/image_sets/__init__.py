@@ -1,0 +1,1 @@
+"""Forget and retain sets, drawn or read, encoded once and stored."""

@@ -1,0 +1,227 @@
+"""The forget set and the retain set: images drawn or given, encoded once, then cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from torch import Tensor
+
+from erase.diffusion.conditioning import Conditioning, encode_prompts
+from erase.diffusion.latents import encode_images
+from erase.diffusion.prediction import autocast
+from erase.image_sets.captioned_folder import hash_captions, read_pixels
+from erase.image_sets.shared_rows import Make, write_together
+from erase.image_sets.stored_conditioning import StoredConditioning, store_prompts
+from erase.models.stable_diffusion import StableDiffusion
+from erase.tensors.row_file import Rows, open_rows
+from plumbing.halving import Halving
+from plumbing.processes import ALONE, Team
+
+log = logging.getLogger(__name__)
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class RetainSet:
+    """N encoded images with their captions among P prompts; the large parts stay on disk."""
+
+    posterior: Rows | Tensor
+    """[N, 2, C, h, w]: mean and log-variance of the autoencoder's posterior, unscaled."""
+    prompt_index: Tensor
+    """[N], which prompt describes each image."""
+    prompts: tuple[str, ...]
+    conditioning: Conditioning | StoredConditioning
+    """Of the P prompts."""
+
+    def __len__(self) -> int:
+        """The number of images, N."""
+        return len(self.posterior)
+
+
+@dataclass(frozen=True)
+class ForgetSet(RetainSet):
+    """Images of the concept, and what each of their prompts may be relabelled to."""
+
+    relabel_prompts: tuple[str, ...]
+    relabel_conditioning: Conditioning
+    """Of the R relabel prompts."""
+    relabel_choices: tuple[Tensor, ...]
+    """For each of the P prompts, the places of its relabel prompts among the R."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How images are drawn."""
+
+    sampler: str
+    steps: int
+    guidance_scale: float
+    batch_size: int
+    dtype: torch.dtype = torch.float32
+
+
+def draw_set(
+    sd: StableDiffusion,
+    prompts: Sequence[str],
+    count: int,
+    *,
+    seed: int,
+    role: str,
+    drawing: Drawing,
+    cache: Path,
+    progress: Progress = lambda images: None,
+    team: Team = ALONE,
+) -> RetainSet:
+    """`count` images drawn by the model, one prompt after the other and around again.
+
+    Each image has a seed of its own, made from `seed`, `role` and its number. The processes of a
+    team draw a share of the batches each.
+    """
+    captions = [prompts[i % len(prompts)] for i in range(count)]
+    seeds = [_image_seed(seed, role, i) for i in range(count)]
+    made_from = {
+        "captions": captions,
+        "seeds": seeds,
+        **asdict(drawing),
+        "dtype": str(drawing.dtype),
+    }
+
+    def pixels(start: int, end: int) -> Iterator[Tensor]:
+        return _draw(sd, captions[start:end], seeds[start:end], drawing, progress)
+
+    sizes = drawing.batch_size, team
+    return _cached(cache, role, sd, made_from, captions, pixels, progress, *sizes)
+
+
+def read_set(
+    sd: StableDiffusion,
+    captions: dict[Path, str],
+    *,
+    flag: str,
+    role: str,
+    cache: Path,
+    batch_size: int,
+    progress: Progress = lambda images: None,
+    team: Team = ALONE,
+) -> RetainSet:
+    """Images and captions as `read_captions` found them, encoded.
+
+    Images are scaled and cropped about the centre to the model's size. A damaged one is a
+    UsageError that names `flag` and the file.
+    """
+    made_from = {"images": hash_captions(captions), "size": sd.image_size, "batch": batch_size}
+
+    def pixels(start: int, end: int) -> Iterator[Tensor]:
+        paths = list(captions)[start:end]
+        for first in range(0, len(paths), batch_size):
+            batch = paths[first : first + batch_size]
+            images = torch.stack([read_pixels(path, flag, sd.image_size) for path in batch])
+            progress(len(batch))
+            yield images
+
+    texts = list(captions.values())
+    return _cached(cache, role, sd, made_from, texts, pixels, progress, batch_size, team)
+
+
+def add_relabels(
+    sd: StableDiffusion, images: RetainSet, candidates: Callable[[str], Sequence[str]]
+) -> ForgetSet:
+    """Give each prompt its relabel prompts: `candidates` maps a forget prompt to one or more."""
+    of_each = [tuple(candidates(prompt)) for prompt in images.prompts]
+    place = {prompt: i for i, prompt in enumerate(dict.fromkeys(p for c in of_each for p in c))}
+    return ForgetSet(
+        **vars(images),
+        relabel_prompts=tuple(place),
+        relabel_conditioning=encode_prompts(sd, tuple(place)),
+        relabel_choices=tuple(torch.tensor([place[p] for p in c]) for c in of_each),
+    )
+
+
+def _draw(
+    sd: StableDiffusion,
+    captions: Sequence[str],
+    seeds: Sequence[int],
+    drawing: Drawing,
+    progress: Progress,
+) -> Iterator[Tensor]:
+    pipeline = sd.pipeline(drawing.sampler)
+    in_halves = Halving(
+        "drawing images", too_much=should_reduce_batch_size, release=clear_device_cache
+    )
+
+    def draw(part: Sequence[tuple[str, int]]) -> Tensor:
+        with autocast(pipeline.device, drawing.dtype):
+            images: Any = pipeline(
+                [caption for caption, _ in part],
+                generator=[torch.Generator().manual_seed(seed) for _, seed in part],
+                num_inference_steps=drawing.steps,
+                guidance_scale=drawing.guidance_scale,
+                output_type="pt",
+            ).images  # pyright: ignore[reportAttributeAccessIssue]
+        progress(len(images))
+        return images.float() * 2 - 1
+
+    both = list(zip(captions, seeds, strict=True))
+    for start in range(0, len(both), drawing.batch_size):
+        yield torch.cat(in_halves(both[start : start + drawing.batch_size], draw))
+
+
+def _image_seed(seed: int, role: str, number: int) -> int:
+    digest = hashlib.sha256(f"{seed}/{role}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4])
+
+
+def _cached(
+    cache: Path,
+    role: str,
+    sd: StableDiffusion,
+    made_from: dict[str, Any],
+    captions: Sequence[str],
+    pixels: Make,
+    progress: Progress,
+    batch_size: int,
+    team: Team,
+) -> RetainSet:
+    """The set from the cache, as far as it was made from the same things; the rest is made."""
+    everything = {
+        **made_from,
+        "layout": 2,
+        "model": sd.source.digest,
+        "device": sd.unet.device.type,
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+    }
+    key = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / f"{role}-{key[:16]}.safetensors"
+    rows = open_rows(path, key)
+    if rows is not None:
+        log.info("%s set: %d images from %s", role, len(rows), path)
+
+    def encode(start: int, end: int) -> Iterator[Tensor]:
+        for batch in pixels(start, end):
+            yield torch.stack(encode_images(sd.vae, batch), dim=1)
+
+    prompts = tuple(dict.fromkeys(captions))
+    place = {prompt: i for i, prompt in enumerate(prompts)}
+    if rows is None:
+        rows = write_together(path, key, len(captions), batch_size, encode, team, progress)
+    with team.leader_first():
+        conditioning = store_prompts(sd, prompts, cache / f"{role}-{key[:16]}", key)
+    return RetainSet(
+        posterior=rows,
+        prompt_index=torch.tensor([place[caption] for caption in captions]),
+        prompts=prompts,
+        conditioning=conditioning,
+    )

@@ -1,0 +1,1 @@
+"""Models: located, checked and loaded."""

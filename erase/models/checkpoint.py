@@ -1,0 +1,167 @@
+"""The only loader of models: a Stable Diffusion from a folder, a run, the hub or the package."""
+
+from __future__ import annotations
+
+import erase.models.pil_processors  # noqa: F401
+
+# isort: split
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from diffusers import schedulers
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+from erase.models.companions import judge_folder, vocabulary
+from erase.models.devices import resolve_device, resolve_dtype
+from erase.models.locate import locate
+from erase.models.model_source import INDEX, MINIATURE, ModelSource, variant_of
+from erase.models.sampler import SAMPLERS, build_sampler
+from erase.models.single_file.parts import load_part
+from erase.models.single_file.recognise import open_single_file
+from erase.models.stable_diffusion import StableDiffusion
+from erase.models.weights_check import check_weights, require_finite
+from plumbing.errors import UsageError
+from plumbing.json_file import read_object
+
+__all__ = [
+    "MINIATURE",
+    "SAMPLERS",
+    "ModelSource",
+    "StableDiffusion",
+    "build_sampler",
+    "judge_folder",
+    "load_checkpoint",
+    "locate",
+    "resolve_device",
+    "resolve_dtype",
+    "vocabulary",
+]
+
+
+def load_checkpoint(
+    model: str | ModelSource,
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    config: str | Path | None = None,
+    prediction_type: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+) -> StableDiffusion:
+    """Load a model in eval mode; `model` is as in `locate`, or what `locate` returned."""
+    if isinstance(model, ModelSource):
+        source = model
+    else:
+        source = locate(
+            model,
+            revision=revision,
+            variant=variant,
+            config=config,
+            prediction_type=prediction_type,
+        )
+    place = resolve_device(device)
+    options: dict[str, Any] = {"torch_dtype": resolve_dtype(dtype, place)}
+    # Its bar counts tensors, of a text encoder that is there at once.
+    transformers_logging.disable_progress_bar()
+    single = source.single_file and open_single_file(
+        source.single_file, config=source.folder, prediction_type=source.prediction_type
+    )
+
+    def load(kind: Any, component: str) -> Any:
+        own = source.unet if component == "unet" else None
+        if single and not own:
+            with _opening(source, component):
+                part = load_part(single, component, options["torch_dtype"])
+            require_finite(source, component, part)
+            return part.eval().to(place)
+        folder = own or source.folder / component
+        variant = None if own else variant_of(folder, source.variant)
+        with _opening(source, component):
+            safe = check_weights(source, component, kind)
+            model, report = kind.from_pretrained(
+                folder,
+                variant=variant,
+                output_loading_info=True,
+                use_safetensors=safe,
+                local_files_only=True,
+                **options,
+            )
+        # Both libraries fill the gaps at random, and say so in a warning alone.
+        for name in sorted(report["missing_keys"]):
+            raise UsageError(f"--model {source.id}: its {component} lacks the weight {name}")
+        require_finite(source, component, model)
+        return model.eval().to(place)
+
+    with _opening(source, "scheduler"):
+        scheduler = _load_scheduler(source.folder / "scheduler", source.prediction_type)
+    second: dict[str, Any] = {}
+    if source.is_xl:
+        second = {
+            "text_encoder_2": load(CLIPTextModelWithProjection, "text_encoder_2"),
+            "tokenizer_2": _load_tokenizer(source, "tokenizer_2"),
+            "force_zeros_for_empty_prompt": _zeros_for_no_prompt(source),
+        }
+    vae = load(AutoencoderKL, "vae")
+    _require_plain_latents(source, vae)
+    return StableDiffusion(
+        unet=load(UNet2DConditionModel, "unet"),
+        vae=vae,
+        text_encoder=load(CLIPTextModel, "text_encoder"),
+        tokenizer=_load_tokenizer(source, "tokenizer"),
+        scheduler=scheduler,
+        source=source,
+        **second,
+    )
+
+
+def _load_tokenizer(source: ModelSource, component: str) -> CLIPTokenizer:
+    with _opening(source, component):
+        return CLIPTokenizer.from_pretrained(source.folder / component)
+
+
+def _zeros_for_no_prompt(source: ModelSource) -> bool:
+    """What an SDXL's index says of the empty prompt; a folder of configs need not have one."""
+    index = source.folder / INDEX
+    if not index.is_file():
+        return True
+    with _opening(source, INDEX):
+        return bool(read_object(index).get("force_zeros_for_empty_prompt", True))
+
+
+def _require_plain_latents(source: ModelSource, vae: AutoencoderKL) -> None:
+    """Refuse latents that are shifted before they are scaled, which no SD 1.x, 2.x or XL does."""
+    for name in ("shift_factor", "latents_mean", "latents_std"):
+        if vae.config.get(name) is not None:
+            raise UsageError(
+                f"--model {source.id}: its autoencoder's {name} is not supported; "
+                "expunge takes latents that are scaled alone"
+            )
+
+
+@contextmanager
+def _opening(source: ModelSource, component: str) -> Iterator[None]:
+    """Turn whatever keeps a part of a model from loading into a UsageError of one line."""
+    try:
+        yield
+    except UsageError:
+        raise
+    # A stranger's files can be wrong in more ways than the libraries have names for.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise UsageError(
+            f"--model {source.id}: its {component} does not load; get it anew ({reason})"
+        ) from error
+
+
+def _load_scheduler(folder: Path, prediction_type: str | None) -> Any:
+    name = str(read_object(folder / "scheduler_config.json").get("_class_name"))
+    kind = getattr(schedulers, name, None) if name.isidentifier() else None
+    if not isinstance(kind, type) or not issubclass(kind, schedulers.SchedulerMixin):
+        raise ValueError(f"{name[:80]!r} is no scheduler")
+    told: Any = {"prediction_type": prediction_type} if prediction_type else {}
+    return kind.from_pretrained(folder, **told)

@@ -1,0 +1,74 @@
+"""An erased run and the base it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from erase.models.locate import locate_recorded
+from erase.models.model_source import ModelSource
+from erase.models.unet_files import read_config
+from erase.run_folder.folder import is_run, read_run
+from erase.tensors.weight_files import Weights
+from plumbing.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ErasedRun:
+    """A finished run, its weights not read yet."""
+
+    folder: Path
+    record: Mapping[str, Any]
+    """The content of run.json."""
+    weights: Weights
+    """The erased UNet."""
+    config: Mapping[str, Any]
+    """The UNet's config.json."""
+
+    @property
+    def concept(self) -> str:
+        """What was erased."""
+        concept = self.record.get("concept") or {}
+        return concept.get("name") or " and ".join(self.record["concepts"])
+
+    def locate_base(self) -> ModelSource:
+        """Find the model it was erased from; gone or altered is a UsageError."""
+        base = self.record["base"]
+        source = locate_recorded(base)
+        if source.digest != base.get("digest"):
+            raise UsageError(
+                f"{self.folder}: its base {base['id']} is not the one that was erased (digest "
+                f"{source.digest[:12]}, expected {base.get('digest', '')[:12]}); restore that model"
+            )
+        return source
+
+
+def open_run(folder: Path) -> ErasedRun:
+    """Open a run that is finished; anything else is a UsageError."""
+    if not is_run(folder):
+        raise UsageError(f"{folder}: no run folder; give one that `expunge erase` wrote")
+    record = read_run(folder, "base", "concepts")
+    if record.get("command") == "mask":
+        raise UsageError(f"{folder}: a mask alone, nothing was erased; run `expunge erase --mask`")
+    unet = folder / "unet"
+    if not record.get("finished") or not (unet / "config.json").is_file():
+        raise UsageError(f"{folder}: this run is not finished; finish it with its `expunge erase`")
+    weights = Weights(sorted(unet.glob("*.safetensors")))
+    return ErasedRun(folder, record, weights, read_config(unet))
+
+
+def find_base(erased: ErasedRun, given: str | None, **words: Any) -> ModelSource:
+    """The base that a run is to be compared with, whatever its hashes; gone is a UsageError.
+
+    `given` is where it is now, and `words` what else `locate` is to be told of it.
+    """
+    base = erased.record["base"]
+    if given:
+        told = {key: value for key, value in words.items() if value is not None}
+        return locate_recorded({**base, "id": given, "revision": None, **told})
+    try:
+        return locate_recorded(base)
+    except UsageError as error:
+        raise UsageError(f"{error}; if the base has moved, say where with --base") from error

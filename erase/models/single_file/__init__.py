@@ -1,0 +1,1 @@
+"""The LDM layout of published single files, read and written."""

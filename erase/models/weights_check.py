@@ -1,0 +1,59 @@
+"""The weights of a stranger's model, part by part: checked before they are loaded, and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from torch import nn
+
+from erase.models.model_source import ModelSource
+from erase.tensors.weight_files import Weights
+from plumbing.errors import UsageError
+
+_SPARE = 1 << 20
+"""Weights that a config may ask for beyond those that are there; they are missed by name later."""
+
+
+def check_weights(source: ModelSource, component: str, kind: Any) -> bool:
+    """Whether a part is in safetensors files; a UsageError for files that must not be opened.
+
+    Those are pickles with more than tensors in them, headers that lie, and files that hold less
+    than their config asks for, which would be made up in memory.
+    """
+    files = weight_files(source, component)
+    try:
+        found = Weights(files)
+    except UsageError as error:
+        raise UsageError(f"--model {source.id}: its {component} does not load ({error})") from None
+    if hasattr(kind, "config_class"):
+        folder = source.folder / component
+        config = kind.config_class.from_pretrained(folder, local_files_only=True)
+        with init_empty_weights():
+            asked = sum(p.numel() for p in kind(config).parameters())
+        there = sum(spec.count for spec in found.specs.values())
+        if asked > there + _SPARE:
+            raise UsageError(
+                f"--model {source.id}: its {component}/config.json asks for {asked:,} weights, "
+                f"there are {there:,}; get it anew"
+            )
+    return all(file.suffix == ".safetensors" for file in files)
+
+
+def weight_files(source: ModelSource, component: str) -> list[Path]:
+    """The files with a part's weights."""
+    own = source.unet if component == "unet" else None
+    folder = own.parent if own else source.folder
+    names = [name for name in source.files if name.startswith(f"{component}/")]
+    return [folder / name for name in names if name.endswith((".safetensors", ".bin"))]
+
+
+def require_finite(source: ModelSource, component: str, model: nn.Module) -> None:
+    """Refuse, as a UsageError, weights that are no numbers: all they could draw is black."""
+    for name, weight in model.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise UsageError(
+                f"--model {source.id}: its {component}'s {name} holds NaN or infinity; get it anew"
+            )

@@ -1,0 +1,182 @@
+"""A run folder: what `run.json` says, and what happens to a folder that was used before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from erase.run_folder.record_check import check_record, require_model
+from plumbing.errors import UsageError
+from plumbing.inside import require_no_way_out
+from plumbing.json_file import read_object
+from plumbing.visible_text import without_home
+from plumbing.whole_files import clear_partials, partial_path, remove, replace_file
+
+SCHEMA_VERSION = 1
+RUN_FILE = "run.json"
+_OUTPUTS = (
+    "mask.safetensors",
+    "mask.png",
+    "train_log.jsonl",
+    "state.safetensors",
+    "report.html",
+    "report.md",
+    "unet",
+    "export",
+    "eval",
+)
+
+_FINISHED = {"erase": ("mask", "seconds", "weights"), "mask": ("mask", "blocks", "kinds")}
+"""What a finished run of each command tells."""
+_PROBE = ".expunge-probe"
+_BEFORE = {"cache", _PROBE, partial_path(Path(RUN_FILE)).name}
+"""What a folder may hold before its run.json: its sets, and what an early kill left."""
+
+FolderState = Literal["new", "unfinished", "finished"]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether `folder` holds a `run.json`."""
+    return (folder / RUN_FILE).is_file()
+
+
+def read_run(folder: Path, *needed: str, whole: bool = True) -> dict[str, Any]:
+    """The content of a run folder's `run.json`, which has the `needed` keys.
+
+    Unreadable, of another schema or of wrong types (unless not `whole`: a report shows what there
+    is) is a UsageError, and so is a folder with a link that leads out of it. What lies in the
+    user's home has its whole name again.
+    """
+    record = _read(folder)
+    if needed or not whole:
+        require_model(folder / RUN_FILE, record)
+    if whole:
+        check_record(folder / RUN_FILE, record, needed)
+    return {key: _restored(value) for key, value in record.items()}
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / RUN_FILE
+    require_no_way_out(folder)
+    try:
+        record = read_object(path)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise UsageError(
+            f"{path}: not a readable run.json ({reason}); is {folder} a run folder? If it was, its "
+            "command with --overwrite begins again"
+        ) from error
+    version = record.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise UsageError(f"{path}: schema version {version}, this expunge reads {SCHEMA_VERSION}")
+    return record
+
+
+def write_run(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write `run.json` whole or not at all; the schema version is added.
+
+    The user's home folder becomes `~`: a run may be published.
+    """
+    known = {"schema_version": SCHEMA_VERSION, **record}
+    write_json(folder / RUN_FILE, {key: _hidden(value) for key, value in known.items()})
+
+
+def _hidden(value: Any) -> Any:
+    """The same JSON with `~` for the user's home folder."""
+    if isinstance(value, Mapping):
+        return {key: _hidden(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(item) for item in value]
+    return without_home(value) if isinstance(value, str) else value
+
+
+def _restored(value: Any) -> Any:
+    """The same JSON with the user's home folder for `~` where a text begins with it."""
+    if isinstance(value, dict):
+        return {key: _restored(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    at_home = isinstance(value, str) and value.startswith(("~/", "~\\"))
+    return str(Path.home() / value[2:]) if at_home else value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented UTF-8 JSON through a temporary file: no reader ever sees half of it."""
+    replace_file(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def inspect_folder(out: Path, identity: Mapping[str, Any], *, overwrite: bool) -> FolderState:
+    """Decide, without touching it, how to use the folder `out` for the run called `identity`.
+
+    `identity` is what makes two runs the same (concept, config, base …), as run.json has it. A
+    folder of another run is a UsageError that shows the difference, unless `overwrite`; a folder
+    with foreign content always is.
+    """
+    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= _BEFORE):
+        return "new"
+    if not is_run(out):
+        raise UsageError(f"--out {out}: not empty and not a run folder; choose another folder")
+    if overwrite:
+        require_no_way_out(out)
+        return "new"
+    record = _read(out)
+    check_record(out / RUN_FILE, record, ())
+    differences = _differences(_hidden(record), _hidden(json.loads(json.dumps(identity))))
+    if differences:
+        raise UsageError(
+            f"--out {out}: used by another run ({'; '.join(differences[:4])}); "
+            "choose another folder or add --overwrite"
+        )
+    if record.get("finished"):
+        check_record(out / RUN_FILE, record, _FINISHED.get(str(identity.get("command")), ()))
+        return "finished"
+    return "unfinished"
+
+
+def prepare_folder(out: Path, *, fresh: bool) -> None:
+    """Make the folder and prove that it can be written; what a kill left half-written goes.
+
+    `fresh` clears an earlier run's outputs.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / _PROBE
+        probe.touch()
+        probe.unlink()
+        clear_partials(out)
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: cannot be written ({error.strerror}); choose another"
+        ) from error
+    if fresh and is_run(out):
+        # It stays until there is another, since only a run folder may be cleared: unfinished, or a
+        # kill in between would leave a finished run without its weights.
+        write_run(out, {**_readable(out), "finished": None})
+    for path in (out / name for name in _OUTPUTS if fresh):
+        remove(path)
+
+
+def _readable(out: Path) -> dict[str, Any]:
+    with suppress(UsageError):
+        return _read(out)
+    return {}
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    before, after = _flatten({key: old.get(key) for key in new}), _flatten(new)
+    return [
+        f"{name}: {before.get(name)} there, {after.get(name)} now"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {prefix.rstrip("."): value}
+    return {
+        k: v for key, item in value.items() for k, v in _flatten(item, f"{prefix}{key}.").items()
+    }

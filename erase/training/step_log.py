@@ -1,0 +1,27 @@
+"""What a training says of each step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from erase.training.masked_optimizer import MaskedOptimizer
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One training step, as `train_log.jsonl` has it."""
+
+    step: int
+    forget_loss: float
+    retain_loss: float
+    lr: float
+    seconds: float
+
+
+class Diverged(Exception):
+    """A loss or a gradient is not finite: the weights are of no use from this step on."""
+
+    def __init__(self, log: list[StepRow], optimizer: MaskedOptimizer) -> None:
+        """`log` is of all steps, the last of which it was found in."""
+        super().__init__(f"a loss or gradient is not finite at step {log[-1].step}")
+        self.log, self.optimizer = log, optimizer
