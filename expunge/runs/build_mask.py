@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
-from expunge.runs.plan import Plan, make_plan
-from expunge.runs.sets import build_forget_set
-from expunge.runs.provenance import Timings, peak_memory_mb, versions
-from erase.models.checkpoint import load_checkpoint
-from expunge.settings.erase import Mask
+
 from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.diffusion.train_method import trainable_parameters
-from expunge.runs.room import require_disk
+from erase.models.checkpoint import load_checkpoint
+from erase.run_folder.folder import inspect_folder, prepare_folder, read_run, write_run
 from erase.saliency.mask_chart import Share, draw_mask, summarise
 from expunge.runs.mask import build_mask
-from erase.run_folder.folder import inspect_folder, prepare_folder, read_run, write_run
+from expunge.runs.plan import Plan, make_plan
+from expunge.runs.provenance import Timings, peak_memory_mb, versions
+from expunge.runs.room import require_disk
+from expunge.runs.sets import build_forget_set
+from expunge.settings.erase import Mask
 from plumbing.lock import locked
 from plumbing.processes import ALONE
 

@@ -9,12 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from erase.models.companions import vocabulary
-from erase.models.stable_diffusion import StableDiffusion
-from expunge.evaluations.judge_choice import choose_judges
 from erase.diffusion.prediction import autocast
-from expunge.runs.plan import Plan
-from erase.models.companions import clip_folder
+from erase.models.companions import clip_folder, vocabulary
+from erase.models.stable_diffusion import StableDiffusion
 from erase.training.watch import Gone
 from eval.concept.evaluate import Domain, domain_of, expected_labels
 from eval.generation.generate import Drawing, generate, native_size
@@ -22,6 +19,8 @@ from eval.generation.image_log import image_path
 from eval.judges.judge import NUDENET, Judge, labels_named
 from eval.metrics.rates import rate
 from eval.metrics.schema import Metric
+from expunge.evaluations.judge_choice import choose_judges
+from expunge.runs.plan import Plan
 from prompts.evaluation_rows import PromptRow, concept_rows
 
 log = logging.getLogger(__name__)

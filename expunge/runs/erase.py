@@ -11,31 +11,32 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
 from torch import nn
-from expunge.runs.plan import Plan, make_plan
-from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
-from expunge.runs.provenance import Timings, peak_memory_mb, versions
-from expunge.runs.train import STATE, train
-from erase.models.stable_diffusion import StableDiffusion
-from erase.models.checkpoint import load_checkpoint
-from expunge.runs.concept_probe import drawn_before, gone
-from expunge.settings.erase import Erase
-from erase.image_sets.datasets import ForgetSet
+
+from erase.diffusion.cpu_kernels import require_compiler
 from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.diffusion.train_method import trainable_parameters
-from expunge.runs.room import require_disk
 from erase.export.unet import WEIGHTS
-from expunge.runs.job import Job
-from expunge.runs.room import plan_run, require_memory
-from erase.diffusion.cpu_kernels import require_compiler
-from expunge.runs.mask import build_mask, left_mask
-from erase.training.memory import TrainingPlan
-from erase.training.step_log import StepRow
-from expunge.settings.groups import SalUnConfig
+from erase.image_sets.datasets import ForgetSet
+from erase.models.checkpoint import load_checkpoint
+from erase.models.stable_diffusion import StableDiffusion
 from erase.run_folder.folder import inspect_folder, prepare_folder, read_run, write_run
 from erase.saliency.mask import SaliencyMask
-from expunge.runs.trained_weights import write_weights
+from erase.training.memory import TrainingPlan
+from erase.training.step_log import StepRow
 from erase.training.watch import LIMIT, passed
+from expunge.runs.concept_probe import drawn_before, gone
+from expunge.runs.job import Job
+from expunge.runs.mask import build_mask, left_mask
+from expunge.runs.plan import Plan, make_plan
+from expunge.runs.provenance import Timings, peak_memory_mb, versions
+from expunge.runs.room import plan_run, require_disk, require_memory
+from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
+from expunge.runs.train import STATE, train
+from expunge.runs.trained_weights import write_weights
+from expunge.settings.erase import Erase
+from expunge.settings.groups import SalUnConfig
 from plumbing.lock import locked
 from plumbing.processes import Team, current_team
 from plumbing.whole_files import replace_file, sha256_file

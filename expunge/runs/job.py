@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-import torch
+
 from torch import nn
-from expunge.runs.plan import Plan
-from erase.models.stable_diffusion import StableDiffusion
+
 from erase.diffusion.conditioning import Conditioning
 from erase.image_sets.datasets import ForgetSet, RetainSet
-from erase.training.memory import TrainingPlan, free_gigabytes, plan_training
-from expunge.settings.groups import SalUnConfig
+from erase.models.stable_diffusion import StableDiffusion
 from erase.saliency.mask import SaliencyMask
 from erase.training.watch import Gone
+from expunge.runs.plan import Plan
+from expunge.settings.groups import SalUnConfig
 from plumbing.processes import Team
-
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from erase.models.stable_diffusion import StableDiffusion
 from erase.image_sets.datasets import ForgetSet
-from erase.training.memory import plan_saliency
 from erase.methods.salun import forget_saliency
-from expunge.settings.groups import SaliencyConfig
-from expunge.runs.plan import Plan
+from erase.models.stable_diffusion import StableDiffusion
 from erase.saliency.mask import SaliencyMask
 from erase.saliency.selection import full_mask, random_mask, top_k_mask
+from erase.training.memory import plan_saliency
+from expunge.runs.plan import Plan
+from expunge.settings.groups import SaliencyConfig
 from plumbing.errors import UsageError
 from plumbing.processes import Team
 

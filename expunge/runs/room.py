@@ -6,22 +6,18 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from torch import nn
-from erase.models.stable_diffusion import StableDiffusion
-from expunge.settings.groups import SalUnConfig, SaliencyConfig
-from expunge.runs.plan import Plan
-from plumbing.disk_space import Need, require_space
-from dataclasses import dataclass
+
 import torch
-from expunge.runs.plan import Plan
-from erase.diffusion.conditioning import Conditioning
-from erase.image_sets.datasets import ForgetSet, RetainSet
-from erase.training.memory import TrainingPlan, free_gigabytes, plan_training
-from expunge.settings.groups import SalUnConfig
+from torch import nn
+
+from erase.models.stable_diffusion import StableDiffusion
 from erase.saliency.mask import SaliencyMask
-from erase.training.watch import Gone
-from plumbing.processes import Team
+from erase.training.memory import TrainingPlan, free_gigabytes, plan_training
 from expunge.runs.job import Job
+from expunge.runs.plan import Plan
+from expunge.settings.groups import SaliencyConfig, SalUnConfig
+from plumbing.disk_space import Need, require_space
+from plumbing.processes import Team
 
 _FLOAT = 4
 _STATE = 3

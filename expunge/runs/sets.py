@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
-import torch
 from tqdm import tqdm
-from erase.models.model_source import MINIATURE, ModelSource
-from erase.models.locate import locate
-from erase.models.companions import vocabulary
-from erase.models.stable_diffusion import StableDiffusion
-from erase.models.devices import resolve_device, resolve_dtype
+
 from erase.diffusion.conditioning import Conditioning, encode_prompts
-from expunge.settings.erase import Erase, Mask
-from erase.image_sets.datasets import Drawing, ForgetSet, RetainSet, add_relabels, draw_set, read_set
-from erase.training.drift import PROMPTS, held_out
-from erase.image_sets.captioned_folder import hash_captions, read_captions
-from expunge.settings.groups import DataConfig, SaliencyConfig
+from erase.image_sets.datasets import (
+    ForgetSet,
+    RetainSet,
+    add_relabels,
+    draw_set,
+    read_set,
+)
 from erase.image_sets.shared_rows import share
+from erase.models.stable_diffusion import StableDiffusion
+from erase.training.drift import PROMPTS, held_out
+from expunge.runs.plan import Plan
 from plumbing.errors import UsageError
 from plumbing.processes import ALONE, Team
-from plumbing.whole_files import sha256_file
-from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
-from expunge.runs.plan import Plan
-
 
 
 def build_forget_set(

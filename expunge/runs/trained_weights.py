@@ -9,11 +9,11 @@ import torch
 
 from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.export.unet import write_unet
-from expunge.runs.job import Job
 from erase.models.single_file.families import unet_architecture
 from erase.models.unet_files import unet_weights
-from expunge.runs.train import Trained
 from erase.tensors.weight_files import Computed, Spec
+from expunge.runs.job import Job
+from expunge.runs.train import Trained
 from plumbing.privacy import public
 
 
