@@ -24,6 +24,8 @@ from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, write_results
 from erase.diffusion.train_method import trainable_parameters
 from erase.models.checkpoint import load_checkpoint
+from erase.models.locate import locate
+from erase.models.recommended import read_recommended
 from erase.training.drift import DriftProbe
 from erase.training.memory import TrainingPlan
 from erase.training.saved_state import Keeper
@@ -111,14 +113,15 @@ def _percent(seconds: dict[str, float]) -> float:
 
 
 def _ready(options: Options) -> tuple[Job, TrainingPlan]:
+    source = locate("miniature")
     settled = Erase(
         concepts=("church",),
         salun=SalUnConfig(steps=options.steps),
         data=DataConfig(cache=options.out / ".cache"),
         out=options.out / "overhead",
-    ).resolve()
+    ).resolve(read_recommended(source).lr)
     settings = settled.salun
-    plan = make_plan("erase", settled, settings)
+    plan = make_plan("erase", settled, settings, source)
     Path(plan.out).mkdir(parents=True, exist_ok=True)
     sd = load_checkpoint(plan.source)
     parameters = trainable_parameters(sd.unet, settings.train_method or "full")

@@ -11,12 +11,13 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPModel, CLIPTokenizer
 
+from erase.models.recommended import Recommended
 from miniature.autoencoder import (
     encode_all,
     reconstruction_error,
     train_autoencoder,
 )
-from miniature.card import write_card
+from miniature.card import GUIDANCE, STEPS, write_card
 from miniature.clip import save_clip, train_clip, zero_shot_accuracy
 from miniature.judge import LABELS, accuracy, save_judge, train_judge
 from miniature.render import load_icons, render_all, stack
@@ -24,6 +25,8 @@ from miniature.unet import caption_table, new_scheduler, train_unet
 from miniature.world import OBJECTS, STYLES, label, with_article
 
 VARIANTS = 16
+RECOMMENDED = Recommended(steps=STEPS, guidance_scale=GUIDANCE, lr=5e-4)
+"""Eleven million weights bear, and need, a learning rate that would ruin 860."""
 
 Renders = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -75,6 +78,7 @@ def save_pipeline(
         feature_extractor=None,
         requires_safety_checker=False,
     ).save_pretrained(out)
+    RECOMMENDED.write(out)
 
 
 def zero_shot_prompts() -> tuple[list[str], list[str]]:

@@ -13,7 +13,7 @@ import pytest
 import erase
 from expunge.cli import COMMANDS, main, parse
 from expunge.settings import erase as config
-from expunge.settings.presets import DEFAULTS, MINIATURE_LR, PRESETS
+from expunge.settings.presets import DEFAULTS, PRESETS
 from plumbing.errors import UsageError
 
 NAMES = sorted(COMMANDS)
@@ -186,7 +186,8 @@ def test_presets_fill_what_is_not_given() -> None:
     assert (settled.salun.lr, settled.salun.alpha, settled.salun.teacher) == (1e-5, 3, "current")
     assert settled.data.forget_images == 800
     assert settled.resolve() == settled
-    assert parse(("erase",), ["church"]).resolve().salun.lr == MINIATURE_LR
+    assert asked.resolve(0.25) == settled
+    assert parse(("erase",), ["church"]).resolve(0.25).salun.lr == 0.25
     plain = parse(("erase",), ["church", "--model", "a/b"]).resolve()
     for field in fields(plain.salun):
         if field.name in DEFAULTS:

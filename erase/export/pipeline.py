@@ -10,6 +10,7 @@ from typing import Any
 
 from erase.export.unet import write_unet_files
 from erase.models.folder_check import require_own
+from erase.models.hub import RECOMMENDED
 from erase.models.model_source import ModelSource, variant_of
 from erase.models.unet_files import OpenedUNet
 from erase.tensors.weight_files import Computed, Weights
@@ -69,7 +70,8 @@ def _files(source: ModelSource, parts: list[str]) -> Iterator[tuple[str, Path]]:
         for file in _data_files(source, part):
             yield file.relative_to(source.folder).as_posix(), file
     for file in sorted(source.folder.iterdir()):
-        if file.is_file() and file.stem.upper() in ("LICENSE", "LICENCE", "NOTICE"):
+        licence = file.stem.upper() in ("LICENSE", "LICENCE", "NOTICE")
+        if file.is_file() and (licence or file.name == RECOMMENDED):
             require_own(source.folder, file)
             yield file.name, file
 

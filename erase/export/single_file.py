@@ -14,6 +14,7 @@ from torch import Tensor
 from erase.export.place import put_in_place
 from erase.export.single_file_base import SingleFileBase, open_base
 from erase.models.erased_run import ErasedRun, open_run
+from erase.models.recommended import read_recommended
 from erase.models.single_file.families import VAE_PREFIX
 from erase.models.single_file.unet_keys import EMA_PREFIX, UNET_PREFIX
 from erase.tensors.bits import blend, changed_places, raw_bytes, same_bits, widened
@@ -53,9 +54,11 @@ def export_single_file(
     if to.suffix != ".safetensors":
         raise UsageError(f"--to {to}: a single file is written as .safetensors; name it so")
     erased = open_run(run)
-    base = open_base(erased.locate_base())
+    source = erased.locate_base()
+    base = open_base(source)
     plan = _plan(base, erased.weights, ema, strength, dtype)
     metadata = _metadata(base, erased, plan, ema) | _changes(erased, strength, dtype)
+    metadata |= read_recommended(source).header()
 
     def write(place: Path) -> None:
         write_checked(place, plan.tensors, metadata)

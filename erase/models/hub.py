@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -18,6 +19,8 @@ CONFIGS = {
     "sdxl": ("stabilityai/stable-diffusion-xl-base-1.0",),
 }
 """Repositories with the configs and the tokenizer of a family, for single files that lack them."""
+RECOMMENDED = "expunge.json"
+"""What a model recommends for itself, in its folder."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -83,9 +86,19 @@ def fetch_pipeline(model: str, revision: str | None, variant: str | None) -> tup
             feature_extractor=None,
             trust_remote_code=False,
         )
+        _fetch_recommended(model, Path(folder).name)
     except (OSError, ValueError) as error:
         raise _unreachable(model, revision, error) from error
     return Path(folder), Path(folder).name
+
+
+def _fetch_recommended(model: str, revision: str) -> None:
+    """What diffusers passes over, since it is no part of a pipeline, and few models have it."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    with suppress(EntryNotFoundError):
+        hf_hub_download(model, RECOMMENDED, revision=revision)
 
 
 def cached_snapshot(model: str) -> Path | None:

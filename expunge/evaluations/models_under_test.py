@@ -11,7 +11,8 @@ from tqdm import tqdm
 from erase.models.checkpoint import load_checkpoint
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import is_single_file, locate, locate_recorded
-from erase.models.model_source import MINIATURE, ModelSource
+from erase.models.model_source import ModelSource
+from erase.models.recommended import read_recommended
 from erase.run_folder.folder import is_run, read_run
 from eval.generation.generate import Drawing, native_size
 from eval.generation.pair import Subject
@@ -121,13 +122,12 @@ def drawing(
     guidance_scale: float | None,
     dtype: str,
 ) -> Drawing:
-    """How images are drawn at the model's own size: as told, else as suits the model."""
-    miniature = source.folder == MINIATURE
-    usual = 5.0 if miniature else 7.5
+    """How images are drawn at the model's own size: as told, else as the model recommends."""
+    usual = read_recommended(source)
     return Drawing(
         sampler=sampler,
-        steps=steps or (25 if miniature else 50),
-        guidance_scale=usual if guidance_scale is None else guidance_scale,
+        steps=steps or usual.steps,
+        guidance_scale=usual.guidance_scale if guidance_scale is None else guidance_scale,
         size=native_size(target.open()),
         dtype=dtype,
     )

@@ -13,7 +13,7 @@ from erase.models.checkpoint import load_checkpoint
 from erase.run_folder.folder import inspect_folder, prepare_folder, read_run, write_run
 from erase.saliency.mask_chart import Share, draw_mask, summarise
 from expunge.runs.mask import build_mask
-from expunge.runs.plan import Plan, make_plan
+from expunge.runs.plan import Plan, find_model, make_plan
 from expunge.runs.provenance import Timings, peak_memory_mb, versions
 from expunge.runs.room import require_disk
 from expunge.runs.sets import build_forget_set
@@ -30,7 +30,7 @@ def build(config: Mask) -> dict[str, Any]:
     Bad input is a UsageError, raised before anything is written.
     """
     settled = config.resolve()
-    plan = make_plan("mask", settled, settled.saliency)
+    plan = make_plan("mask", settled, settled.saliency, find_model(settled.model))
     with locked(plan.out):
         return _build(settled, plan)
 

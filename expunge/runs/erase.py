@@ -20,6 +20,7 @@ from erase.diffusion.train_method import trainable_parameters
 from erase.export.unet import WEIGHTS
 from erase.image_sets.datasets import ForgetSet
 from erase.models.checkpoint import load_checkpoint
+from erase.models.recommended import read_recommended
 from erase.models.stable_diffusion import StableDiffusion
 from erase.run_folder.folder import inspect_folder, prepare_folder, read_run, write_run
 from erase.saliency.mask import SaliencyMask
@@ -29,7 +30,7 @@ from erase.training.watch import LIMIT, passed
 from expunge.runs.concept_probe import drawn_before, gone
 from expunge.runs.job import Job
 from expunge.runs.mask import build_mask, left_mask
-from expunge.runs.plan import Plan, make_plan
+from expunge.runs.plan import Plan, find_model, make_plan
 from expunge.runs.provenance import Timings, peak_memory_mb, versions
 from expunge.runs.room import plan_run, require_disk, require_memory
 from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
@@ -50,10 +51,11 @@ def erase_concepts(config: Erase) -> dict[str, Any]:
     A folder that holds this very run, finished, is left alone; unfinished, its cached sets and mask
     are used again. Bad input is a UsageError, raised before anything is written.
     """
-    settled = config.resolve()
+    source = find_model(config.model)
+    settled = config.resolve(read_recommended(source).lr)
     if settled.model.model == "miniature":
         log.info("no --model given: using the shipped miniature")
-    plan = make_plan("erase", settled, settled.salun)
+    plan = make_plan("erase", settled, settled.salun, source)
     team = current_team()
     with locked(plan.out) if team.leads else nullcontext():
         return _erase(config, settled, plan, team)

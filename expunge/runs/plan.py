@@ -19,9 +19,10 @@ from erase.image_sets.datasets import (
 from erase.models.companions import vocabulary
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
-from erase.models.model_source import MINIATURE, ModelSource
+from erase.models.model_source import ModelSource
+from erase.models.recommended import read_recommended
 from expunge.settings.erase import Erase, Mask
-from expunge.settings.groups import DataConfig, SaliencyConfig
+from expunge.settings.groups import DataConfig, ModelArgs, SaliencyConfig
 from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
 from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
@@ -44,22 +45,26 @@ class Plan:
     cache: Path
 
 
-def make_plan(command: str, config: Erase | Mask, settings: SaliencyConfig) -> Plan:
-    """Check everything that can be checked without loading weights; bad input is a UsageError.
-
-    `config` must be resolved; `settings` is its saliency or SalUn part.
-    """
-    data, model = config.data, config.model
-    dtype = resolve_dtype(model.dtype, resolve_device(model.device))
-    if dtype == torch.float16:
-        raise UsageError("--dtype float16: gradients underflow; use bfloat16 or float32")
-    source = locate(
+def find_model(model: ModelArgs) -> ModelSource:
+    """The files of the model that the flags name; see `locate`."""
+    return locate(
         model.model,
         revision=model.revision,
         variant=model.variant,
         config=model.config,
         prediction_type=model.prediction_type,
     )
+
+
+def make_plan(
+    command: str, config: Erase | Mask, settings: SaliencyConfig, source: ModelSource
+) -> Plan:
+    """Check everything that can be checked without loading weights; bad input is a UsageError.
+
+    `config` must be resolved; `settings` is its saliency or SalUn part, `source` its model.
+    """
+    data, model = config.data, config.model
+    dtype = resolve_dtype(model.dtype, resolve_device(model.device))
     concept = _read_concepts(config.concepts, source, data.forget_prompts, data.retain_prompts)
     given = {"forget": data.forget_data, "retain": data.retain_data}
     captions = {r: read_captions(folder, f"--{r}-data") for r, folder in given.items() if folder}
@@ -117,12 +122,11 @@ def _read_concepts(
 
 
 def _drawing(source: ModelSource, data: DataConfig, batch_size: int, dtype: torch.dtype) -> Drawing:
-    small = source.folder == MINIATURE
-    guidance = data.guidance_scale
+    usual, guidance = read_recommended(source), data.guidance_scale
     return Drawing(
         sampler=data.sampler,
-        steps=data.inference_steps or (25 if small else 50),
-        guidance_scale=(5.0 if small else 7.5) if guidance is None else guidance,
+        steps=data.inference_steps or usual.steps,
+        guidance_scale=usual.guidance_scale if guidance is None else guidance,
         batch_size=batch_size,
         dtype=dtype,
     )

@@ -18,7 +18,7 @@ from expunge.settings.evaluate import EvaluateQuality as EvaluateQuality
 from expunge.settings.evaluate_i2p import EvaluateI2P as EvaluateI2P
 from expunge.settings.export import Export as Export
 from expunge.settings.groups import DataConfig, ModelArgs, SaliencyConfig, SalUnConfig, shown
-from expunge.settings.presets import DEFAULTS, MINIATURE_LR, PRESETS, PresetName
+from expunge.settings.presets import DEFAULTS, PRESETS, PresetName
 from expunge.settings.report import Report as Report
 from expunge.settings.verify import Verify as Verify
 
@@ -32,9 +32,12 @@ MASK_DECIDES = ("density", "train_method", "saliency_guidance")
 Settings = TypeVar("Settings", SaliencyConfig, SalUnConfig, DataConfig)
 
 
-def _settled(config: Settings, preset: PresetName | None, model: ModelArgs) -> Settings:
-    """Return a copy whose unsettled fields are filled from the preset, else from the defaults."""
-    own = {"lr": MINIATURE_LR} if model.model == "miniature" else {}
+def _settled(config: Settings, preset: PresetName | None, lr: float | None = None) -> Settings:
+    """Return a copy whose unsettled fields are filled from the preset, else from the defaults.
+
+    `lr` is the model's own.
+    """
+    own = {"lr": lr} if lr else {}
     values = DEFAULTS | (PRESETS[preset] if preset else own)
     if isinstance(config, SalUnConfig):
         # A mask decides what a default would contradict.
@@ -73,11 +76,14 @@ class Erase:
         """Refuse a blank concept."""
         _check_concepts(self.concepts)
 
-    def resolve(self) -> "Erase":
-        """Return the same command with every preset-dependent field settled."""
+    def resolve(self, lr: float | None = None) -> "Erase":
+        """Return the same command with every preset-dependent field settled.
+
+        `lr` is the learning rate that the model recommends, if it does.
+        """
         preset = self.salun.preset
-        salun = _settled(self.salun, preset, self.model)
-        data = _settled(self.data, preset, self.model)
+        salun = _settled(self.salun, preset, lr)
+        data = _settled(self.data, preset)
         return replace(self, salun=salun, data=data)
 
 
@@ -104,8 +110,8 @@ class Mask:
     def resolve(self) -> "Mask":
         """Return the same command with every preset-dependent field settled."""
         preset = self.saliency.preset
-        saliency = _settled(self.saliency, preset, self.model)
-        data = _settled(self.data, preset, self.model)
+        saliency = _settled(self.saliency, preset)
+        data = _settled(self.data, preset)
         return replace(self, saliency=saliency, data=data)
 
 

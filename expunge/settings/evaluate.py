@@ -62,9 +62,9 @@ class DrawnEvaluation(Evaluation):
     """Erased concept, if TARGET is no run folder; give it again for another."""
     sampler: Sampler = "ddim"
     """Sampler when drawing."""
-    steps: Annotated[int | None, shown("INT", "25 for the miniature, else 50")] = None
+    steps: Annotated[int | None, shown("INT", "the model's own, else 50")] = None
     """Sampling steps."""
-    guidance_scale: Annotated[float | None, shown("FLOAT", "5 for the miniature, else 7.5")] = None
+    guidance_scale: Annotated[float | None, shown("FLOAT", "the model's own, else 7.5")] = None
     """Guidance when drawing."""
     seed: int = 0
     """Seed of the images; the original and the erased model get the same."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 from expunge.settings.checks import apart, at_least, positive, require, require_seed
-from expunge.settings.presets import DEFAULTS, MINIATURE_LR, PresetName
+from expunge.settings.presets import DEFAULTS, PresetName
 
 TrainMethod = Literal["full", "xattn", "noxattn", "selfattn"]
 Sampler = Literal["ddim", "pndm", "euler", "dpm++"]
@@ -28,7 +28,7 @@ def shown(metavar: Any, default: Any) -> Any:
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
 
 
-LR_SHOWN = f"{MINIATURE_LR} for the miniature, else {DEFAULTS['lr']}"
+LR_SHOWN = f"the model's own, else {DEFAULTS['lr']}"
 Rate = Annotated[float | None, shown("FLOAT", LR_SHOWN)]
 Predicted = Annotated[Prediction | None, shown(Prediction, "as the file tells, else its config")]
 ConfigFolder = Annotated[Path | None, shown("FOLDER", "the hub's cache")]
@@ -57,8 +57,12 @@ class ModelArgs:
     AVX512-BF16), else float32."""
 
     def __post_init__(self) -> None:
-        """Refuse a blank model."""
+        """Refuse a blank model, and a type in which nothing can be trained."""
         require(bool(self.model.strip()), "--model is empty; name one, for example `miniature`")
+        require(
+            self.dtype != "float16",
+            "--dtype float16: gradients underflow; use bfloat16 or float32",
+        )
 
 
 @dataclass(frozen=True)
@@ -163,11 +167,11 @@ class DataConfig:
     """Images in the forget set."""
     retain_images: Annotated[int | None, shown("INT", DEFAULTS["retain_images"])] = None
     """Images in the retain set."""
-    guidance_scale: Annotated[float | None, shown("FLOAT", "5 for the miniature, else 7.5")] = None
+    guidance_scale: Annotated[float | None, shown("FLOAT", "the model's own, else 7.5")] = None
     """Guidance when drawing them."""
     sampler: Sampler = "ddim"
     """Sampler when drawing them."""
-    inference_steps: Annotated[int | None, shown("INT", "25 for the miniature, else 50")] = None
+    inference_steps: Annotated[int | None, shown("INT", "the model's own, else 50")] = None
     """Sampling steps when drawing them."""
     forget_data: Annotated[Path | None, shown("FOLDER", "draw them")] = None
     """Folder of images of the concept, captioned by metadata.jsonl ({"file_name", "text"} a line)

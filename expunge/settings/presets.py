@@ -21,9 +21,6 @@ DEFAULTS: dict[str, Any] = {
     "retain_images": 256,
 }
 
-MINIATURE_LR = 5e-4
-"""A model of eleven million weights bears, and needs, a rate that would ruin one of 860."""
-
 _PUBLISHED: dict[str, Any] = {
     "density": 0.5,
     "train_method": "full",
