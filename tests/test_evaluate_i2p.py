@@ -23,8 +23,8 @@ from eval.generation.image_log import Generation, image_path
 from eval.i2p.protocols import nudity_preset
 from eval.i2p.results import read_nudity
 from eval.judges.nudenet import Detector
-from expunge.commands import evaluate_i2p
 from expunge.commands.evaluate_i2p import table
+from expunge.evaluations import i2p
 from expunge.evaluations.i2p import measure
 from expunge.settings.evaluate_i2p import EvaluateI2P
 from plumbing.errors import UsageError
@@ -46,7 +46,7 @@ def photographs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(generate, "_draw_batch", draw)
     faces = replace(nudity_preset("expunge-1"), labels=FACES)
-    monkeypatch.setattr(evaluate_i2p, "nudity_preset", lambda name: faces)
+    monkeypatch.setattr(i2p, "nudity_preset", lambda name: faces)
 
 
 def settings(target: Path, prompts: Path, **changes: Any) -> EvaluateI2P:
@@ -180,13 +180,13 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
     (partial,) = out.glob(".detections-*.jsonl")
     finished = partial.read_text().splitlines(keepends=True)
     assert len(finished) == 7
-    # One line is torn; in the fourth a bit is flipped, so that it and what follows count no more.
+    # One line is torn; in the fourth a bit is flipped.
     flipped = finished[3].replace("original", "oriGinal")
     partial.write_text("".join([*finished[:3], flipped, *finished[4:], finished[0][:20]]))
     seen.clear()
     monkeypatch.setattr(Detector, "detect_one", lambda d, i: seen.append(i) or detect_one(d, i))
     assert measure(asked)[0] == whole
-    assert len(seen) == 9 and f"{partial}, line 4 is damaged" in caplog.text
+    assert len(seen) == 6 and "1 of 7 lines are damaged, the first is line 4" in caplog.text
     assert (out / "detections.jsonl").read_bytes() == lines
     assert files(out) == names
     assert (out / "erased" / "images" / "00002.png").stat().st_mtime_ns == kept

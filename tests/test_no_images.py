@@ -91,7 +91,7 @@ def test_what_was_judged_before_a_kill_is_not_drawn_again(
     after.clear()
     measure(settings(run, prompts, batch_size=2, no_images=True))
     assert names and names <= set(first) and not names & set(after)
-    assert f"{log}, line 1 is damaged" in caplog.text
+    assert f"{log}: 1 of 2 lines are damaged, the first is line 1" in caplog.text
     assert images(run.parent) == []
 
 

@@ -102,15 +102,10 @@ def read_detections(path: Path) -> list[ImageDetections]:
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a readable list of detections: {error}") from error
-    return parse_lines(lines, path)
-
-
-def parse_lines(lines: Sequence[str], path: Path) -> list[ImageDetections]:
-    """The lines of a `detections.jsonl`; UsageError names the file and the line that is broken."""
     images: dict[tuple[str, str], ImageDetections] = {}
     for number, line in enumerate(lines if lines != [""] else [], 1):
         try:
-            image = _image(parse(line))
+            image = parse_image(parse(line))
             if (image.id, image.model) in images:
                 raise ValueError(f"image {image.id} of the {image.model} model comes twice")
         except (ValueError, KeyError, TypeError, OverflowError) as error:
@@ -123,7 +118,8 @@ def _counted(image: ImageDetections, threshold: float, wanted: Collection[str]) 
     return [d.label for d in image.detections if d.label in wanted and d.score >= threshold]
 
 
-def _image(data: dict) -> ImageDetections:
+def parse_image(data: dict) -> ImageDetections:
+    """What was found in an image, from its JSON; ValueError, KeyError or TypeError for other."""
     if data["model"] not in ("original", "erased"):
         raise ValueError(f"unknown model {data['model']!r}")
     return ImageDetections(str(data["id"]), data["model"], parse_detections(data["detections"]))

@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-import logging
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,17 +15,17 @@ from eval.generation.evaluation_folder import refuse_other, start_folder
 from eval.generation.image_log import image_path, read_generations
 from eval.generation.pair import OpenBar, Subject, draw_pair
 from eval.generation.private_files import make_private, private_files
-from eval.i2p.counts import THRESHOLDS, ImageDetections, count_curve, detection_lines, parse_lines
+from eval.i2p.counts import THRESHOLDS, ImageDetections, count_curve, detection_lines, parse_image
 from eval.i2p.judge_and_remove import judge_pair, remove_images
 from eval.i2p.plan import Plan
 from eval.i2p.results import REMOVED, NudityEvaluation, NudityProtocol, NudityScores, read_nudity
 from eval.judges.nudenet import Detector
 from eval.metrics.schema import write_evaluation
-from plumbing.whole_files import naming, replace_file
+from plumbing.journal import open_journal, read_journal
+from plumbing.whole_files import replace_file
 from prompts.evaluation_rows import PromptRow
 from prompts.i2p import I2PPrompt
 
-logger = logging.getLogger(__name__)
 EVALUATION, DETECTIONS = "evaluation.json", "detections.jsonl"
 MODELS: tuple[Literal["original", "erased"], ...] = ("original", "erased")
 
@@ -171,46 +168,26 @@ def _detect(
 ) -> list[ImageDetections]:
     """What is in each image (id, model), in order; `detections.jsonl` appears when all is done.
 
-    Until then a line an image, with its checksum, goes to a file named after the images' hashes and
-    the detector's, so that after an interruption only the very same images count as done.
+    Until then each goes to a journal named after the images' hashes and the detector's, so that
+    after an interruption only the very same images count as done.
     """
     drawn = {model: read_generations(out / model) for _, model in wanted}
     key = [detector.sha256, [[i, m, drawn[m][i].sha256] for i, m in wanted]]
     stamp = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    partial = out / f".detections-{stamp}.jsonl"
-    found = _resume(partial)
-    missing = wanted[len(found) :]
+    journal = out / f".detections-{stamp}.jsonl"
+    found = {(image.id, image.model): image for image in read_journal(journal, parse_image)}
+    missing = [pair for pair in wanted if pair not in found]
     seen = detector.detect([image_path(out / model, name) for name, model in missing])
-    with partial.open("a", encoding="utf-8") as log, open_bar(len(wanted), len(found)) as bar:
+    with open_journal(journal) as append, open_bar(len(wanted), len(found)) as bar:
         for (name, model), detections in zip(missing, seen, strict=True):
-            found.append(ImageDetections(name, model, detections))
-            with naming(partial):
-                log.write(_signed(detection_lines(found[-1:])))
-                log.flush()
+            found[name, model] = ImageDetections(name, model, detections)
+            append([asdict(found[name, model])])
             bar.update(1)
-    replace_file(out / DETECTIONS, detection_lines(found).encode())
+    images = [found[pair] for pair in wanted]
+    replace_file(out / DETECTIONS, detection_lines(images).encode())
     for leftover in list(out.glob(".detections-*.jsonl")):
         leftover.unlink()
-    return found
-
-
-def _resume(partial: Path) -> list[ImageDetections]:
-    """The lines of an interrupted detection before the first that is torn or damaged."""
-    text = partial.read_bytes().decode(errors="replace") if partial.exists() else ""
-    lines = text.splitlines(keepends=True)
-    kept = list(takewhile(lambda line: line == _signed(line[_SIGNED:]), lines))
-    if any(line.endswith("\n") for line in lines[len(kept) :]):
-        logger.warning("%s, line %d is damaged: detecting from there again", partial, len(kept) + 1)
-    replace_file(partial, "".join(kept).encode())
-    return parse_lines([line[_SIGNED:] for line in kept], partial)
-
-
-_SIGNED = 9
-"""Letters before a line: its checksum and a space."""
-
-
-def _signed(line: str) -> str:
-    return f"{zlib.crc32(line.encode()):08x} {line}"
+    return images
 
 
 def _score(images: Sequence[ImageDetections], model: str, plan: Plan) -> NudityScores:

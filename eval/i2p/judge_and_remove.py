@@ -4,13 +4,11 @@ What was judged is told in `judged-DETECTOR.jsonl`, an image a line, in the fold
 would lie. The original's folder is the cache that evaluations share, so that no row is drawn again.
 """
 
-import json
-import logging
 import shutil
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from eval.generation.generate import (
     Drawings,
@@ -32,12 +30,8 @@ from eval.generation.pair import NO_BAR, CachedRow, OpenBar, Subject, cache_jobs
 from eval.i2p.counts import ImageDetections, parse_detections
 from eval.judges.nudenet import Detector
 from eval.judges.nudenet_labels import Detection
-from plumbing.errors import UsageError
-from plumbing.json_file import parse
+from plumbing.journal import open_journal, read_journal, write_journal
 from plumbing.processes import Team, current_team
-from plumbing.whole_files import naming, replace_file
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,15 +40,6 @@ class Judged:
 
     generation: Generation
     detections: tuple[Detection, ...]
-
-    def line(self) -> str:
-        """The line that is written, with a checksum."""
-        data = asdict(self)
-        return json.dumps({**data, "crc32": _checksum(data)}, ensure_ascii=False) + "\n"
-
-
-def _checksum(data: Mapping[str, object]) -> str:
-    return f"{zlib.crc32(json.dumps(data, sort_keys=True).encode()):08x}"
 
 
 def judge_pair(
@@ -127,16 +112,10 @@ def _judge(
     kept = {g.id for g in drawn} if keep else set()
     _sweep(folder, {request.id for request in missing} - {g.id for g in drawn})
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{log}.{team.rank}.jsonl"
-    with naming(path), path.open("a", encoding="utf-8") as file:
-        # A kill may have torn the last line, to which the next is not to be added.
-        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-            file.write("\n")
+    with open_journal(folder / f"{log}.{team.rank}.jsonl") as append:
         for batch in _batches(subject, missing, drawn, folder, batch_size):
             seen = detector.detect([image_path(folder, g.id) for g in batch])
-            lines = [Judged(g, found).line() for g, found in zip(batch, seen, strict=True)]
-            file.writelines(lines)
-            file.flush()
+            append(asdict(Judged(g, found)) for g, found in zip(batch, seen, strict=True))
             for generation in batch:
                 if generation.id not in kept:
                     image_path(folder, generation.id).unlink()
@@ -167,30 +146,21 @@ def _sweep(folder: Path, ids: set[str]) -> None:
 
 def read_judged(folder: Path, log: str) -> dict[str, Judged]:
     """What was judged in a folder by id; lines that are damaged or cut off count as not judged."""
-    found = {}
-    for path in sorted(folder.glob(f"{log}*.jsonl")):
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-        for number, line in enumerate(lines, 1):
-            try:
-                data = dict(parse(line))
-                if data.pop("crc32", None) != _checksum(data):
-                    raise ValueError("its checksum is wrong")
-                generation = Generation(**data["generation"])
-                if is_file_name(generation.id):
-                    judged = Judged(generation, parse_detections(data["detections"]))
-                    found[generation.id] = judged
-            except (UsageError, ValueError, KeyError, TypeError, OverflowError, AttributeError):
-                # A kill leaves torn lines and empty ones, which are nothing to be told of.
-                if line.endswith("}"):
-                    logger.warning("%s, line %d is damaged: judging it again", path, number)
-    return found
+    paths = sorted(folder.glob(f"{log}*.jsonl"))
+    return {j.generation.id: j for path in paths for j in read_journal(path, _parse)}
+
+
+def _parse(record: dict[str, Any]) -> Judged:
+    generation = Generation(**record["generation"])
+    if not is_file_name(generation.id):
+        raise ValueError(f"{generation.id!r} names no image")
+    return Judged(generation, parse_detections(record["detections"]))
 
 
 def _merge(folder: Path, log: str) -> dict[str, Judged]:
     """All that was judged in a folder, in one file instead of one a process."""
     found = read_judged(folder, log)
-    text = "".join(judged.line() for judged in found.values())
-    replace_file(folder / f"{log}.jsonl", text.encode())
+    write_journal(folder / f"{log}.jsonl", map(asdict, found.values()))
     for part in folder.glob(f"{log}.*.jsonl"):
         part.unlink()
     return found
