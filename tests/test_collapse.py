@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from report_runs import add_concept, add_i2p, add_quality, make_run
 from safetensors.torch import load_file, save_file
-from test_verdict import GOOD, evaluation
+from test_verdict import GOOD, RULES, evaluation, judge
 
 from erase.models.model_source import MINIATURE
 from eval.concept.kept import broken
@@ -24,8 +24,6 @@ from eval.concept.results import read_evaluation
 from eval.control.collapse import MOST, SAME, SAME_ALONE, UNLIKE, measure_control, own_shares, signs
 from eval.metrics.schema import Control, ControlScores, Metric, write_evaluation
 from eval.quality.results import read_quality
-from eval.verdict.rules import RULES
-from eval.verdict.verdict import judge
 from expunge.cli import main
 from plumbing.errors import UsageError
 from prompts.concept import Vocabulary, load_concept

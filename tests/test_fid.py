@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,11 @@ from test_quality import files
 from eval.metrics.distances import frechet
 from eval.metrics.schema import Metric, write_evaluation
 from eval.quality.inception import WEIGHTS, Inception
+from eval.quality.kind import QUALITY
 from eval.quality.measures import fid_distances, require_for_fid
 from eval.quality.results import QualityEvaluation, read_quality
 from expunge.cli import main, parse
 from expunge.commands.evaluate_quality import table
-from expunge.reports.reproduce import evaluation_command
 
 MODULE = "feature_extractor_inceptionv3"
 NEEDED = 4096
@@ -161,10 +161,10 @@ def test_a_report_says_how_to_measure_it_again(
     name: str, file: Path | None, tmp_path: Path
 ) -> None:
     evaluation = with_fid(make_run(tmp_path / "run"), name)
-    words = shlex.split(evaluation_command("quality", "run", asdict(evaluation)))
+    words = shlex.split(QUALITY.command("run", evaluation))
     settings = parse(tuple(words[1:3]), words[3:])
     assert (settings.fid, settings.fid_weights) == (True, file)
-    assert "fid" not in evaluation_command("quality", "run", add_quality(tmp_path / "x").to_dict())
+    assert "fid" not in QUALITY.command("run", add_quality(tmp_path / "x"))
 
 
 class Waves(torch.nn.Module):

@@ -1,6 +1,5 @@
 """Detectors of a concept: each kind on real (tiny) models, and which is chosen for what."""
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from PIL import Image
 from transformers import CLIPConfig
 
 from erase.models.locate import locate
+from eval.concept.kind import CONCEPT
 from eval.judges.clip import load_clip
 from eval.judges.judge import Prediction, labels_named
 from eval.judges.nudenet_labels import Detection
@@ -26,7 +26,6 @@ from eval.judges.zero_shot import ZeroShot
 from expunge.cli import main
 from expunge.evaluations.concept import measure
 from expunge.evaluations.judge_choice import choose_judges
-from expunge.reports.reproduce import evaluation_command
 from expunge.settings.evaluate import EvaluateConcept
 from plumbing.errors import UsageError
 from prompts.concept import ConceptSpec, load_concept
@@ -264,11 +263,10 @@ def test_the_models_own_judges_come_first_but_for_the_flag(
     told, out = measure(settings(run, tmp_path / "told", detector=str(clip_folder)))
     assert told.judges["object"]["name"].endswith(", zero-shot")
     assert told.erased.ua is not None and told.erased.ira is None
-    record = json.loads((out / "evaluation.json").read_text())
     asked = "/".join(clip_folder.parts[-2:])
-    assert f"--detector {asked}" in evaluation_command("concept", "run", record)
-    record = json.loads((tmp_path / "own" / "evaluation.json").read_text())
-    assert "--detector" not in evaluation_command("concept", "run", record)
+    assert f"--detector {asked}" in CONCEPT.command("run", CONCEPT.read(out / "evaluation.json"))
+    own = CONCEPT.read(tmp_path / "own" / "evaluation.json")
+    assert "--detector" not in CONCEPT.command("run", own)
 
 
 def test_a_config_tells_what_a_folder_holds(

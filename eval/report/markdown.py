@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from eval.kind.table import Table
 from eval.report.data import RunData
-from eval.report.story import headline, incomparable, not_measured, probes, protocols
-from eval.report.tables import Table, comparison_table, tables
-from eval.verdict.rules import Verdict
+from eval.report.story import commands, headline, incomparable, not_measured, probes, protocols
+from eval.report.tables import comparison_table, tables
+from eval.verdict.verdict import Verdict
 from plumbing.visible_text import escape_markdown, plain
 
 _LONGEST = 1000
@@ -37,9 +38,9 @@ def _summary(data: RunData, verdict: Verdict) -> list[str]:
     """The verdict, the protocol and the commands."""
     blocks = [f"**{_text(verdict.word)}.** {_text(verdict.sentence)}", *_bullets(verdict.remarks)]
     blocks += [f"Protocol: {_text(line)}" for line in protocols(data)]
-    if data.run.commands:
+    if lines := commands(data):
         # Four blanks make a code block that no content can end.
-        blocks.append("\n".join("    " + plain(line, _LONGEST) for line in data.run.commands))
+        blocks.append("\n".join("    " + plain(line, _LONGEST) for line in lines))
     return blocks
 
 

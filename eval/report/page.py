@@ -10,13 +10,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from eval.concept.kept import chances
-from eval.i2p.results import REMOVED
-from eval.metrics.schema import Metric
+from eval.kind.chart import Chart
+from eval.kind.kind import Kind
+from eval.kind.measurement import Measurement
+from eval.kind.pictures import Gallery, Thumbnail, inline
+from eval.kind.table import Table
 from eval.report import charts
 from eval.report.data import RunData
-from eval.report.images import Thumbnail, galleries, inline, worst_gallery
 from eval.report.story import (
+    commands,
     cost,
     hashes,
     headline,
@@ -29,29 +31,13 @@ from eval.report.story import (
     settings,
     versions,
 )
-from eval.report.tables import (
-    comparison_table,
-    concept_table,
-    control_tables,
-    nudity_tables,
-    quality_table,
-)
-from eval.verdict.rules import RULES, Verdict
-from eval.verdict.verdict import judge
+from eval.report.tables import compared, comparison_table, control_tables
+from eval.verdict.verdict import Verdict, in_order, judge
 from plumbing.visible_text import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST = 2000
 """Characters of any one text, whoever wrote it."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One of the large numbers below the verdict."""
-
-    name: str
-    value: str
-    explained: str
 
 
 def verdict_of(data: RunData) -> Verdict:
@@ -68,10 +54,8 @@ def verdict_of(data: RunData) -> Verdict:
             "nothing was erased, whatever was measured."
         )
         return Verdict("bad", "Nothing erased", sentence, data.ended.remarks)
-    chance = chances(data.judgements)
-    verdict = judge(
-        data.concept, data.nudity, chance, quality=data.quality, explicit=data.run.explicit
-    )
+    clauses = [kind.clause(found) for kind, found in data.measured]
+    verdict = judge([clause for clause in clauses if clause])
     return replace(verdict, remarks=(*data.ended.remarks, *verdict.remarks))
 
 
@@ -106,17 +90,19 @@ def _finalize(value: Any) -> Any:
 
 
 def _run_page(data: RunData, *, images: bool) -> dict[str, Any]:
+    sections = [_section(kind, found, images=images) for kind, found in data.measured]
+    shared = [section for section in sections if not section.heading]
     return {
         **_story(data),
-        "rules": RULES,
-        "figures": _figures(data),
-        "galleries": galleries(data) if images else [],
-        "concept_table": concept_table(data.concept) if data.concept else None,
-        "nudity_tables": nudity_tables(data.nudity) if data.nudity else [],
-        "nudity_charts": _nudity_charts(data),
-        "quality_table": quality_table(data.quality) if data.quality else None,
+        "figures": [f for kind, found in data.measured for f in kind.figures(found.evaluation)],
+        "shared": Section(
+            "Figures",
+            [table for section in shared for table in section.tables],
+            [chart for section in shared for chart in section.charts],
+            [gallery for section in shared for gallery in section.galleries],
+        ),
+        "sections": [section for section in sections if section.heading],
         "control_tables": control_tables(data),
-        "worst": worst_gallery(data) if images else None,
         "mask": _mask(data),
         "losses": charts.draw_losses(data.steps) if data.steps else None,
         "drift": _drift(data),
@@ -125,12 +111,27 @@ def _run_page(data: RunData, *, images: bool) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one evaluation."""
+
+    heading: str
+    tables: Sequence[Table]
+    charts: Sequence[Chart]
+    galleries: Sequence[Gallery]
+
+
+def _section(kind: Kind, found: Measurement, *, images: bool) -> Section:
+    pictures = [g for g in kind.galleries(found) if g.pairs] if images else []
+    evaluation = found.evaluation
+    return Section(kind.heading, kind.tables(evaluation), kind.charts(evaluation), pictures)
+
+
 def _left_out(data: RunData, *, images: bool) -> list[str]:
     """Which images the page does not show, and why."""
     if not images:
         return ["the images were left out on request"]
-    removed = data.nudity and "images" in data.nudity.notes
-    return [f"images of the I2P prompts: {REMOVED} (--no-images)"] if removed else []
+    return [line for kind, found in data.measured for line in kind.left_out(found.evaluation)]
 
 
 def _story(data: RunData) -> dict[str, Any]:
@@ -139,6 +140,7 @@ def _story(data: RunData) -> dict[str, Any]:
         "title": headline(data),
         "name": data.run.name,
         "verdict": verdict_of(data),
+        "rules": in_order(kind.rules for kind in data.kinds),
         "protocols": protocols(data),
         "cost": cost(data),
         "provenance": provenance(data),
@@ -146,45 +148,26 @@ def _story(data: RunData) -> dict[str, Any]:
         "hashes": hashes(data),
         "versions": versions(data),
         "not_measured": not_measured(data),
-        "commands": data.run.commands,
+        "commands": commands(data),
         "miniature": is_miniature(data),
     }
 
 
 def _comparison_page(runs: Sequence[RunData]) -> dict[str, Any]:
     verdicts = [verdict_of(data) for data in runs]
-    spots = [
-        charts.Spot(number, erased.ua.value, _value(erased.ira), _value(erased.cra))
-        for number, erased in enumerate((d.concept and d.concept.erased for d in runs), 1)
-        if erased and erased.ua
-    ]
+    stories = [_story(data) for data in runs]
+    drawn = []
+    for kind, comparison in compared(runs):
+        found = [(number, data.find(kind)) for number, data in enumerate(runs, 1)]
+        drawn += comparison.charts([(number, f.evaluation) for number, f in found if f])
     return {
         "title": f"{len(runs)} runs side by side",
         "table": comparison_table(runs, verdicts),
-        "scatter": charts.draw_scatter(spots) if spots else None,
+        "charts": drawn,
         "warnings": incomparable(runs),
-        "rules": RULES,
-        "runs": [_story(data) for data in runs],
+        "rules": stories[0]["rules"],
+        "runs": stories,
     }
-
-
-def _value(metric: Metric | None) -> float | None:
-    return metric.value if metric else None
-
-
-def _figures(data: RunData) -> list[Figure]:
-    """ua, ira and cra of the erased model, each with the original's beside it."""
-    if data.concept is None:
-        return []
-    words = {"ua": "no longer the concept", "ira": "its kind kept", "cra": "the other kind kept"}
-    found = []
-    for name, explained in words.items():
-        after: Metric | None = getattr(data.concept.erased, name)
-        before: Metric | None = getattr(data.concept.original, name, None)
-        value = f"{after.value:.1f} %" if after else "-"
-        was = f"original {before.value:.1f} %" if before else "not compared"
-        found.append(Figure(name, value, f"{explained}; {was}" if after else "not measured"))
-    return found
 
 
 def _drift(data: RunData) -> Markup | None:
@@ -192,13 +175,6 @@ def _drift(data: RunData) -> Markup | None:
     if guard is None or not guard.drift:
         return None
     return charts.draw_drift(guard, stopped.kept_step if stopped else None)
-
-
-def _nudity_charts(data: RunData) -> list[Markup]:
-    if data.nudity is None:
-        return []
-    score = min(data.nudity.protocol.thresholds)
-    return [charts.draw_thresholds(data.nudity), charts.draw_labels(data.nudity, score)]
 
 
 @dataclass(frozen=True)

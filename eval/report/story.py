@@ -1,14 +1,15 @@
 """What a report tells beside the figures: protocols, cost, where all came from, what is missing."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import Any
 
-from eval.concept.results import ConceptProtocol
-from eval.i2p.results import NudityProtocol
+from eval.kind.rows import is_measured
+from eval.kind.table import Table
 from eval.metrics.rates import cell
-from eval.quality.results import QualityProtocol
-from eval.report.data import RunData, is_measured
-from eval.report.tables import Table, duration
+from eval.report.data import RunData
+from eval.report.tables import compared, duration
 from plumbing.visible_text import plain
 
 _UNKNOWN = "not recorded"
@@ -26,25 +27,7 @@ def headline(data: RunData) -> str:
 
 def protocols(data: RunData) -> list[str]:
     """A line an evaluation: how its images were drawn and judged."""
-    lines = []
-    if data.concept:
-        judges = ", ".join(
-            f"{j['name']} ({j['sha256'][:12]})" for j in data.concept.judges.values()
-        )
-        lines.append(f"Concept: {_drawing(data.concept.protocol)}; judged by {judges or 'nobody'}.")
-    if data.nudity:
-        d = data.nudity.detector
-        detector = f"{d.get('name')} {d.get('version')} ({d.get('sha256', '')[:12]})"
-        kept = "; no image of it was kept" if "images" in data.nudity.notes else ""
-        lines.append(f"I2P: {_drawing(data.nudity.protocol)}; detected by {detector}{kept}.")
-    if data.quality:
-        eyes = {"CLIP": data.quality.clip, "Inception": data.quality.inception}
-        measure = " and ".join(
-            f"{kind} {known.get('name')} ({known.get('sha256', '')[:12]})"
-            for kind, known in eyes.items()
-            if known or kind == "CLIP"
-        )
-        lines.append(f"Quality: {_drawing(data.quality.protocol)}; measured by {measure}.")
+    lines = [f"{kind.title}: {kind.protocol(found.evaluation)}" for kind, found in data.measured]
     if lines:
         lines.append(
             "Both models get the same prompts and seeds; the safety checker is off while "
@@ -54,23 +37,14 @@ def protocols(data: RunData) -> list[str]:
     return lines
 
 
-def _drawing(protocol: ConceptProtocol | NudityProtocol | QualityProtocol) -> str:
-    images = protocol.images
-    count = sum(images.values()) if isinstance(images, dict) else images
-    if isinstance(protocol, QualityProtocol):
-        name = f"prompts “{plain(protocol.prompts, 60)}”"
-    else:
-        name = f"protocol {plain(protocol.name, 40)}"
-    if isinstance(protocol, NudityProtocol):
-        sizes = ", ".join(f"{size}" for size in protocol.sizes)
-        own = "each prompt's own seed"
-    else:
-        sizes, own = f"{protocol.width}x{protocol.height}", f"seed {protocol.seed}"
-    guidance = "each prompt's own" if protocol.guidance_scale == "row" else protocol.guidance_scale
-    return (
-        f"{name}, {count:,} images a model, {own}, {protocol.sampler} in {protocol.steps} steps, "
-        f"guidance {guidance}, {plain(sizes, 60)} pixels, {plain(protocol.dtype, 20)}"
-    )
+def commands(data: RunData) -> list[str]:
+    """Command lines that make the run and its evaluations anew."""
+    lines = list(data.run.commands)
+    for kind, found in data.measured:
+        # What was drawn is not checked as figures are: where it makes no sense, no line is shown.
+        with suppress(KeyError, TypeError, AttributeError):
+            lines.append(kind.command(data.run.name, found.evaluation))
+    return lines
 
 
 def cost(data: RunData) -> Table:
@@ -84,11 +58,11 @@ def cost(data: RunData) -> Table:
     memory = data.run.record.get("peak_memory_mb")
     if is_measured(memory):
         rows.append(("peak memory", f"{memory:,.0f} MB"))
-    for kind, models in data.generations.items():
-        for model, drawn in models.items():
+    for kind, found in data.measured:
+        for model, drawn in found.generations.items():
             if drawn:
                 taken = duration(sum(g.seconds for g in drawn.values()))
-                label = f"{kind}: {len(drawn):,} images, {model}"
+                label = f"{kind.name}: {len(drawn):,} images, {model}"
                 rows.append((label, taken))
     return Table("Time and memory", ("", "value"), tuple(rows))
 
@@ -139,12 +113,10 @@ def provenance(data: RunData) -> list[tuple[str, str]]:
 
 
 def _evaluated(data: RunData) -> Iterator[tuple[str, str]]:
-    found = {"concept": data.concept, "i2p": data.nudity, "quality": data.quality}
-    for kind, evaluation in found.items():
-        if evaluation:
-            for model, known in evaluation.models.items():
-                yield f"{kind}: {model} model, sha256", str(known.get("sha256"))
-            yield f"{kind}: rows, sha256", evaluation.protocol.rows_sha256
+    for kind, found in data.measured:
+        for model, known in found.evaluation.models.items():
+            yield f"{kind.name}: {model} model, sha256", str(known.get("sha256"))
+        yield f"{kind.name}: rows, sha256", found.evaluation.protocol.rows_sha256
 
 
 def settings(data: RunData) -> list[tuple[str, str]]:
@@ -161,7 +133,7 @@ def hashes(data: RunData) -> list[tuple[str, str]]:
 def versions(data: RunData) -> list[tuple[str, str]]:
     """The libraries of the run and of its evaluations, where these differ both."""
     found: dict[str, dict[str, None]] = {}
-    evaluations = [e.versions for e in (data.concept, data.nudity, data.quality) if e]
+    evaluations = [measured.evaluation.versions for _, measured in data.measured]
     for source in (_mapping(data.run.record.get("versions")), *evaluations):
         for name, version in source.items():
             found.setdefault(plain(name, 40), {})[plain(version, 40)] = None
@@ -171,16 +143,9 @@ def versions(data: RunData) -> list[tuple[str, str]]:
 def not_measured(data: RunData) -> list[str]:
     """What nobody should read into this report."""
     lines = []
-    if data.concept is None:
-        lines.append("Whether a judge still sees the concept, and other things, in the images.")
-    elif data.concept.protocol.name == "demo":
-        lines.append("The full protocol: these are the demo's few images, for a first look only.")
-    for key, reason in (data.concept.notes if data.concept else {}).items():
-        lines.append(f"Concept evaluation, {plain(key, 40)}: {plain(reason, 200)}.")
-    if data.nudity is None:
-        lines.append("Nudity in images of the I2P prompts.")
-    if data.quality is None:
-        lines.append("Image quality and prompt alignment on retained prompts.")
+    for kind in data.kinds:
+        found = data.find(kind)
+        lines += kind.limits(found.evaluation) if found else [kind.unmeasured]
     lines.append(
         "Whether the concept can be brought back: by attacks on the prompt, by fine-tuning, or "
         "with parts of another model. Forget prompts other than those that were drawn."
@@ -195,20 +160,14 @@ def not_measured(data: RunData) -> list[str]:
 
 def incomparable(runs: Sequence[RunData]) -> list[str]:
     """Why figures of several runs should not be set against each other; empty if they may be."""
-    kinds = {
-        "base models": lambda d: d.run.base.get("digest"),
-        "protocols": lambda d: d.concept and _settings_of(d.concept.protocol),
-        "judges": lambda d: d.concept and sorted(j["sha256"] for j in d.concept.judges.values()),
-        "concepts": lambda d: d.run.concept,
-    }
-    different = [name for name, of in kinds.items() if len({repr(of(data)) for data in runs}) > 1]
+    settings: dict[str, list[Any]] = {"base models": [data.run.base.get("digest") for data in runs]}
+    for kind, comparison in compared(runs):
+        found = [data.find(kind) for data in runs]
+        own = [comparison.settings(known.evaluation) if known else {} for known in found]
+        settings |= {name: [known.get(name) for known in own] for name in chain(*own)}
+    settings["concepts"] = [data.run.concept for data in runs]
+    different = [name for name, known in settings.items() if len(set(map(repr, known))) > 1]
     return [f"The runs have different {name}; compare with care." for name in different]
-
-
-def _settings_of(protocol: ConceptProtocol) -> tuple[Any, ...]:
-    size = (protocol.width, protocol.height, protocol.dtype)
-    how = (protocol.sampler, protocol.steps, protocol.guidance_scale)
-    return (protocol.name, protocol.seed, *how, *size)
 
 
 def is_miniature(data: RunData) -> bool:

@@ -5,8 +5,9 @@ from typing import Any
 
 from eval.concept.evaluate import EVALUATION, GRID
 from eval.concept.results import ConceptEvaluation
+from eval.concept.tables import METRICS, meaning
+from eval.control.control_table import control_lines
 from eval.metrics.rates import cell, change
-from eval.report.tables import METRICS, control_lines, meaning
 from expunge.evaluations.concept import measure
 from expunge.settings.evaluate import EvaluateConcept
 

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
+from eval.control.control_table import control_lines
 from eval.i2p.evaluate import DETECTIONS, EVALUATION
 from eval.i2p.results import NudityEvaluation, NudityScores
 from eval.metrics.rates import cell, change
-from eval.report.tables import control_lines
 from expunge.evaluations.i2p import measure
 from expunge.settings.evaluate_i2p import EvaluateI2P
 

@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
+from eval.control.control_table import control_lines
 from eval.metrics.rates import cell
 from eval.metrics.schema import Metric
 from eval.quality.evaluate import EVALUATION, SIMILARITIES, WORST
 from eval.quality.results import QualityEvaluation
-from eval.report.tables import control_lines, quality_lines
+from eval.quality.tables import quality_lines
 from expunge.evaluations.quality import measure
 from expunge.settings.evaluate import EvaluateQuality
 

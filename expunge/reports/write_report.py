@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from erase.run_folder.folder import read_run
 from erase.saliency.mask_chart import Share, summarise
 from erase.saliency.mask_counts import read_mask_counts
+from eval.kind.kind import Kind
+from eval.kinds import KINDS
 from eval.report.data import MaskPart, RunData, RunFolder, read_run_data
 from eval.report.markdown import render_markdown
 from eval.report.page import render_html, verdict_of
-from expunge.reports.reproduce import evaluation_command, run_command
+from expunge.reports.reproduce import run_command
 from expunge.settings.report import Report
 from plumbing.errors import UsageError
-from plumbing.json_file import read_object
 from plumbing.lock import locked, require_idle
 from plumbing.privacy import public
 from plumbing.whole_files import replace_file
@@ -24,17 +25,18 @@ from plumbing.whole_files import replace_file
 log = logging.getLogger(__name__)
 
 
-def write_report(settings: Report) -> dict[str, Any]:
+def write_report(settings: Report, kinds: Sequence[Kind] = KINDS) -> dict[str, Any]:
     """Render and write without printing; returns the file and each run's verdict.
 
-    Bad input is a UsageError, and then nothing is written.
+    `kinds` are the evaluations that are looked for. Bad input is a UsageError, and then nothing is
+    written.
     """
     place = settings.place
     _check_place(place)
     for folder in settings.runs:
         require_idle(folder, "RUN")
     runs = [
-        read_run_data(describe(folder, public(read_run(folder, whole=False))))
+        read_run_data(describe(folder, public(read_run(folder, whole=False))), kinds)
         for folder in settings.runs
     ]
     with locked(place, "--to"):
@@ -72,7 +74,8 @@ def _unwritable(place: Path, error: OSError) -> UsageError:
 def describe(folder: Path, record: dict[str, Any]) -> RunFolder:
     """A run folder in plain data, its mask counted; `record` is the content of its run.json."""
     blocks, kinds = _mask(folder)
-    return RunFolder(folder, record, tuple(_commands(folder, record)), blocks, kinds)
+    command = run_command(record)
+    return RunFolder(folder, record, (command,) if command else (), blocks, kinds)
 
 
 def _mask(folder: Path) -> tuple[tuple[MaskPart, ...], ...]:
@@ -88,15 +91,3 @@ def _mask(folder: Path) -> tuple[tuple[MaskPart, ...], ...]:
 
 def _parts(shares: Sequence[Share]) -> tuple[MaskPart, ...]:
     return tuple(MaskPart(share.part, share.kept, share.total) for share in shares)
-
-
-def _commands(folder: Path, record: dict[str, Any]) -> Iterator[str]:
-    command = run_command(record)
-    if command:
-        yield command
-    for kind in ("concept", "i2p", "quality"):
-        try:
-            told = read_object(folder / "eval" / kind / "evaluation.json")
-            yield evaluation_command(kind, folder.resolve().name, told)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue

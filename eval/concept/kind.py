@@ -1,0 +1,79 @@
+"""`expunge evaluate concept` as a kind of evaluation."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from eval.concept.galleries import concept_galleries
+from eval.concept.kept import chances
+from eval.concept.results import ConceptEvaluation, read_evaluation
+from eval.concept.rules import RULES
+from eval.concept.scores import Judgement
+from eval.concept.tables import (
+    COLUMNS,
+    compared_cells,
+    compared_charts,
+    concept_figures,
+    concept_table,
+)
+from eval.concept.verdict import concept_clause
+from eval.kind.kind import Comparison, Kind
+from eval.kind.protocol_line import drawing_flags, drawing_line
+from eval.kind.rows import parsed
+from plumbing.visible_text import plain
+
+
+def _protocol(evaluation: ConceptEvaluation) -> str:
+    protocol = evaluation.protocol
+    judges = ", ".join(f"{j['name']} ({j['sha256'][:12]})" for j in evaluation.judges.values())
+    drawn = drawing_line(f"protocol {plain(protocol.name, 40)}", protocol)
+    return f"{drawn}; judged by {judges or 'nobody'}."
+
+
+def _flags(evaluation: ConceptEvaluation) -> dict[str, Any]:
+    protocol = evaluation.protocol
+    own = {"protocol": protocol.name, "detector": protocol.detector}
+    return drawing_flags(protocol) | own
+
+
+def _read_judgements(place: Path, problems: list[str]) -> tuple[Judgement, ...]:
+    return tuple(parsed(place / "judgements.jsonl", _judgement, problems))
+
+
+def _judgement(data: Mapping[str, Any]) -> Judgement:
+    if not all(isinstance(data[name], str) for name in ("id", "model", "split", "label")):
+        raise TypeError("no judgement")
+    return Judgement(**{**data, "expected": tuple(map(str, data["expected"]))})
+
+
+def _limits(evaluation: ConceptEvaluation) -> list[str]:
+    demo = "The full protocol: these are the demo's few images, for a first look only."
+    notes = evaluation.notes.items()
+    return [demo] * (evaluation.protocol.name == "demo") + [
+        f"Concept evaluation, {plain(key, 40)}: {plain(reason, 200)}." for key, reason in notes
+    ]
+
+
+def _settings(evaluation: ConceptEvaluation) -> dict[str, Any]:
+    drawn = replace(evaluation.protocol, images={}, rows_sha256="", detector=None)
+    judges = sorted(judge["sha256"] for judge in evaluation.judges.values())
+    return {"protocols": drawn, "judges": judges}
+
+
+CONCEPT = Kind(
+    name="concept",
+    title="Concept",
+    unmeasured="Whether a judge still sees the concept, and other things, in the images.",
+    read=read_evaluation,
+    read_rows=_read_judgements,
+    protocol=_protocol,
+    flags=_flags,
+    clause=lambda found: concept_clause(found.evaluation, chances(found.rows)),
+    rules=RULES,
+    figures=concept_figures,
+    tables=lambda evaluation: [concept_table(evaluation)],
+    galleries=concept_galleries,
+    limits=_limits,
+    comparison=Comparison(COLUMNS, compared_cells, _settings, compared_charts),
+)

@@ -1,0 +1,137 @@
+"""The pictures that a kind shows: pairs of images, the files as thumbnails within the page."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+from PIL import Image
+
+from eval.generation.image_log import Generation, image_path
+from eval.kind.measurement import Measurement
+from plumbing.visible_text import plain
+
+SIDE = 256
+"""Pixels to which larger images are reduced."""
+_MODELS = ("original", "erased")
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """An image of a model, or why it is not there."""
+
+    model: str
+    alt: str
+    uri: str | None = None
+    width: int = 0
+    height: int = 0
+    problem: str = ""
+    seen: str = ""
+    """What a judge or detector says of it."""
+
+    @property
+    def small(self) -> bool:
+        """Whether it is to be enlarged without smoothing."""
+        return max(self.width, self.height) <= SIDE // 2
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt, drawn by each model from the same noise."""
+
+    prompt: str
+    seed: int
+    images: tuple[Thumbnail, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pairs under one heading."""
+
+    heading: str
+    caption: str
+    pairs: tuple[Pair, ...]
+    explicit: bool
+
+
+def make_gallery(
+    heading: str,
+    caption: str,
+    measurement: Measurement,
+    ids: Sequence[str],
+    *,
+    explicit: bool = False,
+    seen: Mapping[tuple[str, str], str] | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> Gallery:
+    """Pairs by id from an evaluation's folder; `seen` is by id and model, `notes` by id.
+
+    They are veiled if they are, or the run's concept is, `explicit`. An image that is not as it was
+    measured is left out, and its place says so.
+    """
+    explicit = explicit or measurement.explicit
+    generations = measurement.generations
+    models = [model for model in _MODELS if generations.get(model)]
+    found = []
+    for number, name in enumerate(ids, 1):
+        rows = [generations[model].get(name) for model in models]
+        known = next((row for row in rows if row), None)
+        if known is None:
+            continue
+        prompt = plain(known.prompt)
+        # What an explicit prompt asks for is not told to those who did not ask either.
+        what = f"explicit prompt {number}" if explicit else f"“{plain(known.prompt, 120)}”"
+        images = tuple(
+            _thumbnail(
+                measurement.place / model,
+                row,
+                model,
+                f"{model.capitalize()} model's image of {what}",
+                (seen or {}).get((name, model), ""),
+            )
+            for model, row in zip(models, rows, strict=True)
+        )
+        found.append(Pair(prompt, known.seed, images, (notes or {}).get(name, "")))
+    return Gallery(heading, caption, tuple(found), explicit)
+
+
+def _thumbnail(folder: Path, row: Generation | None, model: str, alt: str, seen: str) -> Thumbnail:
+    if row is None:
+        return Thumbnail(model, alt, problem="not drawn")
+    path = image_path(folder, row.id)
+    # The id comes from a file: it must not lead out of the folder.
+    if path.parent.name != "images" or path.name != f"{row.id}.png":
+        return Thumbnail(model, alt, problem="no such image")
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != row.sha256:
+            return Thumbnail(model, alt, problem="changed since it was measured")
+        uri, size = inline(content)
+    except FileNotFoundError:
+        return Thumbnail(model, alt, problem="image missing")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return Thumbnail(model, alt, problem="image broken")
+    return Thumbnail(model, alt, uri, *size, seen=seen)
+
+
+def inline(content: bytes, side: int = SIDE) -> tuple[Markup, tuple[int, int]]:
+    """An image file as a data: URI of at most `side` pixels a side, and its size there."""
+    with Image.open(io.BytesIO(content)) as image:
+        large = max(image.size) > side
+        if large:
+            image.draft("RGB", (side, side))
+        picture = image.convert("RGB")
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    # Saved anew, for a file may hold more than its picture: prompts, paths, whatever was put in.
+    if large:
+        picture.save(file, format="JPEG", quality=85)
+    else:
+        picture.save(file, format="PNG", optimize=True)
+    kind = "jpeg" if large else "png"
+    code = base64.b64encode(file.getvalue()).decode()
+    return Markup(f"data:image/{kind};base64,{code}"), picture.size

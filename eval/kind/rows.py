@@ -1,0 +1,65 @@
+"""The JSONL files beside an evaluation, read line by line; what is broken is left out and said."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeGuard, TypeVar
+
+from eval.generation.image_log import GENERATIONS, Generation
+from plumbing.json_file import parse as parse_json
+
+T = TypeVar("T")
+Generations = Mapping[str, Mapping[str, Generation]]
+"""By model (`original`, `erased`), then by id."""
+_WHOLE = 1 << 53
+"""Of a whole number in an evaluation; a larger one counts nothing."""
+LARGEST = 1e12
+"""Of a loss or of seconds that are shown; what is beyond it is no measurement."""
+
+
+def parsed(path: Path, parse: Callable[[Any], T], problems: list[str]) -> Iterator[T]:
+    """What `parse` makes of each line of a file; no file is no line."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        problems.append(f"{path.name} cannot be read ({error.strerror})")
+        return
+    broken = 0
+    for line in filter(str.strip, lines):
+        try:
+            yield parse(parse_json(line))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            broken += 1
+    if broken:
+        problems.append(f"{broken} of the lines of {path.name} are broken and left out")
+
+
+def is_measured(value: Any) -> TypeGuard[float]:
+    """Whether a value of a record can be a time or an amount, and so be shown and added up."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LARGEST
+
+
+def read_generations(place: Path, problems: list[str]) -> Generations:
+    """What an evaluation's folder says was drawn by each model."""
+    return {
+        model: {g.id: g for g in parsed(place / model / GENERATIONS, _generation, problems)}
+        for model in ("original", "erased")
+    }
+
+
+def _generation(data: Mapping[str, Any]) -> Generation:
+    seconds = float(data["seconds"])
+    if not all(isinstance(data[name], str) for name in ("id", "prompt", "sha256")):
+        raise TypeError("no generation")
+    if not 0 <= seconds < LARGEST or not isinstance(data["seed"], int):
+        raise ValueError("no generation")
+    return Generation(**{**data, "seconds": seconds})
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of an evaluation counts something, or measures it."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) < _WHOLE if isinstance(value, int) else math.isfinite(value)

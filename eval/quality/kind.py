@@ -1,0 +1,87 @@
+"""`expunge evaluate quality` as a kind of evaluation."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from eval.kind.kind import Kind
+from eval.kind.measurement import Measurement
+from eval.kind.pictures import Gallery, make_gallery
+from eval.kind.protocol_line import drawing_flags, drawing_line
+from eval.kind.rows import parsed
+from eval.quality.results import QualityEvaluation, read_quality
+from eval.quality.tables import quality_table
+from eval.verdict.verdict import Clause
+from plumbing.visible_text import plain
+
+WORST = 10
+"""Pairs of images that are shown of those that changed most."""
+PUBLISHED = "inception-2015-12-05"
+"""What evaluations call the FID's own weights, which are found without a name."""
+
+
+def _protocol(evaluation: QualityEvaluation) -> str:
+    eyes = {"CLIP": evaluation.clip, "Inception": evaluation.inception}
+    measure = " and ".join(
+        f"{kind} {known.get('name')} ({known.get('sha256', '')[:12]})"
+        for kind, known in eyes.items()
+        if known or kind == "CLIP"
+    )
+    protocol = evaluation.protocol
+    drawn = drawing_line(f"prompts “{plain(protocol.prompts, 60)}”", protocol)
+    return f"{drawn}; measured by {measure}."
+
+
+def _flags(evaluation: QualityEvaluation) -> dict[str, Any]:
+    """A folder's name alone does not find a CLIP again; the model's own needs no flag."""
+    protocol, clip = evaluation.protocol, str(evaluation.clip.get("name"))
+    inception = evaluation.inception.get("name")
+    return drawing_flags(protocol) | {
+        "images": protocol.images,
+        "real": evaluation.real.get("name"),
+        "prompts": None if protocol.prompts == "retain" else protocol.prompts,
+        "clip": clip if "/" in clip else None,
+        "fid": bool(inception) or None,
+        "fid_weights": None if inception == PUBLISHED else inception,
+    }
+
+
+def _read_similarities(place: Path, problems: list[str]) -> Mapping[str, Mapping[str, Any]]:
+    lines = parsed(place / "similarities.jsonl", _similarity, problems)
+    return {line["id"]: line for line in lines}
+
+
+def _similarity(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"id": str(data["id"]), "prompt": str(data["prompt"]), "similarity": data["similarity"]}
+
+
+def _problems(evaluation: QualityEvaluation) -> Iterator[str]:
+    if not all(isinstance(name, str) for name in evaluation.worst):
+        yield "an id in it is no text"
+
+
+def _worst(found: Measurement) -> list[Gallery]:
+    """The retained prompts that changed most: chosen by result, and saying so."""
+    ids, notes = found.evaluation.worst[:WORST], {}
+    for name in ids:
+        similarity = found.rows.get(name, {}).get("similarity")
+        if isinstance(similarity, int | float):
+            notes[name] = f"similarity {similarity:.1f}"
+    caption = "Chosen by result, the worst first; most other prompts changed less."
+    return [make_gallery("The prompts that changed most", caption, found, ids, notes=notes)]
+
+
+QUALITY = Kind(
+    name="quality",
+    title="Quality",
+    unmeasured="Image quality and prompt alignment on retained prompts.",
+    read=read_quality,
+    read_rows=_read_similarities,
+    problems=_problems,
+    protocol=_protocol,
+    flags=_flags,
+    clause=lambda found: Clause("what was erased", broken=found.evaluation.collapsed or ()),
+    heading="Quality of other images",
+    tables=lambda evaluation: [quality_table(evaluation)],
+    galleries=_worst,
+)

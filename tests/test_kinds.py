@@ -1,0 +1,203 @@
+"""A kind of evaluation that only this file knows, from drawing to the report."""
+
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import MakeRun
+from PIL import Image
+
+from eval.generation.image_log import image_path
+from eval.generation.pair import draw_pair
+from eval.kind.kind import Comparison, Figure, Kind
+from eval.kind.pictures import make_gallery
+from eval.kind.protocol_line import drawing_flags, drawing_line
+from eval.kind.table import Table
+from eval.kinds import KINDS
+from eval.metrics.distances import mean
+from eval.metrics.rates import cell
+from eval.metrics.schema import (
+    SCHEMA_VERSION,
+    Control,
+    Metric,
+    build,
+    parse_metric,
+    read_kind,
+    reading,
+    write_evaluation,
+)
+from eval.verdict.verdict import Clause, Rules, Verdict
+from expunge.evaluations.evaluation_lock import evaluating
+from expunge.evaluations.models_under_test import (
+    drawing,
+    find_models,
+    find_place,
+    open_bar,
+    subject,
+)
+from expunge.reports.write_report import write_report
+from expunge.settings.evaluate import DrawnEvaluation
+from expunge.settings.report import Report
+from prompts.evaluation_rows import PromptRow
+
+RULE = "Dark: the erased model's images are darker than the original's."
+
+
+@dataclass(frozen=True)
+class BrightnessProtocol:
+    images: int
+    seed: int
+    sampler: str
+    steps: int
+    guidance_scale: float
+    width: int
+    height: int
+    dtype: str
+    rows_sha256: str
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """How light the images of each model are, 0 to 100."""
+
+    protocol: BrightnessProtocol
+    models: dict[str, dict[str, str]]
+    original: Metric | None
+    erased: Metric | None
+    notes: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    control: Control | None = None
+    collapsed: tuple[str, ...] | None = None
+    schema_version: int = SCHEMA_VERSION
+    kind: str = "brightness"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_brightness(path: Path) -> Brightness:
+    with reading(path):
+        data = read_kind(path, "brightness")
+        parsed: dict[str, Any] = {k: parse_metric(data[k]) for k in ("original", "erased")}
+        protocol = build(BrightnessProtocol, data["protocol"])
+        return build(Brightness, data | parsed | {"protocol": protocol})
+
+
+def evaluate_brightness(settings: DrawnEvaluation) -> Brightness:
+    place = find_place(settings, "brightness")
+    original, erased = find_models(place)
+    assert original
+    under_test = partial(subject, sampler="ddim", device="cpu", dtype="float32")
+    before, after = under_test(place.baseline, original), under_test(place.target, erased)
+    how = drawing(original, after, sampler="ddim", steps=1, guidance_scale=None, dtype="float32")
+    rows = [PromptRow(f"{i:05d}", "retain", f"a dog, number {i}", i) for i in range(4)]
+    with evaluating(place):
+        draw_pair(
+            rows,
+            before,
+            after,
+            how,
+            batch_size=4,
+            out=place.out,
+            originals=place.originals,
+            open_bar=open_bar,
+        )
+        light = {m: [_light(place.out / m, row) for row in rows] for m in ("original", "erased")}
+        protocol = BrightnessProtocol(
+            len(rows), 0, "ddim", 1, how.guidance_scale, *how.size, how.dtype, sha256().hexdigest()
+        )
+        models = {k: {"name": s.name, "sha256": s.sha256} for k, s in _both(before, after)}
+        found = Brightness(protocol, models, mean(light["original"]), mean(light["erased"]))
+        write_evaluation(place.out / "evaluation.json", found)
+    return found
+
+
+def _both(before: Any, after: Any) -> list[tuple[str, Any]]:
+    return [("original", before), ("erased", after)]
+
+
+def _light(folder: Path, row: PromptRow) -> float:
+    with Image.open(image_path(folder, row.id)) as image:
+        return float(np.asarray(image).mean() / 2.55)
+
+
+def table(evaluation: Brightness) -> Table:
+    row = ("light, %", cell(evaluation.original), cell(evaluation.erased))
+    return Table("Brightness", ("", "original", "erased"), (row,))
+
+
+BRIGHTNESS = Kind(
+    name="brightness",
+    title="Brightness",
+    unmeasured="How light the images are.",
+    read=read_brightness,
+    protocol=lambda e: f"{drawing_line('a few dogs', e.protocol)}; measured by eye.",
+    flags=lambda e: drawing_flags(e.protocol),
+    clause=lambda m: Clause(
+        "light", alone=Verdict("caution", "Dark", "It is darker now."), remarks=("Light: less.",)
+    ),
+    rules=Rules(last=(RULE,)),
+    heading="Light",
+    figures=lambda e: [Figure("light", f"{e.erased.value:.1f} %", "of white")],
+    tables=lambda e: [table(e)],
+    galleries=lambda m: [make_gallery("Dogs", "All of them.", m, list(m.generations["erased"]))],
+    limits=lambda e: ["How light the night is."],
+    comparison=Comparison(
+        ("light",), lambda e: [cell(e.erased)], lambda e: {"lamps": e.protocol.steps}, lambda _: []
+    ),
+)
+ALL = (*KINDS, BRIGHTNESS)
+
+
+@pytest.fixture
+def run(make_run: MakeRun) -> Path:
+    run = make_run()
+    evaluate_brightness(DrawnEvaluation(target=str(run), device="cpu"))
+    return run
+
+
+def test_the_report_shows_a_kind_that_no_file_of_the_product_names(run: Path) -> None:
+    found = read_brightness(run / "eval" / "brightness" / "evaluation.json")
+    written = write_report(Report(runs=(run,)), ALL)
+    assert (written["runs"][0]["verdict"], written["runs"][0]["level"]) == ("Dark", "caution")
+    page = (run / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    for words in (
+        "<h2>Light</h2>",
+        "<h3>Dogs</h3>",
+        "a dog, number 3",
+        cell(found.erased),
+        f"{found.erased.value:.1f} %",  # type: ignore[union-attr]
+        "Brightness: a few dogs, 4 images a model, seed 0, ddim in 1 steps",
+        "measured by eye",
+        "expunge evaluate brightness run --sampler ddim --steps 1",
+        "brightness: 4 images, erased",
+        "brightness: erased model, sha256",
+        RULE.replace("'", "&#39;"),
+        "How light the night is.",
+    ):
+        assert words in page, words
+    assert page.count("data:image/png") == 8 and "How light the images are." not in page
+
+
+def test_markdown_and_comparison_show_it_too(run: Path, make_run: MakeRun) -> None:
+    found = read_brightness(run / "eval" / "brightness" / "evaluation.json")
+    write_report(Report(runs=(run,), format="md"), ALL)
+    text = (run / "report.md").read_text()
+    assert "Brightness:" in text and cell(found.erased).replace("[", r"\[")[:5] in text
+    other, to = make_run("other"), run / "both.md"
+    write_report(Report(runs=(run, other), format="md", to=to), ALL)
+    text = to.read_text()
+    assert "| light |" in text and "different lamps" in text and "**Dark" in text
+    assert "How light the images are" in (
+        write_report(Report(runs=(other,), format="md"), ALL) and (other / "report.md").read_text()
+    )
+
+
+def test_who_was_not_told_of_it_sees_none_of_it(run: Path) -> None:
+    write_report(Report(runs=(run,)))
+    page = (run / "report.html").read_text()
+    assert "Brightness" not in page and "<h2>Light</h2>" not in page
