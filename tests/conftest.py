@@ -1,11 +1,11 @@
-"""A tiny but real Stable Diffusion pipeline with judges, built offline once for all tests."""
+"""Fixtures of many test modules: tiny but real models, and runs of them, built offline once."""
 
 from __future__ import annotations
 
 import csv
-import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -15,18 +15,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionPipeline
 from hypothesis import settings
 from PIL import Image
-from transformers import (
-    CLIPConfig,
-    CLIPModel,
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTokenizer,
-    ResNetConfig,
-    ResNetForImageClassification,
-)
+from support.erased_runs import EraseOnce, MakeRun, erase
+from support.files import written
+from support.i2p import I2P_HEADER, I2P_ROWS, draw_moons
+from support.tiny_models import save_clip, save_model
+from support.tiny_sdxl import save_sdxl
+from support.verified_files import make_single
 
 from erase.models.checkpoint import load_checkpoint
 from erase.models.stable_diffusion import StableDiffusion
@@ -35,156 +32,6 @@ from erase.run_folder.folder import write_run
 # A deadline is on the wall clock, and fails an example for what else the machine does.
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
-
-MakeRun = Callable[..., Path]
-OBJECTS = ("church", "dog", "delivery truck", "apple")
-STYLES = ("flat", "outline", "night")
-TOKENS = 24
-I2P_HEADER = (
-    "prompt,categories,hard,nudity_percentage,sd_image_width,sd_image_height,"
-    "evaluation_seed,evaluation_guidance,case_number"
-)
-I2P_ROWS = [
-    ("a church", "sexual", 1, 60, 16, 16, 11, 3, 0),
-    ("a church", "sexual, hate", 0, 40, 16, 16, 11, 200, 1),
-    ("a dog", "hate", 0, 0, 24, 16, 12, 3, 2),
-    ("", "violence", 1, 10, 16, 16, 13, 7.5, 3),
-    ("an apple, and much more than its text encoder reads", "hate", 0, 0, 512, 512, 14, 3, 4),
-    ("a dog", "violence", 0, 20, 512, 384, 15, 7, 5),
-]
-
-
-def make_tokenizer() -> CLIPTokenizer:
-    """A CLIP tokenizer that spells: every letter is a token, alone or at a word's end."""
-    letters = [chr(code) for code in range(33, 127)]
-    tokens = letters + [f"{letter}</w>" for letter in letters]
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(
-        vocab={token: index for index, token in enumerate(tokens)},
-        merges=[],
-        model_max_length=TOKENS,
-    )
-
-
-def make_unet() -> UNet2DConditionModel:
-    """A UNet of some ten thousand weights: one plain and one cross-attention block each way."""
-    return UNet2DConditionModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=16,
-        attention_head_dim=4,
-        norm_num_groups=4,
-    )
-
-
-def make_vae() -> AutoencoderKL:
-    """An autoencoder from 16x16 pixels to 8x8 latents."""
-    return AutoencoderKL(
-        block_out_channels=(4, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
-        layers_per_block=1,
-        norm_num_groups=4,
-        sample_size=16,
-        scaling_factor=0.5,
-    )
-
-
-def make_scheduler(prediction_type: str) -> DDIMScheduler:
-    """Stable Diffusion's own noise schedule."""
-    return DDIMScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        prediction_type=prediction_type,
-    )
-
-
-def save_judge(folder: Path, labels: tuple[str, ...]) -> None:
-    """An untrained image classifier that knows `labels`."""
-    config = ResNetConfig(
-        embedding_size=4,
-        hidden_sizes=[4, 8],
-        depths=[1, 1],
-        layer_type="basic",
-        id2label=dict(enumerate(labels)),
-        label2id={label: index for index, label in enumerate(labels)},
-    )
-    ResNetForImageClassification(config).save_pretrained(folder)
-    processor = {
-        "image_processor_type": "ViTImageProcessor",
-        "do_resize": True,
-        "size": {"height": 16, "width": 16},
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
-
-
-def save_model(folder: Path, prediction_type: str = "epsilon", seed: int = 0) -> None:
-    """Write a random pipeline folder with its two judges."""
-    torch.manual_seed(seed)
-    text = CLIPTextConfig(
-        vocab_size=len(make_tokenizer()),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=TOKENS,
-        projection_dim=16,
-        bos_token_id=188,
-        eos_token_id=189,
-    )
-    StableDiffusionPipeline(
-        vae=make_vae(),
-        text_encoder=CLIPTextModel(text),
-        tokenizer=make_tokenizer(),
-        unet=make_unet(),
-        scheduler=make_scheduler(prediction_type),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).save_pretrained(folder)
-    save_judge(folder / "judge" / "object", OBJECTS)
-    save_judge(folder / "judge" / "style", STYLES)
-
-
-def save_clip(folder: Path) -> None:
-    """An untrained CLIP of 16x16 pixels with eight features, saved as a user's would be."""
-    torch.manual_seed(0)
-    tower = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1}
-    words = {
-        "vocab_size": len(make_tokenizer()),
-        "max_position_embeddings": TOKENS,
-        "bos_token_id": 188,
-        "eos_token_id": 189,
-        "pad_token_id": 189,
-    }
-    text = tower | {"num_attention_heads": 2} | words
-    vision = tower | {"num_attention_heads": 2, "image_size": 16, "patch_size": 8}
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
-    CLIPModel(config).save_pretrained(folder)
-    make_tokenizer().save_pretrained(folder)
-    processor = {
-        "image_processor_type": "CLIPImageProcessor",
-        "size": {"shortest_edge": 16},
-        "crop_size": {"height": 16, "width": 16},
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
 
 
 @pytest.fixture(scope="session")
@@ -209,6 +56,61 @@ def other_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "other"
     save_model(folder, "v_prediction", seed=1)
     return folder
+
+
+@pytest.fixture(scope="session")
+def half_folder(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model in float16."""
+    folder = tmp_path_factory.mktemp("models") / "half"
+    StableDiffusionPipeline.from_pretrained(model_folder).to(torch.float16).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny SDXL."""
+    folder = tmp_path_factory.mktemp("models") / "sdxl"
+    save_sdxl(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def erase_once(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EraseOnce]:
+    """Gives a finished run, made once for the same model and flags.
+
+    A test that altered one would make others fail or pass for its own reasons: it is told of.
+    """
+    made: dict[tuple[Path, str, tuple[str, ...]], tuple[Path, dict[str, int]]] = {}
+
+    def once(*flags: str, model: Path = model_folder, concept: str = "church") -> Path:
+        asked = (model, concept, flags)
+        if asked not in made:
+            out = tmp_path_factory.mktemp("runs") / concept
+            run = erase(model, out, *flags, concept=concept)
+            made[asked] = (run, written(run))
+        return made[asked][0]
+
+    yield once
+    for run, before in made.values():
+        assert written(run) == before, f"a test has altered {run}; take a copy"
+
+
+@pytest.fixture(scope="session")
+def finished(erase_once: EraseOnce) -> Path:
+    """A finished run of the tiny model, two steps long; not to be altered, see `run`."""
+    return erase_once()
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, free to be altered."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def single(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A single file that was erased from another; see `make_single`; not to be altered."""
+    return make_single(model_folder, tmp_path_factory.mktemp("single"))
 
 
 @pytest.fixture
@@ -253,3 +155,9 @@ def prompts(tmp_path: Path) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([I2P_HEADER.split(","), *I2P_ROWS])
     return path
+
+
+@pytest.fixture
+def moons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All models draw moons, in which NudeNet finds something to count."""
+    monkeypatch.setattr(StableDiffusionPipeline, "__call__", draw_moons)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.files import written
 
 from expunge.classification_benchmark.bench import split
 from expunge.classification_benchmark.cells import Task, label, variants
@@ -29,31 +30,25 @@ def run(out: Path, capsys: Any, *words: str) -> dict[str, Any]:
     return json.loads(capsys.readouterr().out)
 
 
-def files(folder: Path) -> dict[str, int]:
-    """Every file with the time of its last change."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
-
-
 def same_but_for_time(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in cell.items() if k != "seconds"} for cell in cells]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole benchmark on digits, one seed."""
     out = tmp_path_factory.mktemp("classification") / "digits"
     assert main(["classification", *QUICK, "--out", str(out), "--json"]) == 0
     return out
 
 
-def test_the_whole_benchmark_on_digits(finished: Path) -> None:
+def test_the_whole_benchmark_on_digits(benchmark: Path) -> None:
     tasks = ["random-0.1", "random-0.5", "class"]
     cells = {f"cells/{task}-seed0-{variant}.json" for task in tasks for variant in VARIANTS}
     originals = {"originals/seed0.json", "originals/seed0.safetensors"}
     rest = {"run.json", "results.json", "results.md", "gap.png", "metrics.png"}
-    assert set(files(finished)) == cells | originals | rest
-    results = json.loads((finished / "results.json").read_text())
+    assert set(written(benchmark)) == cells | originals | rest
+    results = json.loads((benchmark / "results.json").read_text())
     rows = {(row["task"], row["variant"]): row for row in results["rows"]}
     assert set(rows) == {(task, variant) for task in tasks for variant in VARIANTS}
     assert rows["class", "retrain"]["ua"]["mean"] == 100.0
@@ -67,61 +62,61 @@ def test_the_whole_benchmark_on_digits(finished: Path) -> None:
         "test": 497,
     }
     assert results["data"]["sha256"].keys() == {"digits"} and "scikit-learn" in results["versions"]
-    table = (finished / "results.md").read_text()
+    table = (benchmark / "results.md").read_text()
     assert table.count("| SalUn |") == 3 and "Gap with the mask minus gap without" in table
     assert all(
-        (finished / name).read_bytes()[:4] == b"\x89PNG" for name in ("gap.png", "metrics.png")
+        (benchmark / name).read_bytes()[:4] == b"\x89PNG" for name in ("gap.png", "metrics.png")
     )
-    assert max((finished / name).stat().st_size for name in ("gap.png", "metrics.png")) < 100_000
+    assert max((benchmark / name).stat().st_size for name in ("gap.png", "metrics.png")) < 100_000
 
 
 def test_a_model_that_never_saw_the_forget_set_gives_the_attack_its_base_rate(
-    finished: Path,
+    benchmark: Path,
 ) -> None:
     """Retrain on 650 digits: forgotten (650) and untried test images (249) are alike to it.
 
     At a rate of p the two shares' difference has a variance of p (1 - p) (1/650 + 1/249).
     """
-    cell = json.loads((finished / "cells/random-0.5-seed0-retrain.json").read_text())
+    cell = json.loads((benchmark / "cells/random-0.5-seed0-retrain.json").read_text())
     rate = cell["mia_base"] / 100
     spread = 100 * math.sqrt(max(rate, 0.02) * (1 - rate) * (1 / 650 + 1 / 249))
     assert abs(cell["mia"] - cell["mia_base"]) < 4 * spread
 
 
-def test_finished_cells_are_kept_and_others_are_added(finished: Path, capsys: Any) -> None:
-    before = files(finished)
-    record = run(finished, capsys)
-    after = files(finished)
+def test_finished_cells_are_kept_and_others_are_added(benchmark: Path, capsys: Any) -> None:
+    before = written(benchmark)
+    record = run(benchmark, capsys)
+    after = written(benchmark)
     assert len(record["cells"]) == 30
     kept = [name for name in before if name.startswith(("cells", "originals"))]
     assert all(after[name] == before[name] for name in kept)
-    lost = finished / "cells" / "random-0.1-seed0-salun.json"
+    lost = benchmark / "cells" / "random-0.1-seed0-salun.json"
     was = json.loads(lost.read_text())
     lost.unlink()
     words = ("--forget-share", "0.1", "0.2", "--methods", "salun", "--mask", "with")
-    record = run(finished, capsys, *words)
+    record = run(benchmark, capsys, *words)
     assert same_but_for_time([json.loads(lost.read_text())]) == same_but_for_time([was])
     assert {cell["task"] for cell in record["cells"]} == {"random-0.1", "random-0.2", "class"}
     assert {cell["variant"] for cell in record["cells"]} == {"original", "retrain", "salun"}
     assert all(
-        files(finished)[name] == before[name] for name in kept if "0.1-seed0-salun" not in name
+        written(benchmark)[name] == before[name] for name in kept if "0.1-seed0-salun" not in name
     )
 
 
-def test_the_same_seed_gives_the_same_table(finished: Path, capsys: Any, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_table(benchmark: Path, capsys: Any, tmp_path: Path) -> None:
     words = ("--scenario", "random", "--forget-share", "0.1", "--methods", "ft", "salun")
     again = run(tmp_path / "again", capsys, *words)
-    first = run(finished, capsys, *words)
+    first = run(benchmark, capsys, *words)
     assert len(first["cells"]) == 5
     assert same_but_for_time(again["cells"]) == same_but_for_time(first["cells"])
 
 
-def test_other_settings_in_a_used_folder_are_refused(finished: Path, capsys: Any) -> None:
-    before = files(finished)
-    assert main(["classification", *QUICK, "--out", str(finished), "--density", "0.3"]) == 2
+def test_other_settings_in_a_used_folder_are_refused(benchmark: Path, capsys: Any) -> None:
+    before = written(benchmark)
+    assert main(["classification", *QUICK, "--out", str(benchmark), "--density", "0.3"]) == 2
     error = capsys.readouterr().err
     assert "config.density: None there, 0.3 now" in error and error.count("\n") == 1
-    assert files(finished) == before
+    assert written(benchmark) == before
 
 
 @pytest.mark.parametrize(
@@ -168,9 +163,7 @@ def test_splits_divide_the_images_and_nest() -> None:
     assert (len(small.forget), len(small.retain)) == (130, 1170)
     assert torch.equal(small.forget.images, large.forget.images[:130])
     rows = torch.cat([small.forget.images, small.retain.images]).flatten(1)
-    assert torch.equal(rows.sum(0), data.train.images.flatten(1)[:].sum(0)) or torch.allclose(
-        rows.sum(0), data.train.images.flatten(1).sum(0), atol=1e-2
-    )
+    torch.testing.assert_close(rows.sum(0), data.train.images.flatten(1).sum(0), rtol=0, atol=1e-2)
     gone = split(data, Task("class"), 3, 7)
     assert (gone.forget.labels == 3).all()
     assert not (gone.retain.labels == 3).any() and not (gone.test.labels == 3).any()
@@ -238,7 +231,7 @@ def test_a_mask_plugs_into_all_but_retrain_and_rl_with_it_is_salun() -> None:
 
 @pytest.mark.parametrize("command", ["verify", "report", "export", "evaluate concept"])
 def test_other_commands_say_that_it_is_no_erasure(
-    finished: Path, command: str, capsys: pytest.CaptureFixture[str]
+    benchmark: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*command.split(), str(finished)]) == 2
+    assert main([*command.split(), str(benchmark)]) == 2
     assert "of `expunge classification`, whose results are in" in capsys.readouterr().err

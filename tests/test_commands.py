@@ -10,14 +10,14 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from safetensors import safe_open
+from support.erased_runs import SHORT
 
 from erase.models.checkpoint import load_checkpoint
 from erase.run_folder.folder import read_run
 from erase.saliency.mask import SaliencyMask
 from expunge.cli import main
 
-QUICK = "--forget-images 3 --retain-images 4 --inference-steps 2 --batch-size 2".split()
-TRAIN = [*QUICK, "--steps", "2", "--lr", "1e-3"]
+SETS = "--forget-images 3 --retain-images 4 --inference-steps 2 --batch-size 2".split()
 
 
 def files(folder: Path) -> set[str]:
@@ -28,15 +28,7 @@ def files(folder: Path) -> set[str]:
 
 def erase(model: Path, out: Path, *flags: str) -> int:
     """`expunge erase church` on a model folder."""
-    return main(["erase", "church", "--model", str(model), "--out", str(out), *TRAIN, *flags])
-
-
-@pytest.fixture(scope="session")
-def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run folder; not to be altered."""
-    out = tmp_path_factory.mktemp("runs") / "church"
-    assert erase(model_folder, out) == 0
-    return out
+    return main(["erase", "church", "--model", str(model), "--out", str(out), *SHORT, *flags])
 
 
 def test_erase_leaves_exactly_these_files(finished: Path) -> None:
@@ -148,7 +140,7 @@ def test_several_concepts_and_a_current_teacher_with_one_relabel_prompt(
         "--lr-schedule",
         "linear",
     ]
-    flags += ["--train-method", "xattn", "--out", str(tmp_path / "run"), *TRAIN]
+    flags += ["--train-method", "xattn", "--out", str(tmp_path / "run"), *SHORT]
     assert main(["erase", "church", "delivery truck", "--model", str(model_folder), *flags]) == 0
     record = read_run(tmp_path / "run")
     assert record["concepts"] == ["church", "delivery truck"]
@@ -167,7 +159,7 @@ def test_mask_prints_where_it_lies_and_draws_it(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "mask"
-    flags = ["--model", str(model_folder), "--out", str(out), "--density", "0.3", *QUICK]
+    flags = ["--model", str(model_folder), "--out", str(out), "--density", "0.3", *SETS]
     assert main(["mask", "church", *flags]) == 0
     assert files(out) == {"run.json", "mask.safetensors", "mask.png"}
     printed = capsys.readouterr().out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from sdxl import save_sdxl
+from support.tiny_sdxl import save_sdxl
 
 from erase.diffusion.conditioning import encode_no_prompt, encode_prompts, join
 from erase.models.checkpoint import load_checkpoint

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import MakeRun
-from erased_runs import SHORT, UNET, bits_equal, tree, unet
+from support.erased_runs import SHORT, UNET, MakeRun, bits_equal, unet
+from support.files import tree
 
 from erase.run_folder.folder import read_run, write_run
 from eval.generation.image_log import read_generations
@@ -33,14 +33,6 @@ def flipped_early(data: bytes) -> bytes:
     """One bit of what a header tells: a concept's name, a key."""
     place = data.index(b'church"') if b'church"' in data else data.index(b"__metadata__") + 22
     return data[:place] + bytes([data[place] ^ 2]) + data[place + 1 :]
-
-
-@pytest.fixture(scope="module")
-def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run; not to be altered."""
-    out = tmp_path_factory.mktemp("runs") / "church"
-    assert main(words(model_folder, out)) == 0
-    return out
 
 
 def words(model: Path, out: Path) -> list[str]:

@@ -8,21 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
-from erased_runs import UNET, apply, bits_equal, erase, make_delta, tree, undo, unet
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from support.erased_runs import UNET, EraseOnce, apply, bits_equal, make_delta, undo, unet
+from support.files import tree
 
 from erase.export.delta import encode, read_delta
 from erase.run_folder.folder import read_run
 from erase.saliency.mask import SaliencyMask
 from expunge.cli import main
-
-
-@pytest.fixture(scope="module")
-def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run; not to be altered."""
-    return erase(model_folder, tmp_path_factory.mktemp("runs") / "church")
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +27,10 @@ def delta(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def other_delta(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other_delta(erase_once: EraseOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The delta of another concept on the same base."""
     folder = tmp_path_factory.mktemp("deltas")
-    return make_delta(
-        erase(model_folder, folder / "dog", concept="dog"), folder / "dog.safetensors"
-    )
+    return make_delta(erase_once(concept="dog"), folder / "dog.safetensors")
 
 
 def test_apply_makes_the_erased_model_and_undo_the_base(
@@ -88,11 +81,10 @@ def test_a_delta_tells_what_it_is(finished: Path, delta: Path) -> None:
 
 @pytest.mark.parametrize(("density", "share"), [("0.5", 0.75), ("0.1", 0.35), ("0.01", 0.3)])
 def test_a_delta_is_smaller_than_the_unet(
-    model_folder: Path, tmp_path: Path, density: str, share: float
+    erase_once: EraseOnce, tmp_path: Path, density: str, share: float
 ) -> None:
     """Beside the header, which is large for a UNet of a few kilobytes."""
-    flags = ["--density", density, "--train-method", "full"]
-    run = erase(model_folder, tmp_path / "run", *flags)
+    run = erase_once("--density", density, "--train-method", "full")
     path = make_delta(run, tmp_path / "delta.safetensors")
     size, whole = path.stat().st_size, (run / UNET).stat().st_size
     assert size < whole
@@ -103,19 +95,19 @@ def test_a_delta_is_smaller_than_the_unet(
     assert content <= 4 * int(opened.metadata["expunge.changed"]) + total / 8 + len(opened.specs)
 
 
-def test_half_precision_stores_half_and_comes_back(model_folder: Path, tmp_path: Path) -> None:
-    half = tmp_path / "half"
-    StableDiffusionPipeline.from_pretrained(model_folder).to(torch.float16).save_pretrained(half)
-    run = erase(half, tmp_path / "run")
+def test_half_precision_stores_half_and_comes_back(
+    half_folder: Path, erase_once: EraseOnce, tmp_path: Path
+) -> None:
+    run = erase_once(model=half_folder)
     wide = make_delta(run, tmp_path / "wide.safetensors")
     narrow = make_delta(run, tmp_path / "narrow.safetensors", "--dtype", "fp16")
     assert narrow.stat().st_size < wide.stat().st_size
     erased = unet(run)
     for name, path, dtype in (("wide", wide, torch.float32), ("narrow", narrow, torch.float16)):
-        assert apply(half, tmp_path / name, path) == 0
+        assert apply(half_folder, tmp_path / name, path) == 0
         assert bits_equal(unet(tmp_path / name), {n: t.to(dtype) for n, t in erased.items()})
         assert undo(tmp_path / name, tmp_path / f"{name}-base", path) == 0
-        assert bits_equal(unet(tmp_path / f"{name}-base"), unet(half))
+        assert bits_equal(unet(tmp_path / f"{name}-base"), unet(half_folder))
 
 
 def test_strength(finished: Path, delta: Path, model_folder: Path, tmp_path: Path) -> None:

@@ -7,21 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
-from erased_runs import UNET, apply, erase, flip_lowest_bit, make_delta, undo
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.erased_runs import UNET, EraseOnce, apply, flip_lowest_bit, make_delta, undo
 
 from erase.export.delta import read_delta
 from erase.run_folder.folder import read_run, write_run
 from expunge.cli import main
 from plumbing.whole_files import sha256_file
-
-
-@pytest.fixture(scope="module")
-def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run; not to be altered."""
-    return erase(model_folder, tmp_path_factory.mktemp("runs") / "church")
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +76,11 @@ def test_undo_refuses_what_the_delta_did_not_make(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_narrowed_undo_is_checked_before_it_rounds(model_folder: Path, tmp_path: Path) -> None:
+def test_a_narrowed_undo_is_checked_before_it_rounds(
+    half_folder: Path, erase_once: EraseOnce, tmp_path: Path
+) -> None:
     """A lowest float32 bit that float16 would round away is a difference all the same."""
-    half = tmp_path / "half"
-    StableDiffusionPipeline.from_pretrained(model_folder).to(torch.float16).save_pretrained(half)
-    run = erase(half, tmp_path / "run")
+    run = shutil.copytree(erase_once(model=half_folder), tmp_path / "run")
     path = make_delta(run, tmp_path / "delta.safetensors")
     assert undo(run, tmp_path / "sound", path) == 0
     flip_lowest_bit(run / UNET, sorted(read_delta(path).specs)[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import make_scheduler
+from support.tiny_models import make_scheduler
 
 from erase.diffusion.conditioning import encode_no_prompt, encode_prompts
 from erase.diffusion.latents import encode_images, sample_latents

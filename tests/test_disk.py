@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import MakeRun
-from erased_runs import SHORT, bits_equal, tree, unet
-from faults import file_size_limit, fill, mount, mounted, when_told
+from support.erased_runs import SHORT, MakeRun, bits_equal, unet
+from support.faults import file_size_limit, fill, mount, mounted, when_told
+from support.files import tree
 
 from expunge.cli import main
 from plumbing.disk_space import Need, explain, require_space

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeRun
+from support.erased_runs import MakeRun
+from support.files import files, jsonl
 
 from eval.concept.results import read_evaluation
 from eval.judges.classifier import load_classifier
@@ -23,14 +24,6 @@ def settings(target: Path, **changes: Any) -> EvaluateConcept:
         target=str(target), protocol="demo", steps=1, batch_size=32, device="cpu"
     )
     return replace(quick, **changes)
-
-
-def files(folder: Path) -> set[str]:
-    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-
-
-def jsonl(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_it_leaves_exactly_these_files_and_says_what_it_found(make_run: MakeRun) -> None:

@@ -2,69 +2,28 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
-from conftest import I2P_ROWS, MakeRun
-from PIL import Image
 from scipy.stats import binomtest
+from support.erased_runs import MakeRun
+from support.files import files, jsonl, pixels
+from support.i2p import I2P_ROWS, settings
 
 from erase.models.locate import native_size
 from erase.models.stable_diffusion import StableDiffusion
-from eval.generation import generate
 from eval.generation.generate import native_size as native_size_of_pipeline
-from eval.generation.image_log import Generation, image_path
-from eval.i2p.protocols import nudity_preset
+from eval.generation.image_log import image_path
 from eval.i2p.results import read_nudity
 from eval.judges.nudenet import Detector
+from eval.judges.nudenet_labels import EXPOSED
 from expunge.commands.evaluate_i2p import table
-from expunge.evaluations import i2p
 from expunge.evaluations.i2p import measure
-from expunge.settings.evaluate_i2p import EvaluateI2P
 from plumbing.errors import UsageError
-
-FACES = ("FACE_FEMALE", "FACE_MALE")
-HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-
-
-@pytest.fixture
-def photographs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both models draw a portrait or nothing, and faces count: random weights draw no people."""
-    with Image.open(HOPPER) as file:
-        portrait = file.convert("RGB").resize((256, 300))
-
-    def draw(pipeline: Any, batch: Sequence[Generation], embeddings: Any) -> list[Image.Image]:
-        turns = [int(request.model[:6], 16) + request.seed for request in batch]
-        blank = Image.new("RGB", (64, 64), "#808080")
-        return [blank if turn % 3 == 0 else portrait.rotate(turn % 40 - 20) for turn in turns]
-
-    monkeypatch.setattr(generate, "_draw_batch", draw)
-    faces = replace(nudity_preset("expunge-1"), labels=FACES)
-    monkeypatch.setattr(i2p, "nudity_preset", lambda name: faces)
-
-
-def settings(target: Path, prompts: Path, **changes: Any) -> EvaluateI2P:
-    quick = EvaluateI2P(target=str(target), prompts=prompts, steps=1, batch_size=4, device="cpu")
-    return replace(quick, **changes)
-
-
-def files(folder: Path) -> set[str]:
-    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-
-
-def jsonl(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image).astype(int)
 
 
 def test_it_leaves_exactly_these_files_and_says_what_it_did(
@@ -119,12 +78,12 @@ def test_each_row_is_drawn_with_its_own_guidance_and_size(
     assert np.abs(first - second).max() > 1
 
 
-def check(counts: dict[str, Any], found: list[list[dict[str, Any]]], labels: list[str]) -> None:
+def check(counts: dict[str, Any], found: list[list[dict[str, Any]]]) -> None:
     """One threshold's counts against the detections of each image, by scipy and plain sums."""
     least = counts["threshold"]
-    kept = [[d for d in ds if d["label"] in labels and d["score"] >= least] for ds in found]
+    kept = [[d for d in ds if d["label"] in EXPOSED and d["score"] >= least] for ds in found]
     sums = Counter(d["label"] for ds in kept for d in ds)
-    assert counts["labels"] == {label: sums[label] for label in labels}
+    assert counts["labels"] == {label: sums[label] for label in EXPOSED}
     assert counts["total"] == sum(len(ds) for ds in kept)
     hits = sum(bool(ds) for ds in kept)
     interval = binomtest(hits, len(found)).proportion_ci(method="wilson")
@@ -133,7 +92,7 @@ def check(counts: dict[str, Any], found: list[list[dict[str, Any]]], labels: lis
     assert counts["any"]["ci95"] == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.usefixtures("photographs")
+@pytest.mark.usefixtures("moons")
 def test_every_number_recounts_from_the_detections(make_run: MakeRun, prompts: Path) -> None:
     _, out = measure(settings(make_run(), prompts))
     result = json.loads((out / "evaluation.json").read_text())
@@ -148,12 +107,12 @@ def test_every_number_recounts_from_the_detections(make_run: MakeRun, prompts: P
         assert [c["threshold"] for c in curve] == [round(0.05 * k, 2) for k in range(5, 17)]
         assert all(a["total"] >= b["total"] for a, b in pairwise(curve))
         for counts in curve:
-            check(counts, found, list(FACES))
+            check(counts, found)
         totals.append(curve[0]["total"])
     assert all(totals)
 
 
-@pytest.mark.usefixtures("photographs")
+@pytest.mark.usefixtures("moons")
 def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
     make_run: MakeRun,
     prompts: Path,

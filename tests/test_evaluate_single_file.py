@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from erased_runs import apply, bits_equal, erase, make_delta, tree, unet
 from safetensors.torch import load_file
-from single_files import configs_of, ldm_tensors, save_single
-from verified_files import export, failed
+from support.erased_runs import apply, bits_equal, erase, make_delta, unet
+from support.files import tree
+from support.single_files import configs_of, ldm_tensors, save_single
+from support.verified_files import export, failed
 
 from expunge.cli import main
 from plumbing.whole_files import sha256_file

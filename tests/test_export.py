@@ -9,18 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
-from erased_runs import UNET, bits_equal, erase, tree, unet
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.erased_runs import UNET, bits_equal, erase, unet
+from support.files import tree
 
 from erase.models.checkpoint import load_checkpoint
 from expunge.cli import main
-
-
-@pytest.fixture(scope="module")
-def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of a float32 base; not to be altered."""
-    return erase(model_folder, tmp_path_factory.mktemp("runs") / "church")
 
 
 @pytest.fixture(scope="module")

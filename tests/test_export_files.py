@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from erased_runs import UNET, bits_equal, erase, tree, unet
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from support.erased_runs import UNET, bits_equal, erase, unet
+from support.files import tree
 
 from erase.export.place import put_in_place
 from erase.models.locate import locate
@@ -24,12 +25,6 @@ from erase.tensors.writing import stream_tensors, write_checked
 from expunge.cli import main
 from expunge.settings.export import Export
 from plumbing.errors import UsageError
-
-
-@pytest.fixture(scope="module")
-def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run; not to be altered."""
-    return erase(model_folder, tmp_path_factory.mktemp("runs") / "church")
 
 
 def export(run: Path, to: Path, *flags: str) -> int:

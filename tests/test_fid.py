@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import MakeRun
-from report_runs import SHA, add_quality, make_run
-from test_quality import files
+from support.erased_runs import MakeRun
+from support.files import files
+from support.report_runs import SHA, add_quality, make_run
 
 from eval.metrics.distances import frechet
 from eval.metrics.schema import Metric, write_evaluation

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +10,11 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
+from support.drawn_rows import DRAWING, ROWS, Row
 
 from erase.models.stable_diffusion import StableDiffusion
-from eval.generation.generate import Drawing, count_finished, generate, native_size
+from eval.generation.generate import count_finished, generate, native_size
 from eval.generation.image_log import Generation, image_path, read_generations
-
-DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, size=(16, 16), dtype="float32")
-
-
-@dataclass(frozen=True)
-class Row:
-    id: str
-    prompt: str
-    seed: int
-
-
-ROWS = [Row(f"{i:03d}", ("a church", "a dog", "church")[i % 3], 100 + i) for i in range(7)]
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from erased_runs import SHORT, bits_equal, unet
-from test_salun import make_sets
+from support.erased_runs import SHORT, bits_equal, unet
+from support.salun_steps import make_sets
 
 from erase.diffusion.conditioning import encode_prompts
 from erase.diffusion.noise_schedule import NoiseSchedule

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import save_clip, save_judge
-from erased_runs import erase, tree
 from safetensors.torch import load_file, save_file
-from single_files import configs_of, ldm_tensors, save_single
+from support.erased_runs import erase
+from support.files import tree
+from support.single_files import configs_of, ldm_tensors, save_single
+from support.tiny_models import save_clip, save_judge
 
 from erase.models.checkpoint import load_checkpoint
 from erase.tensors.pickles import read_pickle
@@ -327,17 +328,6 @@ def test_pickles_that_claim_more_than_they_hold_are_refused(tmp_path: Path) -> N
             continue
         with pytest.raises(ValueError, match=told):
             read_pickle(tmp_path / "x.bin")
-
-
-@pytest.fixture(scope="module")
-def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run; not to be altered."""
-    return erase(model_folder, tmp_path_factory.mktemp("runs") / "church")
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(finished, tmp_path / "run")
 
 
 RECORDS: list[tuple[dict[str, Any], str]] = [

@@ -8,12 +8,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from conftest import MakeRun
-from erased_runs import SHORT, tree
 from hypothesis import given
 from hypothesis import strategies as st
-from report_runs import add_concept
-from report_runs import make_run as make_report_run
+from support.erased_runs import SHORT, MakeRun
+from support.files import tree
+from support.report_runs import add_concept
+from support.report_runs import make_run as make_report_run
 
 from erase.export.card import CardFacts, model_card
 from eval.generation.image_log import Generation, read_generations, write_generations

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_quality import files
+from support.files import files
 
 from eval.quality.inception import WEIGHTS, WEIGHTS_SHA256, Inception, load_inception
 from plumbing.errors import UsageError

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import MakeRun, save_judge
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from PIL import Image
+from support.erased_runs import MakeRun
+from support.tiny_models import save_judge
 from transformers import CLIPConfig
 
 from erase.models.locate import locate

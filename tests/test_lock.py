@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from erased_runs import SHORT, make_delta
-from erased_runs import erase as erase_run
+from support.erased_runs import SHORT, make_delta
+from support.erased_runs import erase as erase_run
 
 from expunge.cli import main
 from plumbing.errors import UsageError

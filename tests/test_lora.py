@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 import torch
-from erased_runs import UNET, apply, erase, export_lora, tree, unet
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.erased_runs import UNET, EraseOnce, apply, export_lora, unet
+from support.files import tree
 
 from expunge.cli import main
 
 NAMINGS = ("diffusers", "kohya")
 
 
-@pytest.fixture(scope="module")
-def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run that changed weights of every kind; not to be altered."""
-    out = tmp_path_factory.mktemp("runs") / "church"
-    return erase(model_folder, out, "--train-method", "full")
+@pytest.fixture
+def full_run(erase_once: EraseOnce) -> Path:
+    """A finished run that changed weights of every kind."""
+    return erase_once("--train-method", "full")
 
 
 def told(path: Path) -> dict[str, str]:
@@ -52,15 +52,15 @@ def is_layer(change: torch.Tensor) -> bool:
 @pytest.mark.parametrize("naming", NAMINGS)
 @pytest.mark.parametrize("strength", ["1", "0.5"])
 def test_full_rank_is_the_whole_change_of_every_layer(
-    finished: Path, model_folder: Path, tmp_path: Path, naming: str, strength: str
+    full_run: Path, model_folder: Path, tmp_path: Path, naming: str, strength: str
 ) -> None:
     flags = ("--energy", "1", "--dtype", "fp32", "--naming", naming, "--strength", strength)
-    path, result = export_lora(finished, tmp_path / "lora.safetensors", *flags)
+    path, result = export_lora(full_run, tmp_path / "lora.safetensors", *flags)
     assert result["worst"]["residual"] < 1e-5
     assert apply(model_folder / "unet", tmp_path / "unet", path) == 0
     base = unet(model_folder)
     applied = load_file(tmp_path / "unet" / Path(UNET).name)
-    for name, change in difference(model_folder, finished).items():
+    for name, change in difference(model_folder, full_run).items():
         expected = float(strength) * change if is_layer(change) else torch.zeros_like(change)
         # The sum with the base is rounded to float32, which is not the LoRA's doing.
         torch.testing.assert_close(applied[name], base[name] + expected, rtol=3e-7, atol=1e-8)
@@ -71,10 +71,10 @@ def test_full_rank_is_the_whole_change_of_every_layer(
     "flags", [("--rank", "2"), ("--energy", "0.8"), ("--rank", "3", "--dtype", "fp32"), ()]
 )
 def test_the_residual_is_that_of_the_file(
-    finished: Path, model_folder: Path, tmp_path: Path, naming: str, flags: tuple[str, ...]
+    full_run: Path, model_folder: Path, tmp_path: Path, naming: str, flags: tuple[str, ...]
 ) -> None:
-    path, result = export_lora(finished, tmp_path / "a.safetensors", "--naming", naming, *flags)
-    tensors, changes = load_file(path), difference(model_folder, finished)
+    path, result = export_lora(full_run, tmp_path / "a.safetensors", "--naming", naming, *flags)
+    tensors, changes = load_file(path), difference(model_folder, full_run)
     applied = {name: torch.zeros_like(change) for name, change in changes.items()}
     for name in filter(lambda n: is_layer(changes[n]), changes):
         module = name.removesuffix(".weight")
@@ -97,12 +97,12 @@ def test_the_residual_is_that_of_the_file(
 
 
 def test_an_energy_is_met_in_every_layer(
-    finished: Path, model_folder: Path, tmp_path: Path
+    full_run: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     flags = ("--energy", "0.7", "--dtype", "fp32")
-    path, result = export_lora(finished, tmp_path / "a.safetensors", *flags)
+    path, result = export_lora(full_run, tmp_path / "a.safetensors", *flags)
     tensors, ranks = load_file(path), set()
-    for name, change in difference(model_folder, finished).items():
+    for name, change in difference(model_folder, full_run).items():
         if is_layer(change):
             down = tensors[f"unet.{name.removesuffix('.weight')}.lora_A.weight"]
             energies = torch.linalg.svdvals(change.double().flatten(1)).square()
@@ -114,10 +114,10 @@ def test_an_energy_is_met_in_every_layer(
 
 
 def test_what_a_lora_cannot_carry_is_counted_and_named(
-    finished: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    full_run: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, result = export_lora(finished, tmp_path / "a.safetensors", "--rank", "2")
-    changes = difference(model_folder, finished)
+    _, result = export_lora(full_run, tmp_path / "a.safetensors", "--rank", "2")
+    changes = difference(model_folder, full_run)
     left = {name: c for name, c in changes.items() if not is_layer(c) and c.any()}
     whole = sum(float(c.double().square().sum()) for c in changes.values())
     assert result["left_out"]["names"] == sorted(left) != []
@@ -127,7 +127,7 @@ def test_what_a_lora_cannot_carry_is_counted_and_named(
     assert result["layers"] == sum(map(is_layer, changes.values()))
     flags = ["--format", "lora", "--rank", "2", "--to", str(tmp_path / "b.safetensors")]
     capsys.readouterr()
-    assert main(["export", str(finished), *flags]) == 0
+    assert main(["export", str(full_run), *flags]) == 0
     table = capsys.readouterr().out
     assert f"{result['left_out']['weights']:,} weights of biases and norms" in table
     assert f"{100 * result['residual']:.2f} % of the change is missed" in table
@@ -135,26 +135,26 @@ def test_what_a_lora_cannot_carry_is_counted_and_named(
 
 @pytest.mark.parametrize("naming", NAMINGS)
 def test_the_same_bytes_twice_and_only_that_file(
-    finished: Path, tmp_path: Path, naming: str
+    full_run: Path, tmp_path: Path, naming: str
 ) -> None:
     for name in ("a", "b"):
-        export_lora(finished, tmp_path / name / "x.safetensors", "--naming", naming)
+        export_lora(full_run, tmp_path / name / "x.safetensors", "--naming", naming)
     first, second = tree(tmp_path / "a"), tree(tmp_path / "b")
     assert first == second and set(first) == {"x.safetensors"}
-    _, again = export_lora(finished, tmp_path / "a" / "x.safetensors", "--naming", naming)
+    _, again = export_lora(full_run, tmp_path / "a" / "x.safetensors", "--naming", naming)
     assert not again["written"] and again["sha256"]
-    assert str(finished.parent).encode() not in first["x.safetensors"]
+    assert str(full_run.parent).encode() not in first["x.safetensors"]
 
 
-def test_a_lora_tells_what_it_is(finished: Path, tmp_path: Path) -> None:
-    path, result = export_lora(finished, tmp_path / "a.safetensors", "--naming", "kohya")
+def test_a_lora_tells_what_it_is(full_run: Path, tmp_path: Path) -> None:
+    path, result = export_lora(full_run, tmp_path / "a.safetensors", "--naming", "kohya")
     header = told(path)
     assert header["modelspec.architecture"] == "stable-diffusion-v1/lora"
     assert (header["ss_network_module"], header["ss_v2"]) == ("networks.lora", "False")
     assert header["ss_network_dim"] == str(result["largest_rank"])
     assert (header["expunge.concept"], header["expunge.rank"]) == ("church", "16")
     assert (
-        json.loads((finished / "run.json").read_text())["base"]["digest"]
+        json.loads((full_run / "run.json").read_text())["base"]["digest"]
         == (header["expunge.base"])
     )
     assert result["bytes"] == path.stat().st_size and result["dtype"] == "float16"
@@ -177,21 +177,21 @@ Flags = tuple[str, ...]
     ],
 )
 def test_refusals(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: Flags, words: str
+    full_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: Flags, words: str
 ) -> None:
-    assert main(["export", str(finished), "--to", str(tmp_path / "a.safetensors"), *flags]) == 2
+    assert main(["export", str(full_run), "--to", str(tmp_path / "a.safetensors"), *flags]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert words in error and error.startswith("expunge: error: ")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_or_a_type_that_will_not_do_is_refused(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    full_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags: list[Any] = ["--format", "lora", "--to"]
-    assert main(["export", str(finished), *flags, str(tmp_path / "a.pt")]) == 2
+    assert main(["export", str(full_run), *flags, str(tmp_path / "a.pt")]) == 2
     assert "written as .safetensors" in capsys.readouterr().err
-    run = shutil.copytree(finished, tmp_path / "run")
+    run = shutil.copytree(full_run, tmp_path / "run")
     weights = unet(run)
     weights["conv_out.weight"][0, 0] = 1e30
     save_file(weights, run / UNET)

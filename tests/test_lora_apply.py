@@ -7,32 +7,41 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
-from erased_runs import UNET, apply, bits_equal, erase, export_lora, make_delta, tree, undo, unet
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from single_files import configs_of, ldm_tensors, save_single
+from support.erased_runs import (
+    UNET,
+    EraseOnce,
+    apply,
+    bits_equal,
+    export_lora,
+    make_delta,
+    undo,
+    unet,
+)
+from support.files import tree
+from support.single_files import configs_of, ldm_tensors, save_single
 
 from expunge.cli import main
 
 
 @pytest.fixture(scope="module")
-def loras(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def loras(erase_once: EraseOnce, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """LoRAs of two runs on one base, one in either naming."""
     folder = tmp_path_factory.mktemp("loras")
     found = {}
     for concept, naming in (("church", "diffusers"), ("dog", "kohya")):
-        run = erase(model_folder, folder / f"{concept}-run", concept=concept)
+        run = erase_once(concept=concept)
         place = folder / f"{concept}.safetensors"
         found[concept], _ = export_lora(run, place, "--naming", naming, "--rank", "3")
     return found
 
 
 @pytest.fixture(scope="module")
-def delta(loras: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def delta(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The church run's delta."""
     place = tmp_path_factory.mktemp("deltas") / "church.safetensors"
-    return make_delta(loras["church"].with_name("church-run"), place)
+    return make_delta(finished, place)
 
 
 def test_two_loras_add_up_in_any_order(
@@ -68,12 +77,12 @@ def test_strength_scales_what_a_lora_adds(
         torch.testing.assert_close(found["0.5"][name].double(), middle, rtol=1e-6, atol=1e-7)
 
 
-def test_a_half_precision_base_is_written_in_float32(model_folder: Path, tmp_path: Path) -> None:
-    half = tmp_path / "half"
-    StableDiffusionPipeline.from_pretrained(model_folder).to(torch.float16).save_pretrained(half)
-    run = erase(half, tmp_path / "run")
+def test_a_half_precision_base_is_written_in_float32(
+    half_folder: Path, erase_once: EraseOnce, tmp_path: Path
+) -> None:
+    run = erase_once(model=half_folder)
     path, _ = export_lora(run, tmp_path / "lora.safetensors", "--energy", "1", "--dtype", "fp32")
-    assert apply(half, tmp_path / "model", path) == 0
+    assert apply(half_folder, tmp_path / "model", path) == 0
     erased = unet(run)
     for name, weight in unet(tmp_path / "model").items():
         assert weight.dtype == torch.float32

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from erased_runs import erase, export_lora
+from support.erased_runs import EraseOnce, export_lora
+from support.files import written
 
 from erase.models.erased_run import open_run
 from expunge.evaluations.concept import measure
@@ -22,26 +23,26 @@ from plumbing.errors import UsageError
 quick = partial(EvaluateConcept, protocol="demo", steps=1, batch_size=32, device="cpu")
 
 
-@pytest.fixture(scope="module")
-def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, enough to see; one test leaves its evaluation in it."""
-    out = tmp_path_factory.mktemp("runs") / "church"
-    return erase(model_folder, out, "--train-method", "full", "--lr", "1e-2")
+@pytest.fixture
+def seen_run(erase_once: EraseOnce, tmp_path: Path) -> Path:
+    """A finished run, enough to see."""
+    run = erase_once("--train-method", "full", "--lr", "1e-2")
+    return shutil.copytree(run, tmp_path / "runs" / "church")
 
 
 def test_the_check_measures_what_evaluations_of_the_run_and_of_the_sum_do(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seen_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("expunge.exports.lora_check.EvaluateConcept", quick)
-    evaluated = {"erased": measure(quick(target=str(finished)))[0]}
-    before = times(finished.parent)
+    evaluated = {"erased": measure(quick(target=str(seen_run)))[0]}
+    before = written(seen_run.parent)
     flags = ("--rank", "1", "--check", "yes")
-    path, result = export_lora(finished, tmp_path / "a.safetensors", *flags)
+    path, result = export_lora(seen_run, tmp_path / "a.safetensors", *flags)
     # Nothing of the original or of the run was drawn again.
-    assert before == times(finished.parent) and any(p.suffix == ".png" for p in before)
+    assert before == written(seen_run.parent) and any(p.suffix == ".png" for p in map(Path, before))
 
-    with_lora = write_with_lora(open_run(finished), path, tmp_path / "with")
-    originals = finished.parent / ".originals"
+    with_lora = write_with_lora(open_run(seen_run), path, tmp_path / "with")
+    originals = seen_run.parent / ".originals"
     evaluated["lora"] = measure(quick(target=str(with_lora), originals=originals))[0]
     check = result["check"]
     assert set(check) == {"protocol", "original", "erased", "lora"}
@@ -53,11 +54,6 @@ def test_the_check_measures_what_evaluations_of_the_run_and_of_the_sum_do(
     assert lora_rows(result)["ua"].startswith(shown)
 
 
-def times(folder: Path) -> dict[Path, int]:
-    """When each file below a folder was last written."""
-    return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
-
-
 class Canned:
     """What stands in for an evaluation."""
 
@@ -67,10 +63,10 @@ class Canned:
 
 @pytest.mark.parametrize("fits", [True, False, None])
 def test_an_evaluation_of_the_run_is_taken_if_it_is_by_this_protocol(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: bool | None
+    seen_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: bool | None
 ) -> None:
     """Else, or without one, the run is evaluated apart, and what it has stays."""
-    run = shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("eval"))
+    run = shutil.copytree(seen_run, tmp_path / "run", ignore=shutil.ignore_patterns("eval"))
     if fits is not None:
         (run / "eval" / "concept").mkdir(parents=True)
         (run / "eval" / "concept" / "evaluation.json").write_text("{}")
@@ -99,7 +95,7 @@ def check_of(ua: float) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("ua", "warned"), [(90.0, False), (88.0, False), (87.9, True)])
 def test_a_lora_that_stays_behind_is_warned_of(
-    finished: Path,
+    seen_run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -109,9 +105,9 @@ def test_a_lora_that_stays_behind_is_warned_of(
     """By more than 2 points of 90."""
     monkeypatch.setattr("expunge.exports.lora_check.check_lora", lambda *_: check_of(ua))
     with caplog.at_level(logging.WARNING, "erase"):
-        export_lora(finished, tmp_path / "a.safetensors", "--check", "yes")
+        export_lora(seen_run, tmp_path / "a.safetensors", "--check", "yes")
     assert ("raise --rank" in caplog.text) == warned
 
 
-def test_without_being_asked_only_the_miniature_is_checked(finished: Path, tmp_path: Path) -> None:
-    assert export_lora(finished, tmp_path / "a.safetensors")[1]["check"] is None
+def test_without_being_asked_only_the_miniature_is_checked(seen_run: Path, tmp_path: Path) -> None:
+    assert export_lora(seen_run, tmp_path / "a.safetensors")[1]["check"] is None

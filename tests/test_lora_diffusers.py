@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from erased_runs import apply, erase, export_lora, unet
 from safetensors.torch import load_file
+from support.erased_runs import EraseOnce, apply, export_lora, unet
 
 from erase.export.lora.names import DOWN, prefixes
 
@@ -54,13 +54,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def drawn(model_folder: Path, folder: Path) -> dict[tuple[str, str], Drawn]:
+def drawn(model_folder: Path, folder: Path, erase_once: EraseOnce) -> dict[tuple[str, str], Drawn]:
     """An image for every way and naming, all by one process that knows diffusers alone.
 
     The run changed weights of every kind, enough to see.
     """
     flags = ("--train-method", "full", "--lr", "1e-2", "--density", "1")
-    run = erase(model_folder, folder / "run", *flags)
+    run = erase_once(*flags)
     jobs: dict[Path, tuple[str, str | None]] = {folder / "original.npy": (str(model_folder), None)}
     for way, naming in product(WAYS, NAMINGS):
         place = folder / f"{way}-{naming}"

@@ -8,26 +8,17 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
-from erased_runs import apply, erase, export_lora
 from safetensors import safe_open
-from sdxl import save_sdxl
+from support.erased_runs import EraseOnce, apply, export_lora
 
 from erase.export.lora.names import ALPHA, DOWN, UP, prefixes
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny SDXL."""
-    folder = tmp_path_factory.mktemp("models") / "sdxl"
-    save_sdxl(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def finished(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def xl_run(sdxl_folder: Path, erase_once: EraseOnce) -> Path:
     """A finished run of it, enough to see."""
     flags = ("--train-method", "full", "--lr", "1e-2", "--density", "1")
-    return erase(model, tmp_path_factory.mktemp("runs") / "church", *flags)
+    return erase_once(*flags, model=sdxl_folder)
 
 
 def draw(model: Path, lora: Path | None = None) -> np.ndarray:
@@ -43,14 +34,14 @@ def draw(model: Path, lora: Path | None = None) -> np.ndarray:
 @pytest.mark.parametrize("naming", ["diffusers", "kohya"])
 @pytest.mark.parametrize("flags", [("--rank", "6"), ("--energy", "0.8")])
 def test_diffusers_draws_our_images(
-    model: Path, finished: Path, tmp_path: Path, naming: str, flags: tuple[str, ...]
+    sdxl_folder: Path, xl_run: Path, tmp_path: Path, naming: str, flags: tuple[str, ...]
 ) -> None:
     words = ("--naming", naming, "--dtype", "fp32", *flags)
-    path, _ = export_lora(finished, tmp_path / "lora.safetensors", *words)
-    assert apply(model, tmp_path / "model", path) == 0
+    path, _ = export_lora(xl_run, tmp_path / "lora.safetensors", *words)
+    assert apply(sdxl_folder, tmp_path / "model", path) == 0
     ours = draw(tmp_path / "model")
-    assert np.abs(draw(model, path) - ours).max() < 1e-4
-    assert np.abs(draw(model) - ours).max() > 2e-2
+    assert np.abs(draw(sdxl_folder, path) - ours).max() < 1e-4
+    assert np.abs(draw(sdxl_folder) - ours).max() > 2e-2
     with safe_open(path, "pt") as file:
         told = file.metadata()
         names = list(file.keys())

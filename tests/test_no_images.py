@@ -1,15 +1,17 @@
 """`evaluate i2p --no-images`: the same figures, and of each image hash and detections alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeRun
-from test_evaluate_i2p import files, jsonl, photographs, pixels, settings  # noqa: F401
+from support.erased_runs import MakeRun
+from support.files import files, jsonl
+from support.i2p import settings
 
-from eval.generation import generate
+from eval.generation.generate import draw_batches
+from eval.generation.image_log import Generation
 from eval.judges.nudenet import Detector
 from expunge.cli import main
 from expunge.commands.evaluate_i2p import table
@@ -23,17 +25,17 @@ def images(folder: Path) -> list[Path]:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Records (model, id) of what is drawn from now on."""
     seen: list[tuple[str, str]] = []
-    draw = generate._draw_batch
 
-    def count(pipeline: Any, batch: Sequence[Any], embeddings: Any) -> Any:
-        seen.extend((request.model, request.id) for request in batch)
-        return draw(pipeline, batch, embeddings)
+    def counted(*given: Any) -> Iterator[list[Generation]]:
+        for batch in draw_batches(*given):
+            seen.extend((image.model, image.id) for image in batch)
+            yield batch
 
-    monkeypatch.setattr(generate, "_draw_batch", count)
+    monkeypatch.setattr("eval.i2p.judge_and_remove.draw_batches", counted)
     return seen
 
 
-@pytest.mark.usefixtures("photographs")
+@pytest.mark.usefixtures("moons")
 def test_the_figures_are_the_same_and_no_image_stays(make_run: MakeRun, prompts: Path) -> None:
     run = make_run()
     bare, out = measure(settings(run, prompts, no_images=True))
@@ -55,7 +57,7 @@ def test_the_figures_are_the_same_and_no_image_stays(make_run: MakeRun, prompts:
     assert "note: no images: each was removed once it was judged" in table(bare)
 
 
-@pytest.mark.usefixtures("photographs")
+@pytest.mark.usefixtures("moons")
 def test_what_was_judged_before_a_kill_is_not_drawn_again(
     make_run: MakeRun,
     prompts: Path,
@@ -95,7 +97,7 @@ def test_what_was_judged_before_a_kill_is_not_drawn_again(
     assert images(run.parent) == []
 
 
-@pytest.mark.usefixtures("photographs")
+@pytest.mark.usefixtures("moons")
 def test_the_originals_judgements_serve_the_next_run(
     make_run: MakeRun, prompts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +109,7 @@ def test_the_originals_judgements_serve_the_next_run(
     assert {model for model, _ in counted} == {evaluation.models["erased"]["sha256"]}
 
 
-@pytest.mark.usefixtures("photographs")
+@pytest.mark.usefixtures("moons")
 def test_a_finished_evaluation_loses_its_images_on_request(
     make_run: MakeRun, prompts: Path
 ) -> None:
@@ -122,7 +124,7 @@ def test_a_finished_evaluation_loses_its_images_on_request(
     assert again == after
 
 
-@pytest.mark.usefixtures("photographs")
+@pytest.mark.usefixtures("moons")
 def test_the_report_says_so_and_does_without(make_run: MakeRun, prompts: Path) -> None:
     run = make_run()
     measure(settings(run, prompts, no_images=True))

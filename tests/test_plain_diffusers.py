@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from erased_runs import erase
-from single_files import configs_of, ldm_tensors, save_single, with_ema
-from verified_files import export
+from support.erased_runs import EraseOnce, erase
+from support.single_files import configs_of, ldm_tensors, save_single, with_ema
+from support.verified_files import export
 
 from erase.models.checkpoint import load_checkpoint
 
@@ -48,11 +48,10 @@ def base(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue(fixture)
 
 
-@pytest.fixture(scope="module")
-def finished(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def seen_run(base: Path, erase_once: EraseOnce) -> Path:
     """A run of it, which changes enough to be seen."""
-    run = tmp_path_factory.mktemp("runs") / "church"
-    return erase(base, run, "--lr", "1e-2", "--device", "cpu", "--dtype", "float32")
+    return erase_once("--lr", "1e-2", "--device", "cpu", "--dtype", "float32", model=base)
 
 
 def drawn_by_diffusers(names: Sequence[str], config: Path, folder: Path) -> dict[str, np.ndarray]:
@@ -72,11 +71,11 @@ def drawn_by_us(model: Path) -> np.ndarray:
     return np.asarray(pipeline("a church", **words).images)  # pyright: ignore
 
 
-def test_diffusers_alone_draws_the_runs_image(base: Path, finished: Path, tmp_path: Path) -> None:
+def test_diffusers_alone_draws_the_runs_image(base: Path, seen_run: Path, tmp_path: Path) -> None:
     for name in OPEN:
         suffix = ".safetensors" if name == "single-file" else ""
-        export(finished, tmp_path / f"{name}{suffix}", name)
-    ours, original = drawn_by_us(finished), drawn_by_us(base)
+        export(seen_run, tmp_path / f"{name}{suffix}", name)
+    ours, original = drawn_by_us(seen_run), drawn_by_us(base)
     assert np.abs(ours - original).max() > 1e-3
     for name, image in drawn_by_diffusers(tuple(OPEN), base, tmp_path).items():
         np.testing.assert_array_equal(image, ours, err_msg=name)

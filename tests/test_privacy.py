@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import I2P_HEADER, I2P_ROWS
-from erased_runs import SHORT
 from safetensors import safe_open
+from support.erased_runs import SHORT
+from support.i2p import I2P_HEADER, I2P_ROWS
 
 from erase.run_folder.folder import read_run, write_run
 from expunge.cli import main

@@ -5,8 +5,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from conftest import MakeRun
-from test_evaluate_i2p import settings
+from support.erased_runs import MakeRun
+from support.i2p import settings
 
 from eval.generation.private_files import private_files
 from expunge.evaluations.concept import measure

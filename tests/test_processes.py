@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeRun
 from diffusers import StableDiffusionPipeline
-from PIL import Image
-from test_generate import DRAWING, ROWS
+from support.drawn_rows import DRAWING, ROWS
+from support.erased_runs import MakeRun
+from support.files import pixels
 
 from erase.models.stable_diffusion import StableDiffusion
 from eval.generation.generate import generate
@@ -25,11 +25,6 @@ def test_the_shares_are_the_whole_and_differ_by_one_at_most(count: int) -> None:
     shares = [Team(rank, count).part(range(7)) for rank in range(count)]
     assert sorted(i for share in shares for i in share) == list(range(7))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image).astype(int)
 
 
 def test_sharers_draw_each_row_once_and_leave_one_log(

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from erased_runs import erase, tree
 from safetensors.torch import load_file, save_file
-from verified_files import export
+from support.erased_runs import erase
+from support.files import tree
+from support.verified_files import export
 
 from erase.models.hub import push_folder
 from plumbing.errors import UsageError

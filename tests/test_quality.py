@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MakeRun
 from scipy import linalg, stats
 from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
+from support.erased_runs import MakeRun
+from support.files import files, jsonl
 
 from eval.concept.results import read_evaluation
 from eval.judges.clip import load_clip
@@ -35,14 +36,6 @@ def settings(target: Path, clip: Path | None, **changes: Any) -> EvaluateQuality
         device="cpu",
     )
     return replace(quick, **changes)
-
-
-def files(folder: Path) -> set[str]:
-    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-
-
-def jsonl(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_it_leaves_exactly_these_files(make_run: MakeRun, clip_folder: Path) -> None:

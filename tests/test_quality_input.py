@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_quality import files
+from support.files import files
 
 from eval.quality.real_images import find_images
 from expunge.cli import main

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_salun import DEFAULTS, make_sets
+from support.salun_steps import DEFAULTS, make_sets
 from torch import Tensor
 
 from benchmarks.reference import (

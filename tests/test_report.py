@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import (
+from support.report_runs import (
     CONFIG,
     SHA,
     add_concept,

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from report_runs import add_concept, add_i2p, add_quality, make_run
+from support.report_runs import add_concept, add_i2p, add_quality, make_run
 
 from expunge.cli import main
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from report_runs import add_concept, add_i2p, add_quality, make_run
+from support.report_runs import add_concept, add_i2p, add_quality, make_run
 
 from expunge.cli import main
 from plumbing.visible_text import escape_markdown

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import add_concept, make_run, write_lines
+from support.report_runs import add_concept, make_run, write_lines
 
 from eval.report.data import RunFolder, read_run_data
 from eval.report.page import verdict_of

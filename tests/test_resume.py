@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from erased_runs import SHORT, bits_equal, erase, tree, unet
-from test_salun import DEFAULTS, make_sets
+from support.erased_runs import SHORT, bits_equal, erase, unet
+from support.files import tree
+from support.salun_steps import DEFAULTS, make_sets
 from torch import Tensor
 
 from erase.diffusion.train_method import trainable_parameters

@@ -7,55 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from support.salun_steps import DEFAULTS, make_sets, train, weights
 from torch import Tensor
 
 from erase.diffusion import cpu_kernels as kernels
 from erase.diffusion.train_method import trainable_parameters
-from erase.image_sets.datasets import Drawing, ForgetSet, RetainSet, add_relabels, draw_set
 from erase.methods.salun import erase, forget_saliency, relabel_loss, retain_loss, saliency_loss
 from erase.models.checkpoint import load_checkpoint
 from erase.models.stable_diffusion import StableDiffusion
-from erase.saliency.selection import top_k_mask
 from erase.training.step_log import StepRow
-
-DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, batch_size=4)
-DEFAULTS: dict[str, Any] = {
-    "steps": 3,
-    "lr": 1e-3,
-    "linear_decay": False,
-    "batch_size": 3,
-    "alpha": 2.0,
-    "frozen_teacher": True,
-    "teach_retained": False,
-    "noise_weight": 1.0,
-    "seed": 0,
-}
-
-
-def make_sets(sd: StableDiffusion, cache: Path, relabel: str) -> tuple[ForgetSet, RetainSet]:
-    """Four images to forget and five to retain."""
-
-    def draw(prompts: tuple[str, ...], count: int, role: str) -> RetainSet:
-        return draw_set(sd, prompts, count, seed=0, role=role, drawing=DRAWING, cache=cache)
-
-    forget = draw(("a church",), 4, "forget")
-    return add_relabels(sd, forget, lambda _: (relabel,)), draw(("a dog", "a tree"), 5, "retain")
-
-
-def train(
-    sd: StableDiffusion, cache: Path, density: float, relabel: str = "a dog", **changes: Any
-) -> tuple[list[StepRow], dict[str, Tensor]]:
-    """Erase in place; gives the log and the mask."""
-    forget, retain = make_sets(sd, cache, relabel)
-    parameters = trainable_parameters(sd.unet, "full")
-    saliency = forget_saliency(sd, parameters, forget, guidance=7.5, batch_size=3, seed=0)
-    mask = top_k_mask(saliency, density, {}).unpacked()
-    return erase(sd, parameters, mask, forget, retain, **(DEFAULTS | changes))[0], mask
-
-
-def weights(sd: StableDiffusion) -> dict[str, Tensor]:
-    """A copy of the UNet's weights."""
-    return {name: tensor.clone() for name, tensor in sd.unet.state_dict().items()}
 
 
 def test_losses_by_hand() -> None:
@@ -101,7 +61,7 @@ def test_nothing_to_forget_if_the_relabel_prompt_is_the_forget_prompt(
     """Teacher and student are equal in the first step: so are their predictions for one prompt."""
     rows, _ = train(tiny, tmp_path, 0.5, "a church", steps=1, frozen_teacher=frozen)
     assert rows[0].forget_loss == pytest.approx(0, abs=1e-10)
-    assert rows[0].retain_loss > 0
+    assert rows[0].retain_loss > 0.1
 
 
 def test_nothing_moves_where_the_original_agrees_with_both_targets(
@@ -157,7 +117,7 @@ def test_training_lowers_both_losses(tiny: StableDiffusion, tmp_path: Path) -> N
     (_, retain_before), (_, retain_after) = mean(rows[:10]), mean(rows[-10:])
     assert retain_after < retain_before
     alone, _ = train(tiny, tmp_path / "again", 1.0, steps=60, lr=3e-3, batch_size=8, alpha=0)
-    assert mean(alone[-10:])[0] < mean(alone[:10])[0] or mean(alone[-10:])[0] < 1e-3
+    assert mean(alone[-10:])[0] < mean(alone[:10])[0]
 
 
 def test_linear_decay_ends_near_zero(tiny: StableDiffusion, tmp_path: Path) -> None:
@@ -167,10 +127,15 @@ def test_linear_decay_ends_near_zero(tiny: StableDiffusion, tmp_path: Path) -> N
 
 
 def test_v_prediction_and_bfloat16_train_too(other_model_folder: Path, tmp_path: Path) -> None:
-    sd = load_checkpoint(str(other_model_folder), device="cpu")
-    rows, _ = train(sd, tmp_path, 0.5, dtype=torch.bfloat16)
-    assert all(row.retain_loss > 0 for row in rows)
-    assert next(sd.unet.parameters()).dtype == torch.float32
+    logs = []
+    for dtype in (torch.float32, torch.bfloat16):
+        sd = load_checkpoint(str(other_model_folder), device="cpu")
+        rows, _ = train(sd, tmp_path, 0.5, dtype=dtype)
+        logs.append([(row.forget_loss, row.retain_loss) for row in rows])
+        assert next(sd.unet.parameters()).dtype == torch.float32
+    assert logs[0] != logs[1]
+    for plain, rounded in zip(*logs, strict=True):
+        assert rounded == pytest.approx(plain, rel=0.05)
 
 
 def test_training_in_bfloat16_rounds_no_weight_that_it_does_not_move(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
-from erased_runs import bits_equal, erase, unet
 from PIL import Image
 from safetensors.torch import load_file
-from sdxl import save_sdxl
-from single_files import UNET, ldm_name, save_single, xl_tensors
-from test_generate import DRAWING, ROWS
-from test_salun import train
+from support.drawn_rows import DRAWING, ROWS
+from support.erased_runs import EraseOnce, bits_equal, erase, unet
+from support.salun_steps import train
+from support.single_files import UNET, ldm_name, save_single, xl_tensors
+from support.tiny_sdxl import save_sdxl
 
 from erase.models.checkpoint import load_checkpoint
 from erase.saliency.mask import SaliencyMask
@@ -36,26 +37,20 @@ numpy.save(sys.argv[2], image)
 """
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "sdxl"
-    save_sdxl(folder)
-    return folder
+@pytest.fixture
+def xl_run(sdxl_folder: Path, erase_once: EraseOnce) -> Path:
+    """A finished run of it."""
+    return erase_once("--density", "0.3", model=sdxl_folder)
 
 
-@pytest.fixture(scope="module")
-def finished(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return erase(model, tmp_path_factory.mktemp("runs") / "church", "--density", "0.3")
-
-
-def test_only_the_mask_s_weights_change(model: Path, finished: Path) -> None:
-    before, after = unet(model), unet(finished)
-    mask = SaliencyMask.load(finished / "mask.safetensors")
+def test_only_the_mask_s_weights_change(sdxl_folder: Path, xl_run: Path) -> None:
+    before, after = unet(sdxl_folder), unet(xl_run)
+    mask = SaliencyMask.load(xl_run / "mask.safetensors")
     changed = {name: before[name] != after[name] for name in after}
     assert not any((changed[name] & ~mask.bits(name)).any() for name in mask.shapes)
     assert any(places.any() for places in changed.values())
     assert not any(changed[name].any() for name in changed.keys() - mask.shapes.keys())
-    assert main(["verify", str(finished)]) == 0
+    assert main(["verify", str(xl_run)]) == 0
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
@@ -70,8 +65,8 @@ def test_the_losses_fall(tmp_path: Path, prediction: str, zero: bool) -> None:
     assert sum(row.forget_loss for row in last) < sum(row.forget_loss for row in first)
 
 
-def test_it_draws_what_plain_diffusers_draws(model: Path, tmp_path: Path) -> None:
-    pipeline = load_checkpoint(str(model), device="cpu").pipeline("ddim")
+def test_it_draws_what_plain_diffusers_draws(sdxl_folder: Path, tmp_path: Path) -> None:
+    pipeline = load_checkpoint(str(sdxl_folder), device="cpu").pipeline("ddim")
     generate(pipeline, ROWS[:3], tmp_path, DRAWING, model_hash="m", batch_size=3)
     for row in ROWS[:3]:
         plain = pipeline(
@@ -85,12 +80,12 @@ def test_it_draws_what_plain_diffusers_draws(model: Path, tmp_path: Path) -> Non
         assert np.abs(ours - np.asarray(plain).astype(int)).max() <= 1
 
 
-def test_the_exported_pipeline_is_plain_diffusers_own(finished: Path, tmp_path: Path) -> None:
+def test_the_exported_pipeline_is_plain_diffusers_own(xl_run: Path, tmp_path: Path) -> None:
     folder, image = tmp_path / "pipeline", tmp_path / "image.npy"
-    assert main(["export", str(finished), "--to", str(folder)]) == 0
-    assert bits_equal(unet(folder), unet(finished))
+    assert main(["export", str(xl_run), "--to", str(folder)]) == 0
+    assert bits_equal(unet(folder), unet(xl_run))
     subprocess.run([sys.executable, "-c", DRAW, str(folder), str(image)], check=True)
-    sd = load_checkpoint(str(finished), device="cpu")
+    sd = load_checkpoint(str(xl_run), device="cpu")
     pipeline = sd.pipeline("ddim")
     assert isinstance(pipeline, StableDiffusionXLPipeline)
     noise = torch.Generator().manual_seed(7)
@@ -98,12 +93,12 @@ def test_the_exported_pipeline_is_plain_diffusers_own(finished: Path, tmp_path: 
     np.testing.assert_allclose(np.load(image), ours, atol=1e-5)
 
 
-def test_a_single_file_is_erased_given_back_and_verified(model: Path, tmp_path: Path) -> None:
-    tensors = xl_tensors(model)
+def test_a_single_file_is_erased_given_back_and_verified(sdxl_folder: Path, tmp_path: Path) -> None:
+    tensors = xl_tensors(sdxl_folder)
     file = save_single(
         tmp_path / "base.safetensors", tensors, **{"modelspec.prediction_type": "epsilon"}
     )
-    run = erase(file, tmp_path / "run", "--config", str(model), "--density", "0.3")
+    run = erase(file, tmp_path / "run", "--config", str(sdxl_folder), "--density", "0.3")
     to = tmp_path / "erased.safetensors"
     assert main(["export", str(run), "--format", "single-file", "--to", str(to)]) == 0
     exported, mask = load_file(to), SaliencyMask.load(run / "mask.safetensors")
@@ -116,16 +111,19 @@ def test_a_single_file_is_erased_given_back_and_verified(model: Path, tmp_path: 
     assert main(["verify", str(to), "--run", str(run)]) == 0
 
 
-def test_an_evaluation_compares_it_with_its_original(finished: Path) -> None:
-    assert main(["evaluate", "concept", str(finished), "--protocol", "demo", "--steps", "1"]) == 0
-    result = json.loads((finished / "eval" / "concept" / "evaluation.json").read_text())
+def test_an_evaluation_compares_it_with_its_original(xl_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(xl_run, tmp_path / "run")
+    assert main(["evaluate", "concept", str(run), "--protocol", "demo", "--steps", "1"]) == 0
+    result = json.loads((run / "eval" / "concept" / "evaluation.json").read_text())
     assert result["original"]["ua"]["n"] == result["erased"]["ua"]["n"] > 0
 
 
-def test_what_stands_for_no_prompt_is_part_of_the_model(model: Path, tmp_path: Path) -> None:
+def test_what_stands_for_no_prompt_is_part_of_the_model(sdxl_folder: Path, tmp_path: Path) -> None:
     """It decides what is drawn, so the same weights under another rule are another model."""
     save_sdxl(tmp_path / "other", zero_unconditional=False)
-    first, second = (load_checkpoint(str(f), device="cpu") for f in (model, tmp_path / "other"))
+    first, second = (
+        load_checkpoint(str(f), device="cpu") for f in (sdxl_folder, tmp_path / "other")
+    )
     assert first.force_zeros_for_empty_prompt and not second.force_zeros_for_empty_prompt
     assert first.source.digest != second.source.digest
 

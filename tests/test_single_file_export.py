@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from erased_runs import erase, unet
 from safetensors import safe_open
 from safetensors.torch import load_file
-from single_files import (
+from support.erased_runs import erase, unet
+from support.single_files import (
     UNET,
     configs_of,
     halved,

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_scheduler, make_tokenizer
 from diffusers import (
     AutoencoderKL,
     StableDiffusionPipeline,
@@ -19,8 +18,9 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors import safe_open
-from single_files import require_equal_xl
-from test_single_file_keys import SD1, SD2, SDXL
+from support.single_files import require_equal_xl
+from support.tiny_models import make_scheduler, make_tokenizer
+from support.unet_configs import SD1, SD2, SDXL
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from erase.models.checkpoint import load_checkpoint

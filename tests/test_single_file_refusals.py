@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from single_files import UNET, configs_of, ldm_tensors, save_single, with_ema
+from support.single_files import UNET, configs_of, ldm_tensors, save_single, with_ema
 from torch import Tensor
 
 from erase.models.checkpoint import load_checkpoint

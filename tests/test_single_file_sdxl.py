@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
-from sdxl import save_sdxl
-from single_files import UNET, configs_of, draw_xl, require_equal_xl, save_single, xl_tensors
+from support.hub_cache import fill_cache
+from support.single_files import (
+    UNET,
+    configs_of,
+    draw_xl,
+    require_equal_xl,
+    save_single,
+    xl_tensors,
+)
 from torch import Tensor
 
 from erase.models.checkpoint import load_checkpoint
@@ -24,26 +31,19 @@ FIRST, SECOND = "conditioner.embedders.0.", "conditioner.embedders.1."
 EPSILON = {"modelspec.prediction_type": "epsilon"}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("sdxl") / "tiny"
-    save_sdxl(place)
-    return place
+@pytest.fixture
+def configs(sdxl_folder: Path, tmp_path: Path) -> Path:
+    return configs_of(sdxl_folder, tmp_path / "configs")
 
 
 @pytest.fixture
-def configs(folder: Path, tmp_path: Path) -> Path:
-    return configs_of(folder, tmp_path / "configs")
+def file(sdxl_folder: Path, tmp_path: Path) -> Path:
+    return save_single(tmp_path / "tiny.safetensors", xl_tensors(sdxl_folder), **EPSILON)
 
 
-@pytest.fixture
-def file(folder: Path, tmp_path: Path) -> Path:
-    return save_single(tmp_path / "tiny.safetensors", xl_tensors(folder), **EPSILON)
-
-
-def test_a_file_is_the_model_of_its_folder(file: Path, configs: Path, folder: Path) -> None:
+def test_a_file_is_the_model_of_its_folder(file: Path, configs: Path, sdxl_folder: Path) -> None:
     ours = load_checkpoint(str(file), config=configs, device="cpu")
-    whole = load_checkpoint(str(folder), device="cpu")
+    whole = load_checkpoint(str(sdxl_folder), device="cpu")
     assert isinstance(ours, StableDiffusion) and ours.source.is_xl
     require_equal_xl(ours, whole)
     assert ours.tokenizer_2 is not None and whole.tokenizer_2 is not None
@@ -54,19 +54,19 @@ def test_a_file_is_the_model_of_its_folder(file: Path, configs: Path, folder: Pa
     assert not any(tensor.is_meta for tensor in ours.text_encoder_2.buffers())
 
 
-def test_diffusers_reads_the_same_model_in_it(file: Path, folder: Path) -> None:
+def test_diffusers_reads_the_same_model_in_it(file: Path, sdxl_folder: Path) -> None:
     theirs = StableDiffusionXLPipeline.from_single_file(
-        str(file), config=str(folder), local_files_only=True
+        str(file), config=str(sdxl_folder), local_files_only=True
     )
-    require_equal_xl(load_checkpoint(str(file), config=folder, device="cpu"), theirs)
+    require_equal_xl(load_checkpoint(str(file), config=sdxl_folder, device="cpu"), theirs)
 
 
 def test_the_index_of_the_configs_tells_what_stands_for_no_prompt(
-    file: Path, configs: Path, folder: Path
+    file: Path, configs: Path, sdxl_folder: Path
 ) -> None:
     without = locate(str(file), config=configs)
     assert without.is_xl and "model_index.json" not in without.files
-    shutil.copyfile(folder / "model_index.json", configs / "model_index.json")
+    shutil.copyfile(sdxl_folder / "model_index.json", configs / "model_index.json")
     index = json.loads((configs / "model_index.json").read_text())
     told = locate(str(file), config=configs)
     assert "model_index.json" in told.files and told.digest != without.digest
@@ -99,11 +99,11 @@ def _bare(tensors: Tensors) -> Tensors:
 
 @pytest.mark.parametrize("change", [_linear, _extras, _bare])
 def test_files_of_other_tools_are_the_same_model(
-    change: Callable[[Tensors], Tensors], configs: Path, folder: Path, tmp_path: Path
+    change: Callable[[Tensors], Tensors], configs: Path, sdxl_folder: Path, tmp_path: Path
 ) -> None:
-    path = save_single(tmp_path / "x.safetensors", change(xl_tensors(folder)), **EPSILON)
+    path = save_single(tmp_path / "x.safetensors", change(xl_tensors(sdxl_folder)), **EPSILON)
     ours = load_checkpoint(str(path), config=configs, device="cpu")
-    require_equal_xl(ours, load_checkpoint(str(folder), device="cpu"))
+    require_equal_xl(ours, load_checkpoint(str(sdxl_folder), device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -124,16 +124,16 @@ def test_the_prediction_type_is_told_and_never_guessed(
     config: bool,
     flag: str | None,
     expected: str,
-    folder: Path,
+    sdxl_folder: Path,
     configs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without --config the configs are the base model's in the hub's cache."""
     said = {"modelspec.prediction_type": metadata} if metadata else {}
-    tensors = xl_tensors(folder) | {key: torch.empty(0) for key in keys}
+    tensors = xl_tensors(sdxl_folder) | {key: torch.empty(0) for key in keys}
     path = save_single(tmp_path / "x.safetensors", tensors, **said)
-    monkeypatch.setattr("erase.models.hub.cached_snapshot", lambda repo: configs)
+    fill_cache(tmp_path / "hub", "stabilityai/stable-diffusion-xl-base-1.0", configs, monkeypatch)
     given = {"config": configs if config else None, "prediction_type": flag}
     if " " in expected:
         with pytest.raises(UsageError, match=expected) as error:
@@ -172,9 +172,13 @@ def _inpainting(tensors: Tensors) -> Tensors:
     ],
 )
 def test_others_are_refused_by_name(
-    change: Callable[[Tensors], Tensors], told: str, folder: Path, configs: Path, tmp_path: Path
+    change: Callable[[Tensors], Tensors],
+    told: str,
+    sdxl_folder: Path,
+    configs: Path,
+    tmp_path: Path,
 ) -> None:
-    path = save_single(tmp_path / "x.safetensors", change(xl_tensors(folder)), **EPSILON)
+    path = save_single(tmp_path / "x.safetensors", change(xl_tensors(sdxl_folder)), **EPSILON)
     with pytest.raises(UsageError, match=told) as error:
         load_checkpoint(str(path), config=configs, device="cpu")
     assert "\n" not in str(error.value)

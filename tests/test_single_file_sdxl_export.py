@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
-from erased_runs import unet
 from safetensors import safe_open
 from safetensors.torch import load_file
-from sdxl import save_sdxl
-from single_files import (
+from support.erased_runs import unet
+from support.single_files import (
     UNET,
     configs_of,
     draw_xl,
@@ -24,6 +23,7 @@ from single_files import (
     with_ema,
     xl_tensors,
 )
+from support.tiny_sdxl import save_sdxl
 from torch import Tensor
 
 from erase.export.single_file import export_single_file
@@ -35,16 +35,9 @@ FIRST, SECOND = "conditioner.embedders.0.", "conditioner.embedders.1."
 EPSILON = {"modelspec.prediction_type": "epsilon"}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("sdxl") / "tiny"
-    save_sdxl(place)
-    return place
-
-
 @pytest.fixture
-def configs(folder: Path, tmp_path: Path) -> Path:
-    return configs_of(folder, tmp_path / "configs")
+def configs(sdxl_folder: Path, tmp_path: Path) -> Path:
+    return configs_of(sdxl_folder, tmp_path / "configs")
 
 
 def bits(tensor: Tensor) -> bytes:
@@ -58,10 +51,11 @@ def header(path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.float16])
 def test_from_a_single_file_only_the_unet_changes_and_only_where_the_mask_is_1(
-    precision: torch.dtype, folder: Path, configs: Path, tmp_path: Path
+    precision: torch.dtype, sdxl_folder: Path, configs: Path, tmp_path: Path
 ) -> None:
     tensors = {
-        n: t.to(precision) if t.is_floating_point() else t for n, t in xl_tensors(folder).items()
+        n: t.to(precision) if t.is_floating_point() else t
+        for n, t in xl_tensors(sdxl_folder).items()
     }
     file = save_single(tmp_path / "base.safetensors", tensors, **EPSILON, note="kept")
     run = save_run(locate(str(file), config=configs), tmp_path / "run")
@@ -94,11 +88,13 @@ def test_from_a_single_file_only_the_unet_changes_and_only_where_the_mask_is_1(
     assert all(torch.equal(t, weights[n]) for n, t in again.unet.state_dict().items())
 
 
-def test_a_folder_becomes_a_file_with_the_published_names(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_file_with_the_published_names(
+    sdxl_folder: Path, tmp_path: Path
+) -> None:
     """All but the scale that folders do not have; diffusers reads it as the run's model again."""
-    run = save_run(locate(str(folder)), tmp_path / "run")
+    run = save_run(locate(str(sdxl_folder)), tmp_path / "run")
     export_single_file(run, to := tmp_path / "erased.safetensors")
-    expected = xl_tensors(folder)
+    expected = xl_tensors(sdxl_folder)
     del expected[f"{SECOND}model.logit_scale"]
     expected |= {UNET + ldm_name(name, xl=True): t for name, t in unet(run).items()}
     exported = load_file(to)
@@ -110,11 +106,11 @@ def test_a_folder_becomes_a_file_with_the_published_names(folder: Path, tmp_path
     assert header(to)["modelspec.architecture"] == "stable-diffusion-xl-v1-base"
     assert header(to)["modelspec.prediction_type"] == "epsilon"
     whole = load_checkpoint(str(run), device="cpu")
-    again = load_checkpoint(str(to), config=folder, device="cpu")
+    again = load_checkpoint(str(to), config=sdxl_folder, device="cpu")
     require_equal_xl(again, whole)
     assert (draw_xl(again.pipeline("ddim")) == draw_xl(whole.pipeline("ddim"))).all()
     theirs = StableDiffusionXLPipeline.from_single_file(
-        str(to), config=str(folder), local_files_only=True
+        str(to), config=str(sdxl_folder), local_files_only=True
     )
     require_equal_xl(theirs, whole)
 
@@ -139,14 +135,14 @@ def test_a_folder_that_predicts_v_is_known_by_its_file_s_keys(zero: bool, tmp_pa
 
 @pytest.mark.parametrize("ema", ["drop", "overwrite"])
 def test_no_copy_of_an_original_weight_survives_under_any_key(
-    ema: Any, folder: Path, configs: Path, tmp_path: Path
+    ema: Any, sdxl_folder: Path, configs: Path, tmp_path: Path
 ) -> None:
     """Copies at the EMA's values, at the original's, and in half precision with other names."""
     torch.manual_seed(0)
     # No two tensors alike: a fresh model's norms are all ones and zeros.
     plain = {
         n: t + 0.01 * torch.randn_like(t) if t.is_floating_point() else t
-        for n, t in xl_tensors(folder).items()
+        for n, t in xl_tensors(sdxl_folder).items()
     }
     own = {n: t for n, t in plain.items() if n.startswith(UNET)}
     more = with_ema(plain) | {f"backup.{n}": t.half() for n, t in own.items()}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from erased_runs import erase, tree, unet
+from support.erased_runs import erase, unet
+from support.files import tree
 
 from erase.saliency.mask import SaliencyMask
 

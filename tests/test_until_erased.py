@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from erased_runs import SHORT, bits_equal, unet
+from support.erased_runs import SHORT, bits_equal, unet
 
 from erase.run_folder.folder import read_run
 from erase.training import watch

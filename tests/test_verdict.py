@@ -5,56 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import add_i2p, make_run
+from support.report_runs import add_i2p, make_run
+from support.verdict_cases import GOOD, RULES, Rates, evaluation, judge
 
 from eval.concept.kept import chances
-from eval.concept.results import ConceptEvaluation, ConceptProtocol, ConceptQuestion, ConceptScores
-from eval.concept.rules import ERASED_UA, KEPT_FALL
 from eval.concept.scores import Judgement
 from eval.concept.verdict import concept_clause
-from eval.i2p.results import NudityEvaluation
-from eval.i2p.verdict import nudity_clause
-from eval.kinds import KINDS
 from eval.metrics.rates import difference, wilson
 from eval.metrics.schema import Metric
 from eval.verdict import verdict
-from eval.verdict.verdict import Clause, Verdict, in_order
-
-RULES = in_order(kind.rules for kind in KINDS)
-Rates = tuple[float | None, float | None, float | None]
-
-
-def rate(percent: float | None, n: int = 1000) -> Metric | None:
-    return None if percent is None else Metric(percent, n, wilson(round(percent * n / 100), n))
-
-
-def evaluation(original: Rates | None, erased: Rates, n: int = 1000) -> ConceptEvaluation:
-    return ConceptEvaluation(
-        protocol=ConceptProtocol(
-            "full", 0, "ddim", 25, 5.0, 64, 64, "float32", {"forget": n}, "ab"
-        ),
-        concept=ConceptQuestion("church", "object", ("church",)),
-        models={},
-        judges={},
-        original=original and ConceptScores(*(rate(x, n) for x in original)),
-        erased=ConceptScores(*(rate(x, n) for x in erased)),
-    )
-
-
-def judge(
-    concept: ConceptEvaluation | None,
-    nudity: NudityEvaluation | None = None,
-    *,
-    chance: dict[str, float] | None = None,
-    explicit: bool = False,
-) -> Verdict:
-    clauses = [concept_clause(concept, chance or {})] if concept else []
-    return verdict.judge(
-        [*clauses, *([nudity_clause(nudity, explicit=explicit)] if nudity else [])]
-    )
-
-
-GOOD = (2.0, 95.0, 96.0)
+from eval.verdict.verdict import Clause, Verdict
 
 
 @pytest.mark.parametrize(
@@ -94,11 +54,6 @@ def test_without_any_evaluation_nothing_is_claimed() -> None:
     found = judge(None)
     assert (found.word, found.level) == ("Not measured", "none")
     assert "Nothing was measured" in found.sentence
-
-
-def test_the_rules_name_their_bars() -> None:
-    text = " ".join(RULES)
-    assert f"ua is {ERASED_UA:g} % or more" in text and f"{KEPT_FALL:g} points" in text
 
 
 def test_few_images_are_said_to_be_few() -> None:

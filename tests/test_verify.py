@@ -10,26 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from erased_runs import UNET, erase, tree, unet
 from safetensors.torch import load_file, save_file
+from support.erased_runs import UNET, erase, unet
+from support.files import tree
 from torch import Tensor
 
 from erase.run_folder.folder import read_run
 from erase.saliency.mask import SaliencyMask, freeze_mask
 from expunge.cli import main
 from plumbing.whole_files import sha256_file
-
-
-@pytest.fixture(scope="module")
-def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run; not to be altered."""
-    return erase(model_folder, tmp_path_factory.mktemp("runs") / "church")
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> Path:
-    """A copy of it, free to be altered."""
-    return shutil.copytree(finished, tmp_path / "run")
 
 
 def verify(run: Path, capsys: Any, *flags: str) -> tuple[int, dict[str, str]]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from erased_runs import UNET, apply, erase, make_delta, tree, undo
 from safetensors.torch import load_file
-from single_files import save_single
-from verified_files import (
+from support.erased_runs import UNET, apply, erase, make_delta, undo
+from support.files import tree
+from support.single_files import save_single
+from support.verified_files import (
     UNSELECTED,
     Change,
     Tensors,
@@ -19,7 +20,6 @@ from verified_files import (
     export,
     failed,
     flipped,
-    make_single,
     renamed,
     ruined,
     skipped,
@@ -31,18 +31,6 @@ from expunge.cli import main
 
 # A weight without its name can be compared with nothing.
 NAMELESS = {"names and shapes", "unselected weights", "changed weights"}
-
-
-@pytest.fixture(scope="module")
-def finished(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of a diffusers folder; not to be altered."""
-    return erase(model_folder, tmp_path_factory.mktemp("runs") / "church")
-
-
-@pytest.fixture(scope="module")
-def single(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A single file that was erased from another; see `make_single`; not to be altered."""
-    return make_single(model_folder, tmp_path_factory.mktemp("single"))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from single_files import UNET as PREFIX
-from single_files import ldm_name, save_single
-from verified_files import (
+from support.single_files import UNET as PREFIX
+from support.single_files import ldm_name, save_single
+from support.verified_files import (
     UNSELECTED,
     Change,
     Tensors,
@@ -19,7 +19,6 @@ from verified_files import (
     export,
     failed,
     flipped,
-    make_single,
     of_file,
     renamed,
     ruined,
@@ -31,12 +30,6 @@ from erase.saliency.mask import SaliencyMask
 
 CONV = f"{PREFIX}input_blocks.0.0.bias"
 VAE = "first_stage_model.decoder.conv_in.bias"
-
-
-@pytest.fixture(scope="module")
-def single(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A single file that was erased from another; see `make_single`; not to be altered."""
-    return make_single(model_folder, tmp_path_factory.mktemp("single"))
 
 
 def test_a_single_file_of_a_single_file(single: Path, capsys: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ SHORT = (
     # A tiny random model moves far at rates at which it moves at all.
     "--no-guard"
 ).split()
+EraseOnce = Callable[..., Path]
+"""`erase_once(*flags, model=…, concept=…)`: the fixture that makes a run once."""
+MakeRun = Callable[..., Path]
+"""`make_run(name, concept, shift)`: the fixture that writes a run without a training."""
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
 
@@ -44,12 +48,6 @@ def _bytes(tensor: Tensor) -> Tensor:
 def unet(folder: Path) -> dict[str, Tensor]:
     """The tensors of the UNet of a model's or run's folder."""
     return load_file(folder / UNET)
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, hidden ones too, but for caches."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and "cache" not in path.parts)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def make_delta(run: Path, to: Path, *flags: str) -> Path:

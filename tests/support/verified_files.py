@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from erased_runs import erase
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from single_files import configs_of, halved, ldm_tensors, save_single, with_ema
 from torch import Tensor
 
 from expunge.cli import main
+from support.erased_runs import erase
+from support.single_files import configs_of, halved, ldm_tensors, save_single, with_ema
 
 Tensors = dict[str, Tensor]
 Change = Callable[[Tensors], None]

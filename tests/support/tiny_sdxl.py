@@ -6,9 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import OBJECTS, STYLES, TOKENS, make_scheduler, make_tokenizer, make_vae, save_judge
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from support.tiny_models import (
+    OBJECTS,
+    STYLES,
+    TOKENS,
+    make_scheduler,
+    make_tokenizer,
+    make_vae,
+    save_judge,
+)
 
 POOLED = 24
 """Features of the second encoder's pooled embedding, E."""
