@@ -4,14 +4,21 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench miniature clean
+.PHONY: demo test check lint bench miniature clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
 	$(BIN)/expunge demo
 
+# A module is one worker's; tests/conftest.py has the longest ones begin.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: $(READY)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) --durations 10
+
+# What takes long as well.
+check: lint
+	$(PYTEST) --durations 10 -m "not gpu and not network"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from benchmarks.common import table
 from benchmarks.machine import machine
-from erase.diffusion.cpu_kernels import _MATRIX, DeepConvolution
+from erase.diffusion.cpu_kernels import MATRIX, DeepConvolution
 from plumbing.whole_files import replace_file
 
 ATTENTION = (
@@ -69,7 +69,7 @@ def _attention(images: int, queries: int, keys: int, width: int, turns: int) -> 
         partial(processor, attention, *told) for processor in (AttnProcessor2_0(), AttnProcessor())
     ]
     name = f"attention, {images} x {queries} x {keys}, width {width}"
-    taken = queries * keys <= _MATRIX
+    taken = queries * keys <= MATRIX
     return _row(name, passes, [*told, *attention.parameters()], taken, turns)
 
 

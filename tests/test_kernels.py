@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_unet
 from diffusers.models.attention_processor import AttnProcessor2_0
+from support.tiny_models import make_unet
 from torch import Tensor, nn
 
 from erase.diffusion import cpu_kernels as kernels
@@ -59,18 +59,18 @@ def test_wide_and_frozen_convolutions_are_torch_s(channels: int, trained: bool) 
     ],
 )
 def test_other_convolutions_are_left_alone(settings: dict[str, Any]) -> None:
-    assert not kernels._keeps_size(nn.Conv2d(4, 4, 3, **settings))
-    assert not kernels._keeps_size(nn.Conv2d(4, 4, 1))
-    assert kernels._keeps_size(nn.Conv2d(4, 4, 3, padding=1))
+    assert not kernels.keeps_size(nn.Conv2d(4, 4, 3, **settings))
+    assert not kernels.keeps_size(nn.Conv2d(4, 4, 1))
+    assert kernels.keeps_size(nn.Conv2d(4, 4, 3, padding=1))
 
 
-def run(unet: Any, dtype: torch.dtype, *, ours: bool) -> list[Tensor]:
+def run(unet: Any, dtype: torch.dtype, *, ours: bool, **told: int) -> list[Tensor]:
     """Gradients of all weights, by torch's kernels or by ours."""
     generator = torch.Generator().manual_seed(0)
-    images, told = (torch.randn(s, generator=generator) for s in ((2, 4, 8, 8), (2, 77, 16)))
+    images, prompts = (torch.randn(s, generator=generator) for s in ((2, 4, 8, 8), (2, 77, 16)))
     unet.to(dtype).zero_grad()
-    with kernels.replaced(unet) if ours else nullcontext():
-        output = unet(images.to(dtype), torch.zeros(2, dtype=torch.long), told.to(dtype))
+    with kernels.replaced(unet, **told) if ours else nullcontext():
+        output = unet(images.to(dtype), torch.zeros(2, dtype=torch.long), prompts.to(dtype))
         output.sample.float().square().mean().backward()
     return [p.grad.float() for p in unet.parameters() if p.grad is not None]
 
@@ -107,8 +107,7 @@ def test_large_attention_stays_fused_and_small_is_written_out(
     )
     small = run(unet, torch.float32, ours=True)
     assert not calls
-    monkeypatch.setattr(kernels, "_MATRIX", 0)
-    assert distance(run(unet, torch.float32, ours=True), small) < 1e-5
+    assert distance(run(unet, torch.float32, ours=True, matrix=0), small) < 1e-5
     assert calls
 
 

@@ -43,13 +43,14 @@ def make(channels_last: bool = False) -> tuple[dict[str, nn.Parameter], dict[str
     ],
 )
 def test_equals_the_dense_optimiser_where_selected(
-    build: Build, channels_last: bool, packed: bool, monkeypatch: pytest.MonkeyPatch
+    build: Build, channels_last: bool, packed: bool
 ) -> None:
-    monkeypatch.setattr("erase.training.masked_optimizer._INDEXED", 0 if packed else 1 << 26)
     parameters, mask = make(channels_last)
     dense = {name: p.detach().clone().requires_grad_() for name, p in parameters.items()}
     before = {name: p.detach().clone() for name, p in parameters.items()}
-    masked, whole = MaskedOptimizer(parameters, mask, build), build(list(dense.values()))
+    indexed = 0 if packed else 1 << 26
+    masked = MaskedOptimizer(parameters, mask, build, indexed=indexed)
+    whole = build(list(dense.values()))
     for step in range(5):
         for name in ("a", "b"):
             generator = torch.Generator().manual_seed(step)
@@ -147,16 +148,13 @@ def test_a_missing_gradient_is_zero() -> None:
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_small_parameters_share_a_bucket_and_large_ones_are_cut(
-    channels_last: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_parameters_share_a_bucket_and_large_ones_are_cut(channels_last: bool) -> None:
     """108 and 35 weights in pieces of 50, or of 40: the same training, and every weight once."""
     results = []
     for size, pieces in ((200, 1), (50, 4), (40, 4)):
-        monkeypatch.setattr("erase.training.masked_optimizer._BUCKET", size)
         parameters, mask = make(channels_last)
         before = {name: p.detach().clone() for name, p in parameters.items()}
-        optimiser = MaskedOptimizer(parameters, mask, adam, in_backward=True)
+        optimiser = MaskedOptimizer(parameters, mask, adam, in_backward=True, bucket=size)
         assert len(optimiser.buckets) == pieces
         assert optimiser.selected == sum(int(bits.sum()) for bits in mask.values())
         for _ in range(3):
@@ -164,7 +162,7 @@ def test_small_parameters_share_a_bucket_and_large_ones_are_cut(
         results.append({n: optimiser.merged(n, before[n]) for n in parameters})
         assert all(torch.equal(results[-1][n], p) for n, p in parameters.items())
         assert parameters["a"].grad is None
-        again = MaskedOptimizer(make(channels_last)[0], mask, adam)
+        again = MaskedOptimizer(make(channels_last)[0], mask, adam, bucket=size)
         again.restore(optimiser.state())
         assert all(torch.equal(again.merged(n, before[n]), results[-1][n]) for n in parameters)
     for other in results[1:]:

@@ -21,7 +21,7 @@ from torch.nn.grad import conv2d_input
 
 from plumbing.errors import UsageError
 
-_MATRIX = 1 << 19
+MATRIX = 1 << 19
 """Weights of an attention matrix, tokens by tokens, up to which it is written out and kept."""
 
 _REPLACED: WeakSet[Any] = WeakSet()
@@ -40,15 +40,18 @@ def training_kernels(unet: Any, dtype: torch.dtype) -> AbstractContextManager[No
 
 
 @contextmanager
-def replaced(unet: Any, *, deep: bool = True) -> Iterator[None]:
-    """Attention and, if `deep`, convolutions of a UNet by the kernels of this file."""
+def replaced(unet: Any, *, deep: bool = True, matrix: int = MATRIX) -> Iterator[None]:
+    """Attention and, if `deep`, convolutions of a UNet by the kernels of this file.
+
+    Attention matrices of up to `matrix` weights are written out.
+    """
     before = unet.attn_processors
     convolutions = [
         module
         for module in (unet.modules() if deep else ())
-        if isinstance(module, nn.Conv2d) and _keeps_size(module)
+        if isinstance(module, nn.Conv2d) and keeps_size(module)
     ]
-    unet.set_attn_processor(Attention())
+    unet.set_attn_processor(Attention(matrix))
     for module in convolutions:
         vars(module)["_conv_forward"] = partial(convolve, padding=module.padding)
     _REPLACED.add(unet)
@@ -84,12 +87,13 @@ def compiled(unet: Any) -> Any:
 class Attention:
     """Diffusers' fused attention, or the one that it writes out where the matrix is small."""
 
-    def __init__(self) -> None:
-        """Both ways at hand."""
+    def __init__(self, matrix: int = MATRIX) -> None:
+        """Small: of so many weights or fewer."""
         # It takes seconds to import, and what only moves weights does without.
         from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
         self._plain, self._fused = AttnProcessor(), AttnProcessor2_0()
+        self._matrix = matrix
 
     def __call__(
         self,
@@ -101,7 +105,7 @@ class Attention:
     ) -> Tensor:
         """As diffusers calls it; tokens are [B, tokens, channels] or [B, channels, h, w]."""
         keys = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        small = _tokens(hidden_states) * _tokens(keys) <= _MATRIX
+        small = _tokens(hidden_states) * _tokens(keys) <= self._matrix
         chosen = self._plain if small else self._fused
         return chosen(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
 
@@ -117,7 +121,7 @@ def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, padding: Any) 
     return torch.conv2d(images, weight, bias, padding=padding)
 
 
-def _keeps_size(conv: nn.Conv2d) -> bool:
+def keeps_size(conv: nn.Conv2d) -> bool:
     """Whether a convolution looks at more than one pixel, and gives as many as it takes."""
     size = conv.kernel_size[0]
     plain = conv.stride == conv.dilation == (1, 1) and conv.groups == 1

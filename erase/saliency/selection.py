@@ -11,22 +11,26 @@ from erase.saliency.mask import SaliencyMask, freeze_mask, pack_bits
 from plumbing.errors import UsageError
 
 _CHUNK = 1 << 24
-_SAMPLE = 1 << 20
 
 
 def top_k_mask(
-    saliency: Mapping[str, Tensor], density: float, metadata: Mapping[str, str]
+    saliency: Mapping[str, Tensor],
+    density: float,
+    metadata: Mapping[str, str],
+    *,
+    sample: int = 1 << 20,
 ) -> SaliencyMask:
     """Select the round(density * N) most salient of all N weights together.
 
     The ranking is global, over all parameters at once; of equal saliencies the first in position
     (by the parameters' order, then by index) are taken, so the count is exact and masks nest.
+    How many weights are in the `sample` that is looked at first decides the time alone.
     """
     flat = {name: tensor.flatten() for name, tensor in saliency.items()}
     kept = round(density * sum(tensor.numel() for tensor in flat.values()))
     if kept == 0:
         raise UsageError(f"--density {density}: selects none of the weights; raise it")
-    threshold, ties = _kth_largest(list(flat.values()), kept)
+    threshold, ties = _kth_largest(list(flat.values()), kept, sample)
     packed = {}
     for name, tensor in flat.items():
         chosen = tensor > threshold
@@ -54,14 +58,14 @@ def full_mask(parameters: Mapping[str, nn.Parameter], metadata: Mapping[str, str
     return freeze_mask(bits, metadata)
 
 
-def _kth_largest(tensors: list[Tensor], k: int) -> tuple[float, int]:
+def _kth_largest(tensors: list[Tensor], k: int, size: int) -> tuple[float, int]:
     """The k-th largest of many float32 values, and how many equal to it are among the k.
 
     A sample tells between which two values it must be; counting says whether it is, and only the
     few values between the two are sorted. Exact, with neither a sort nor a copy of them all.
     """
     total = sum(tensor.numel() for tensor in tensors)
-    stride = max(1, total // _SAMPLE)
+    stride = max(1, total // size)
     sample = torch.cat([tensor[::stride] for tensor in tensors]).sort(descending=True).values
     place, margin = k * len(sample) // total, max(2, len(sample) // 500)
     while True:

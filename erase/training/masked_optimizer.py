@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from erase.training.buckets import Bucket, Build, Part, Places, Reduce, in_memory_order, join
 
-_BUCKET = 1 << 21
+BUCKET = 1 << 21
 """Weights that are updated together, selected or not: few enough to stay in a processor's cache,
 enough that no time goes into calling."""
-_INDEXED = 1 << 26
+INDEXED = 1 << 26
 """Bytes of indices up to which places are kept as such; as bits they take less, and some time."""
 
 
-def places_bytes(selected: int, total: int) -> int:
+def places_bytes(selected: int, total: int, indexed: int = INDEXED) -> int:
     """What the places of so many of a UNet's weights take, by the same rule."""
-    return 8 * selected if 8 * selected <= _INDEXED else total // 8
+    return 8 * selected if 8 * selected <= indexed else total // 8
 
 
 class _Group:
@@ -67,22 +67,25 @@ class MaskedOptimizer:
         values: Mapping[str, Tensor] | None = None,
         in_backward: bool = False,
         reduce: Reduce | None = None,
+        bucket: int = BUCKET,
+        indexed: int = INDEXED,
     ) -> None:
         """`mask` has a bool tensor of the parameter's shape under each parameter's name.
 
         `values` has the weights in full precision by name, for parameters that are held in less.
         `reduce` is given each bucket's gradient before it is used, to add other processes' to it.
+        At most `bucket` weights are updated together, and `indexed` bytes are kept as indices.
         """
         self._shared = reduce is not None
         self._groups: list[_Group] = []
         self._homes: dict[str, list[Bucket]] = {}
         count = sum(int(mask[name].sum()) for name in parameters)
         total = sum(parameter.numel() for parameter in parameters.values())
-        packed = places_bytes(count, total) < 8 * count
-        for chosen, bits in _grouped(parameters, mask):
+        packed = places_bytes(count, total, indexed) < 8 * count
+        for chosen, bits in _grouped(parameters, mask, bucket):
             own = {name: (values or parameters)[name].detach().to(p.device) for name, p in chosen}
             buckets = []
-            for parts in _split(chosen):
+            for parts in _split(chosen, bucket):
                 places = Places.of(join(parts, bits), packed=packed)
                 buckets.append(Bucket(parts, places, join(parts, own), build, reduce))
             self._groups.append(_Group([parameter for _, parameter in chosen], buckets))
@@ -168,7 +171,7 @@ _Named = tuple[str, nn.Parameter]
 
 
 def _grouped(
-    parameters: Mapping[str, nn.Parameter], mask: Mapping[str, Tensor]
+    parameters: Mapping[str, nn.Parameter], mask: Mapping[str, Tensor], bucket: int
 ) -> Iterator[tuple[list[_Named], dict[str, Tensor]]]:
     """The parameters in which something is selected, small ones together, and their masks."""
     chosen: list[_Named] = []
@@ -180,7 +183,7 @@ def _grouped(
         parameter.requires_grad_(bool(bits.any()))
         if not parameter.requires_grad:
             continue
-        if chosen and sum(p.numel() for _, p in chosen) + parameter.numel() > _BUCKET:
+        if chosen and sum(p.numel() for _, p in chosen) + parameter.numel() > bucket:
             yield chosen, masks
             chosen, masks = [], {}
         chosen.append((name, parameter))
@@ -189,11 +192,11 @@ def _grouped(
         yield chosen, masks
 
 
-def _split(chosen: list[_Named]) -> Iterator[list[Part]]:
+def _split(chosen: list[_Named], bucket: int) -> Iterator[list[Part]]:
     """The parts of each bucket of a group: all of several parameters, or a piece of one."""
     if len(chosen) > 1:
         yield [Part(name, parameter, 0, parameter.numel()) for name, parameter in chosen]
         return
     ((name, parameter),) = chosen
-    for start in range(0, parameter.numel(), _BUCKET):
-        yield [Part(name, parameter, start, min(start + _BUCKET, parameter.numel()))]
+    for start in range(0, parameter.numel(), bucket):
+        yield [Part(name, parameter, start, min(start + bucket, parameter.numel()))]
