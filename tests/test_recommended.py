@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from erased_runs import apply, erase, make_delta, tree, undo
-from single_files import configs_of, ldm_tensors, save_single
+from support.erased_runs import apply, erase, make_delta, undo
+from support.files import tree
+from support.single_files import configs_of, ldm_tensors, save_single
 
 from erase.models.locate import locate
 from erase.models.model_source import MINIATURE
