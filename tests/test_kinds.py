@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MakeRun
 from PIL import Image
+from support.erased_runs import MakeRun
 
 from eval.generation.image_log import image_path
 from eval.generation.pair import draw_pair
