@@ -17,7 +17,8 @@ from eval.metrics.distances import frechet
 from eval.metrics.schema import Metric, write_evaluation
 from eval.quality.inception import WEIGHTS, Inception
 from eval.quality.kind import QUALITY
-from eval.quality.measures import fid_distances, require_for_fid
+from eval.quality.measures.fid import FID, require_for_fid
+from eval.quality.measures.measure import Sight
 from eval.quality.results import QualityEvaluation, read_quality
 from expunge.cli import main, parse
 from expunge.commands.evaluate_quality import table
@@ -85,15 +86,23 @@ def test_too_few_images_are_refused_before_anything_is_drawn(
 def test_pairs_are_compared_as_pairs_and_photographs_are_not() -> None:
     rng = np.random.default_rng(0)
     original, erased, real = rng.normal(size=(3, 40, 4)).astype(np.float32)
-    found = fid_distances({"original": original, "erased": erased, "real": real})
-    assert found == {
+    seen = {"original": original, "erased": erased, "real": real}
+
+    def found(*there: str) -> dict[str, Metric]:
+        sight = Sight((), {}, {}, {who: seen[who] for who in there})
+        assert FID.change and FID.real
+        numbers = {"change": FID.change.measure(sight, "erased")}
+        numbers |= {model: FID.real.measure(sight, model) for model in ("original", "erased")}
+        return {name: number for name, number in numbers.items() if number}
+
+    assert found(*seen) == {
         "change": frechet(erased, original, paired=True),
         "original": frechet(original, real, paired=False),
         "erased": frechet(erased, real, paired=False),
     }
-    assert found["change"] != frechet(erased, original, paired=False)
-    assert list(fid_distances({"original": original, "erased": erased})) == ["change"]
-    assert list(fid_distances({"erased": erased, "real": real})) == ["erased"]
+    assert found(*seen)["change"] != frechet(erased, original, paired=False)
+    assert list(found("original", "erased")) == ["change"]
+    assert list(found("erased", "real")) == ["erased"]
 
 
 def with_fid(run: Path, name: str = WEIGHTS) -> QualityEvaluation:
@@ -103,8 +112,8 @@ def with_fid(run: Path, name: str = WEIGHTS) -> QualityEvaluation:
     evaluation = replace(
         plain,
         inception={"name": name, "sha256": SHA},
-        change=replace(plain.change, fid=Metric(12.345, NEEDED, (11.5, 13.25))),
-        erased=replace(plain.erased, fid=Metric(45.678, NEEDED, (44.0, 47.0))),
+        change={**plain.change, "fid": Metric(12.345, NEEDED, (11.5, 13.25))},
+        erased={**plain.erased, "fid": Metric(45.678, NEEDED, (44.0, 47.0))},
     )
     write_evaluation(run / "eval" / "quality" / "evaluation.json", evaluation)
     return evaluation
@@ -140,7 +149,7 @@ def test_an_evaluation_from_before_has_none(tmp_path: Path) -> None:
     del data["inception"], data["change"]["fid"], data["original"]["fid"], data["erased"]["fid"]
     file.write_text(json.dumps(data))
     assert read_quality(file) == plain
-    assert "FID" not in table(plain) and plain.change is not None and plain.change.fid is None
+    assert "FID" not in table(plain) and plain.change is not None and plain.change["fid"] is None
     assert main(["report", str(run), "--format", "md"]) == 0
     assert "Inception" not in (run / "report.md").read_text()
     assert plain.differences(with_fid(run)) == ["inception.name", "inception.sha256"]
@@ -190,7 +199,7 @@ def test_4096_images_have_an_fid_that_recounts(
     """
     pytest.importorskip("torch_fidelity", reason="needs pip install 'expunge[fid]'")
     eye = Inception(Waves(), "waves", SHA)
-    monkeypatch.setattr("expunge.commands.evaluate_quality.load_inception", lambda *_: eye)
+    monkeypatch.setattr("expunge.evaluations.quality.load_inception", lambda *_: eye)
     run, prompts = make_run(), many_prompts(tmp_path)
     words = ["--clip", clip_folder, "--device", "cpu", "--steps", 1, "--batch-size", 256, "--fid"]
     words += ["--prompts", prompts, "--images", NEEDED]

@@ -1,5 +1,6 @@
 """A kind of evaluation that only this file knows, from drawing to the report."""
 
+import json
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -30,6 +31,9 @@ from eval.metrics.schema import (
     reading,
     write_evaluation,
 )
+from eval.quality.kind import QUALITY, quality_kind
+from eval.quality.measures.known import MEASURES
+from eval.quality.measures.measure import Line, Measure, Sight
 from eval.verdict.verdict import Clause, Rules, Verdict
 from expunge.evaluations.evaluation_lock import evaluating
 from expunge.evaluations.models_under_test import (
@@ -39,9 +43,11 @@ from expunge.evaluations.models_under_test import (
     open_bar,
     subject,
 )
+from expunge.evaluations.quality import measure as evaluate_quality
 from expunge.reports.write_report import write_report
-from expunge.settings.evaluate import DrawnEvaluation
+from expunge.settings.evaluate import DrawnEvaluation, EvaluateQuality
 from expunge.settings.report import Report
+from plumbing.errors import UsageError
 from prompts.evaluation_rows import PromptRow
 
 RULE = "Dark: the erased model's images are darker than the original's."
@@ -201,3 +207,50 @@ def test_who_was_not_told_of_it_sees_none_of_it(run: Path) -> None:
     write_report(Report(runs=(run,)))
     page = (run / "report.html").read_text()
     assert "Brightness" not in page and "<h2>Light</h2>" not in page
+
+
+def _vividness(sight: Sight, model: str) -> Metric:
+    return mean([_spread(file) for file in sight.files[model]])
+
+
+def _spread(file: Path) -> float:
+    with Image.open(file) as image:
+        return float(np.asarray(image).std())
+
+
+def _vividness_lost(sight: Sight, model: str) -> Metric:
+    pairs = zip(sight.files["original"], sight.files[model], strict=True)
+    return mean([_spread(before) - _spread(after) for before, after in pairs])
+
+
+VIVIDNESS = Measure(
+    "vividness",
+    better="higher",
+    digits=3,
+    alone=Line("vividness", _vividness),
+    change=Line("vividness lost", _vividness_lost),
+    note=lambda plan: f"{plan.fewest} images are few",
+)
+
+
+def test_the_report_shows_a_measure_that_no_file_of_the_product_names(
+    make_run: MakeRun, clip_folder: Path
+) -> None:
+    run, measures = make_run(), (*MEASURES, VIVIDNESS)
+    settings = EvaluateQuality(
+        target=str(run), clip=str(clip_folder), images=4, steps=1, device="cpu"
+    )
+    found, out = evaluate_quality(settings, measures)
+    assert found.erased and found.change and found.notes["vividness"] == "4 images are few"
+    told = json.loads((out / "evaluation.json").read_text())
+    assert list(told["change"])[-1] == list(told["erased"])[-1] == "vividness"
+    files = [image_path(out / "erased", f"{i:05d}") for i in range(4)]
+    assert found.erased["vividness"] == mean([_spread(file) for file in files])
+    kind = quality_kind(measures)
+    write_report(Report(runs=(run,), format="md"), [kind])
+    text = (run / "report.md").read_text()
+    for label, metric in (("vividness", found.erased), ("vividness lost", found.change)):
+        shown = cell(metric["vividness"], 3).replace("[", "\\[").replace("]", "\\]")
+        assert f"| {label} | higher | 4 |" in text and shown in text
+    with pytest.raises(UsageError, match="unknown key 'vividness'"):
+        QUALITY.read(out / "evaluation.json")

@@ -15,29 +15,22 @@ from eval.generation.image_log import image_path
 from eval.generation.pair import OpenBar, Subject, draw_pair
 from eval.judges.clip import Clip
 from eval.metrics.distances import FEWEST
-from eval.metrics.schema import Metric, write_evaluation
+from eval.metrics.schema import write_evaluation
+from eval.quality.image_lines import ImageQuality, image_lines, measure_images, worst_images
 from eval.quality.inception import Inception
-from eval.quality.measures import (
-    FEW,
-    Features,
-    ImageQuality,
-    fid_distances,
-    frechet_needs,
-    image_lines,
-    measure_images,
-    require_for_fid,
-    score_change,
-    score_model,
-    worst_images,
-)
+from eval.quality.measures.fid import require_for_fid
+from eval.quality.measures.known import MEASURES
+from eval.quality.measures.measure import Features, Measure, Plan, Sight
 from eval.quality.real_images import ImageFolder
-from eval.quality.results import QualityEvaluation, QualityProtocol, read_quality
+from eval.quality.results import QualityEvaluation, QualityProtocol, Scores, read_quality
 from plumbing.errors import UsageError
 from plumbing.whole_files import replace_file
 from prompts.evaluation_rows import PromptRow
 
 EVALUATION, SIMILARITIES, WORST = "evaluation.json", "similarities.jsonl", "worst.png"
 SHOWN, COLUMNS = 20, 10
+FEW = 100
+"""Images below which a note says how little the numbers rest on."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +61,15 @@ def evaluate_quality(
     open_bar: OpenBar,
     inception: Inception | None = None,
     overwrite: bool = False,
+    measures: Sequence[Measure] = MEASURES,
 ) -> QualityEvaluation:
     """Draw and compare; `out` gets evaluation.json, similarities.jsonl, worst.png and the images.
 
     `control` is drawn to tell whether the model draws anything at all, and counts for nothing else.
     `originals` caches the original's images for other evaluations. With `inception` there is an
-    FID too. An evaluation that is already in `out` is returned if it asks the same, and is a
-    UsageError otherwise, unless `overwrite`.
-    Bad input is a UsageError, raised before anything is written.
+    FID too, if it is among the `measures`. An evaluation that is already in `out` is returned if it
+    asks the same, and is a UsageError otherwise, unless `overwrite`. Bad input is a UsageError,
+    raised before anything is written.
     """
     rows = retained.rows
     if len(rows) < FEWEST:
@@ -86,8 +80,9 @@ def evaluate_quality(
     if inception:
         require_for_fid(len(rows), len(real.files) if real else None, original=bool(original))
     question = _question(retained, original, erased, clip, inception, real, drawing)
+    question = replace(question, notes=_notes(retained, question, clip, inception, measures))
     if (out / EVALUATION).exists() and not overwrite:
-        previous = read_quality(out / EVALUATION)
+        previous = read_quality(out / EVALUATION, measures)
         refuse_other(out, previous.differences(question))
         return previous
     # Before the hours of drawing: one of them may be broken.
@@ -103,15 +98,17 @@ def evaluate_quality(
         originals=originals,
         open_bar=open_bar,
     )
-    models = ("original", "erased") if original else ("erased",)
-    features = {model: _features(clip, rows, out / model) for model in models}
-    texts = clip.text_features([row.prompt for row in rows])
-    images = measure_images(rows, texts, features.get("original"), features["erased"])
-    replace_file(out / SIMILARITIES, image_lines(images).encode())
-    worst = worst_images(images, SHOWN)
-    _draw_picture(worst, out, models)
-    fids = _fids(inception, rows, out, models, real) if inception else {}
-    result = _answer(question, images, features, real_features, fids, worst)
+    sight = _look(rows, out, bool(original), clip, inception, real, real_features)
+    replace_file(out / SIMILARITIES, image_lines(sight.images).encode())
+    worst = worst_images(sight.images, SHOWN)
+    _draw_picture(worst, out, ("original", "erased") if original else ("erased",))
+    result = replace(
+        question,
+        original=_of_model(measures, sight, "original") if original else None,
+        erased=_of_model(measures, sight, "erased"),
+        change=_of_change(measures, sight) if original else None,
+        worst=tuple(image.id for image in worst),
+    )
     seen = look_at_control(control, out, paired=original is not None)
     result = replace(result, control=seen, collapsed=signs(seen) if seen else None)
     write_evaluation(out / EVALUATION, result)
@@ -152,7 +149,6 @@ def _question(
         original=None,
         erased=None,
         change=None,
-        notes=_notes(retained, original, clip, inception, real),
         versions={name: version(name) for name in libraries},
         inception={"name": inception.name, "sha256": inception.sha256} if inception else {},
     )
@@ -160,65 +156,52 @@ def _question(
 
 def _notes(
     retained: Retained,
-    original: Subject | None,
+    question: QualityEvaluation,
     clip: Clip,
     inception: Inception | None,
-    real: ImageFolder | None,
+    measures: Sequence[Measure],
 ) -> dict[str, str]:
     """What is missing, or rests on little, and why."""
-    notes, count = dict(retained.notes), len(retained.rows)
-    fewest = min(count, len(real.files)) if real else count
-    if original is None:
+    compared, notes = "original" in question.models, dict(retained.notes)
+    if not compared:
         notes["original"] = "no baseline was given"
-    if (original or real) and fewest < frechet_needs(clip.width):
-        notes["frechet"] = (
-            f"left out where a set has fewer than {frechet_needs(clip.width)} images, twice the "
-            "width of the CLIP features"
-        )
-    if inception and not inception.published:
-        notes["fid"] = "the weights are not the published ones: no other FID compares with this"
+    fewest = min(len(retained.rows), int(question.real.get("images", len(retained.rows))))
+    published = inception.published if inception else None
+    plan = Plan(fewest, compared or bool(question.real), clip.width, published)
+    notes |= {measure.name: why for measure in measures if (why := measure.note(plan))}
     if fewest < FEW:
         notes["images"] = f"{fewest} are few: take {FEW} or more before you trust a distance"
     return notes
 
 
-def _fids(
-    inception: Inception,
+def _look(
     rows: Sequence[PromptRow],
     out: Path,
-    models: Sequence[str],
+    paired: bool,
+    clip: Clip,
+    inception: Inception | None,
     real: ImageFolder | None,
-) -> dict[str, Metric]:
-    seen = {model: _features(inception, rows, out / model) for model in models}
-    return fid_distances(seen | ({"real": inception.image_features(real.files)} if real else {}))
+    real_features: Features | None,
+) -> Sight:
+    """The images that were drawn, and the real ones, through CLIP and perhaps Inception."""
+    models = ("original", "erased") if paired else ("erased",)
+    files = {model: [image_path(out / model, row.id) for row in rows] for model in models}
+    features = {model: clip.image_features(files[model]) for model in models}
+    texts = clip.text_features([row.prompt for row in rows])
+    images = measure_images(rows, texts, features.get("original"), features["erased"])
+    if real and real_features is not None:
+        files["real"], features["real"] = list(real.files), real_features
+    found = {who: inception.image_features(files[who]) for who in files} if inception else {}
+    return Sight(images, files, features, found)
 
 
-def _features(eye: Clip | Inception, rows: Sequence[PromptRow], folder: Path) -> Features:
-    return eye.image_features([image_path(folder, row.id) for row in rows])
+def _of_model(measures: Sequence[Measure], sight: Sight, model: str) -> Scores:
+    lines = {measure.name: measure.of_model for measure in measures}
+    return {name: line.measure(sight, model) for name, line in lines.items() if line}
 
 
-def _answer(
-    question: QualityEvaluation,
-    images: Sequence[ImageQuality],
-    features: Mapping[str, Features],
-    real: Features | None,
-    fids: Mapping[str, Metric],
-    worst: Sequence[ImageQuality],
-) -> QualityEvaluation:
-    before, after = features.get("original"), features["erased"]
-    original = change = None
-    if before is not None:
-        original = score_model([image.clip_score_original for image in images], before, real)
-        original = replace(original, fid=fids.get("original"))
-        change = replace(score_change(images, before, after), fid=fids.get("change"))
-    scores = score_model([image.clip_score_erased for image in images], after, real)
-    return replace(
-        question,
-        original=original,
-        erased=replace(scores, fid=fids.get("erased")),
-        change=change,
-        worst=tuple(image.id for image in worst),
-    )
+def _of_change(measures: Sequence[Measure], sight: Sight) -> Scores:
+    return {m.name: m.change.measure(sight, "erased") for m in measures if m.change}
 
 
 def _draw_picture(worst: Sequence[ImageQuality], out: Path, models: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from eval.judges.model_files import read_image
-from eval.quality.measures import INCEPTION_WIDTH
+from eval.quality.measures.fid import INCEPTION_WIDTH
 from plumbing.errors import UsageError
 
 Features = NDArray[np.float32]

@@ -1,6 +1,6 @@
 """`expunge evaluate quality` as a kind of evaluation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ from eval.kind.measurement import Measurement
 from eval.kind.pictures import Gallery, make_gallery
 from eval.kind.protocol_line import drawing_flags, drawing_line
 from eval.kind.rows import parsed
+from eval.quality.measures.known import MEASURES
+from eval.quality.measures.measure import Measure
 from eval.quality.results import QualityEvaluation, read_quality
 from eval.quality.tables import quality_table
 from eval.verdict.verdict import Clause
@@ -71,17 +73,22 @@ def _worst(found: Measurement) -> list[Gallery]:
     return [make_gallery("The prompts that changed most", caption, found, ids, notes=notes)]
 
 
-QUALITY = Kind(
-    name="quality",
-    title="Quality",
-    unmeasured="Image quality and prompt alignment on retained prompts.",
-    read=read_quality,
-    read_rows=_read_similarities,
-    problems=_problems,
-    protocol=_protocol,
-    flags=_flags,
-    clause=lambda found: Clause("what was erased", broken=found.evaluation.collapsed or ()),
-    heading="Quality of other images",
-    tables=lambda evaluation: [quality_table(evaluation)],
-    galleries=_worst,
-)
+def quality_kind(measures: Sequence[Measure]) -> Kind:
+    """The kind of evaluation that takes these measures."""
+    return Kind(
+        name="quality",
+        title="Quality",
+        unmeasured="Image quality and prompt alignment on retained prompts.",
+        read=lambda file: read_quality(file, measures),
+        read_rows=_read_similarities,
+        problems=_problems,
+        protocol=_protocol,
+        flags=_flags,
+        clause=lambda found: Clause("what was erased", broken=found.evaluation.collapsed or ()),
+        heading="Quality of other images",
+        tables=lambda evaluation: [quality_table(evaluation, measures)],
+        galleries=_worst,
+    )
+
+
+QUALITY = quality_kind(MEASURES)

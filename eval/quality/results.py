@@ -1,10 +1,10 @@
 """The schema of `evaluate quality`'s `evaluation.json`, and its reader; no torch."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from eval.metrics.schema import (
     SCHEMA_VERSION,
@@ -17,36 +17,11 @@ from eval.metrics.schema import (
     read_kind,
     reading,
 )
+from eval.quality.measures.known import MEASURES
+from eval.quality.measures.measure import Measure
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class QualityScores:
-    """One model by itself; the distances are to real images, None where they were not asked for."""
-
-    clip_score: Metric
-    """100 x cosine of each image and its prompt, its mean; higher is better."""
-    cmmd: Metric | None = None
-    kid: Metric | None = None
-    frechet: Metric | None = None
-    """Of CLIP features."""
-    fid: Metric | None = None
-    """The Frechet distance of 2048-d Inception features; None unless `--fid` asked for it."""
-
-
-@dataclass(frozen=True)
-class QualityChange:
-    """The erased model's images against the original's of the same prompts and seeds."""
-
-    clip_score: Metric
-    """Erased minus original, the mean over the images."""
-    similarity: Metric
-    """100 x cosine of the two images of a prompt, its mean; 100 where nothing changed."""
-    cmmd: Metric
-    kid: Metric
-    frechet: Metric | None
-    fid: Metric | None = None
+Scores = dict[str, Metric | None]
+"""By a measure's name; None where it could not be taken or was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +55,11 @@ class QualityEvaluation:
     """name and sha256 of the CLIP model that all numbers hang on."""
     real: dict[str, str | int]
     """name, number and sha256 of the real images; empty without `--real`."""
-    original: QualityScores | None
-    erased: QualityScores | None
-    change: QualityChange | None
+    original: Scores | None
+    """The model by itself, and against the real images; so `erased`."""
+    erased: Scores | None
+    change: Scores | None
+    """The erased model's images against the original's of the same prompts and seeds."""
     worst: tuple[str, ...] = ()
     """Ids of the images that changed most, the worst first."""
     notes: dict[str, str] = field(default_factory=dict)
@@ -110,23 +87,30 @@ class QualityEvaluation:
         return found + (["concepts"] if mine["concepts"] != theirs["concepts"] else [])
 
 
-def read_quality(path: Path) -> QualityEvaluation:
-    """Read `evaluation.json`; a file of another schema or kind, or no such file, is refused."""
+def read_quality(path: Path, measures: Sequence[Measure] = MEASURES) -> QualityEvaluation:
+    """Read `evaluation.json`; a file of another schema or kind, or no such file, is refused.
+
+    `measures` are those that it may have; what it lacks of them, it has not taken.
+    """
+    of_model = [measure.name for measure in measures if measure.of_model]
+    of_change = [measure.name for measure in measures if measure.change]
     with reading(path):
         data = read_kind(path, "quality")
         parsed = {
             "protocol": build(QualityProtocol, data["protocol"]),
             "concepts": tuple(data["concepts"]),
             "worst": tuple(data["worst"]),
-            "original": _metrics(QualityScores, data["original"]),
-            "erased": _metrics(QualityScores, data["erased"]),
-            "change": _metrics(QualityChange, data["change"]),
+            "original": _scores(of_model, data["original"]),
+            "erased": _scores(of_model, data["erased"]),
+            "change": _scores(of_change, data["change"]),
             **parse_control(data),
         }
         return build(QualityEvaluation, data | parsed)
 
 
-def _metrics(kind: type[T], data: Mapping[str, Any] | None) -> T | None:
+def _scores(names: Sequence[str], data: Mapping[str, Any] | None) -> Scores | None:
     if data is None:
         return None
-    return build(kind, {name: parse_metric(metric) for name, metric in data.items()})
+    if unknown := sorted(set(data) - set(names)):
+        raise ValueError(f"unknown key {unknown[0]!r}")
+    return {name: parse_metric(data.get(name)) for name in names}

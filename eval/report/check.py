@@ -46,8 +46,8 @@ def _problems(evaluation: Evaluation) -> Iterator[str]:
 def _metrics(value: Any) -> Iterator[Metric]:
     if isinstance(value, Metric):
         yield value
-    elif isinstance(value, tuple):
-        for item in value:
+    elif isinstance(value, tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from _metrics(item)
     elif is_dataclass(value):
         for field in fields(value):

@@ -1,5 +1,6 @@
 """Evaluate a target's image quality."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from eval.judges.clip import load_clip
 from eval.metrics.distances import FEWEST
 from eval.quality.evaluate import Retained, evaluate_quality
 from eval.quality.inception import load_inception
-from eval.quality.measures import require_for_fid
+from eval.quality.measures.fid import require_for_fid
+from eval.quality.measures.known import MEASURES
+from eval.quality.measures.measure import Measure
 from eval.quality.real_images import find_images
 from eval.quality.results import QualityEvaluation
 from expunge.evaluations.evaluation_lock import evaluating
@@ -30,7 +33,9 @@ from prompts.evaluation_rows import retain_rows
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 
 
-def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
+def measure(
+    settings: EvaluateQuality, measures: Sequence[Measure] = MEASURES
+) -> tuple[QualityEvaluation, Path]:
     """Draw and compare without printing; the result and the folder that holds it."""
     place = find_place(settings, "quality")
     if not place.concepts and settings.prompts is None:
@@ -76,6 +81,7 @@ def measure(settings: EvaluateQuality) -> tuple[QualityEvaluation, Path]:
             open_bar=open_bar,
             inception=inception,
             overwrite=settings.overwrite,
+            measures=measures,
         )
     return evaluation, place.out
 

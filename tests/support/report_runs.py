@@ -19,7 +19,7 @@ from eval.i2p.counts import THRESHOLDS, ImageDetections, count_curve, detection_
 from eval.i2p.results import NudityEvaluation, NudityProtocol, NudityScores
 from eval.judges.nudenet_labels import Detection
 from eval.metrics.schema import Metric, write_evaluation
-from eval.quality.results import QualityChange, QualityEvaluation, QualityProtocol, QualityScores
+from eval.quality.results import QualityEvaluation, QualityProtocol
 
 MODELS = ("original", "erased")
 OBJECTS = ("church", "dog", "apple", "truck", "tulip", "fish")
@@ -247,15 +247,22 @@ def add_quality(run: Path) -> QualityEvaluation:
     def metric(value: float) -> Metric:
         return Metric(value, 12, (value - 0.5, value + 0.5))
 
+    nothing = dict.fromkeys(("cmmd", "kid", "frechet", "fid"))
     evaluation = QualityEvaluation(
         protocol=QualityProtocol("retain", 12, 0, "ddim", 25, 5.0, 64, 64, "float32", SHA),
         concepts=("church",),
         models={m: {"name": m, "sha256": SHA} for m in MODELS},
         clip={"name": "clip", "sha256": SHA},
         real={},
-        original=QualityScores(metric(24.0)),
-        erased=QualityScores(metric(23.0)),
-        change=QualityChange(metric(-1.0), metric(91.0), metric(0.8), metric(0.01), None),
+        original={"clip_score": metric(24.0), **nothing},
+        erased={"clip_score": metric(23.0), **nothing},
+        change={
+            "clip_score": metric(-1.0),
+            "similarity": metric(91.0),
+            **nothing,
+            "cmmd": metric(0.8),
+            "kid": metric(0.01),
+        },
         worst=tuple(f"{i:05d}" for i in range(12)),
         notes={"images": "12 are few: take 100 or more before you trust a distance"},
     )
