@@ -38,9 +38,8 @@ from eval.i2p.judge_and_remove import read_judged
 from eval.report.data import read_run_data
 from eval.report.markdown import render_markdown
 from eval.report.page import render_html, verdict_of
-from expunge.reports.write_report import describe
+from expunge.reports.write_report import describe, published
 from plumbing.errors import UsageError
-from plumbing.privacy import public
 from prompts.concept import load_concept, read_prompts
 from prompts.i2p import read_i2p, select_listed
 
@@ -185,7 +184,7 @@ def _report(path: Path) -> None:
 
 
 def _page(run: Path) -> None:
-    data = read_run_data(describe(run, public(read_run(run, whole=False))))
+    data = read_run_data(describe(run, published(read_run(run))))
     verdict = verdict_of(data)
     render_markdown([data], [verdict]), render_html([data])
 

@@ -83,7 +83,7 @@ def _erasure(folder: Path, concepts: Sequence[str], images: int, steps: int) -> 
     words += ["--forget-images", str(images), "--retain-images", str(images)]
     _output("erase", *words, "--steps", str(steps))
     run = read_run(folder)
-    return {**run["seconds"], "peak_gb": run["peak_memory_mb"] / 1e3}
+    return {**run.seconds, "peak_gb": (run.peak_memory_mb or 0) / 1e3}
 
 
 def _output(module: str, *words: str) -> str:

@@ -46,7 +46,7 @@ def main(options: Options) -> None:
         "one process, two threads": _erase(options, "one", [], threads=2),
         "two processes, one thread each": _erase(options, "two", launcher, threads=1),
     }
-    seconds = {name: read_run(run)["seconds"] for name, run in runs.items()}
+    seconds = {name: read_run(run).seconds for name, run in runs.items()}
     rows = [[name, *(f"{s[stage]:.1f}" for stage in STAGES)] for name, s in seconds.items()]
     one, two = seconds.values()
     rows.append(["ratio", *(f"{one[stage] / two[stage]:.2f}" for stage in STAGES)])

@@ -47,7 +47,7 @@ def main(options: QuickOptions) -> None:
     command = Erase(concepts=(options.concept,), salun=salun, data=data)
     name = f"{options.concept} quick" + (" until erased" if options.until_erased else "")
     case = run_case(name, command, options)
-    seconds = read_run(options.out / name.replace(" ", "-"))["seconds"]
+    seconds = read_run(options.out / name.replace(" ", "-")).seconds
     record = {**to_record(case), "stages": seconds, "total": round(sum(seconds.values()), 1)}
     lines = [f"{stage:>8}  {value:6.1f} s" for stage, value in seconds.items()]
     lines.append(f"{'all':>8}  {record['total']:6.1f} s")

@@ -53,7 +53,7 @@ def _point(name: str, case: Case, options: Options) -> dict[str, Any]:
     return {
         "saliency": name,
         "concept": case.concept,
-        "mask_seconds": read_run(folder)["seconds"]["mask"],
+        "mask_seconds": read_run(folder).seconds["mask"],
         "evaluation": case.evaluation.to_dict(),
     }
 

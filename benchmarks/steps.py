@@ -61,10 +61,10 @@ def _measure(concept: str, name: str, options: Options, **settings: Any) -> dict
     command = Erase(concepts=(concept,), salun=SalUnConfig(**settings))
     case = run_case(name, command, options)
     run = read_run(options.out / name.replace(" ", "-"))
-    scores, seconds = case.evaluation.erased, run["seconds"]["train"]
+    scores, seconds = case.evaluation.erased, run.seconds["train"]
     return {
         "concept": concept,
-        "steps": (run["stopped"] or {}).get("step", run["config"]["steps"]),
+        "steps": run.stopped.step if run.stopped else run.config["steps"],
         "until_erased": bool(settings.get("until_erased")),
         "seconds": seconds,
         "rates": {metric: m.value for metric in METRICS if (m := getattr(scores, metric))},

@@ -28,6 +28,7 @@ from support.verified_files import make_single
 from erase.models.checkpoint import load_checkpoint
 from erase.models.stable_diffusion import StableDiffusion
 from erase.run_folder.folder import write_run
+from erase.run_folder.record import Base, RunRecord
 
 # A deadline is on the wall clock, and fails an example for what else the machine does.
 settings.register_profile("busy", deadline=None)
@@ -129,8 +130,8 @@ def make_run(tiny: StableDiffusion, tmp_path: Path) -> MakeRun:
             tiny.unet.conv_out.weight += shift
         tiny.unet.save_pretrained(folder / "unet")
         source = tiny.source
-        base = {"id": source.id, "revision": None, "variant": None, "digest": source.digest}
-        write_run(folder, {"concepts": [concept], "base": base, "finished": "2026-01-01"})
+        base = Base(source.id, digest=source.digest)
+        write_run(folder, RunRecord(concepts=(concept,), base=base, finished="2026-01-01"))
         return folder
 
     return make

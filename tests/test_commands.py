@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from safetensors import safe_open
 from support.erased_runs import SHORT
 
 from erase.models.checkpoint import load_checkpoint
-from erase.run_folder.folder import read_run
+from erase.run_folder.folder import read_run, write_run
 from erase.saliency.mask import SaliencyMask
 from expunge.cli import main
 
@@ -40,10 +41,10 @@ def test_erase_leaves_exactly_these_files(finished: Path) -> None:
         "unet/diffusion_pytorch_model.safetensors",
     }
     record = read_run(finished)
-    assert record["concepts"] == ["church"]
-    assert record["concept"]["kind"] == "object"
-    assert record["config"]["steps"] == 2
-    assert record["mask"]["kept"] == round(0.5 * record["mask"]["total"])
+    assert record.concepts == ("church",)
+    assert record.concept.kind == "object"
+    assert record.config["steps"] == 2
+    assert record.kept == round(0.5 * record.total)
     rows = [json.loads(row) for row in (finished / "train_log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2]
 
@@ -102,11 +103,11 @@ def test_an_unfinished_run_is_taken_up(finished: Path, model_folder: Path, tmp_p
     assert erase(model_folder, out) == 0
     weights = out / "unet" / "diffusion_pytorch_model.safetensors"
     record = read_run(out)
-    (out / "run.json").write_text(json.dumps(record | {"finished": None}))
+    write_run(out, replace(record, finished=None))
     weights.unlink()
     assert erase(model_folder, out) == 0
     assert weights.read_bytes() == (finished / "unet" / weights.name).read_bytes()
-    assert read_run(out)["finished"]
+    assert read_run(out).finished
 
 
 def test_another_config_needs_overwrite(
@@ -117,7 +118,7 @@ def test_another_config_needs_overwrite(
     assert erase(model_folder, out, "--alpha", "4") == 2
     assert "config.alpha: 3.0 there, 4.0 now" in capsys.readouterr().err
     assert erase(model_folder, out, "--alpha", "4", "--overwrite") == 0
-    assert read_run(out)["config"]["alpha"] == 4.0
+    assert read_run(out).config["alpha"] == 4.0
 
 
 def test_json_is_one_object_on_stdout(
@@ -143,7 +144,7 @@ def test_several_concepts_and_a_current_teacher_with_one_relabel_prompt(
     flags += ["--train-method", "xattn", "--out", str(tmp_path / "run"), *SHORT]
     assert main(["erase", "church", "delivery truck", "--model", str(model_folder), *flags]) == 0
     record = read_run(tmp_path / "run")
-    assert record["concepts"] == ["church", "delivery truck"]
+    assert record.concepts == ("church", "delivery truck")
     mask = SaliencyMask.load(tmp_path / "run" / "mask.safetensors")
     assert all("attn2" in name for name in mask.shapes)
 
@@ -151,7 +152,7 @@ def test_several_concepts_and_a_current_teacher_with_one_relabel_prompt(
 @pytest.mark.parametrize("kind", ["random", "none"])
 def test_other_masks_for_ablation(model_folder: Path, tmp_path: Path, kind: str) -> None:
     assert erase(model_folder, tmp_path / "run", "--mask-kind", kind) == 0
-    mask = read_run(tmp_path / "run")["mask"]
+    mask = read_run(tmp_path / "run").mask
     assert mask["kept"] == (mask["total"] if kind == "none" else round(mask["total"] / 2))
 
 
@@ -168,9 +169,9 @@ def test_mask_prints_where_it_lies_and_draws_it(
     mask = SaliencyMask.load(out / "mask.safetensors")
     assert mask.kept == round(0.3 * mask.total)
     record = read_run(out)
-    for parts in ("blocks", "kinds"):
-        assert sum(row["kept"] for row in record[parts]) == mask.kept
-        assert sum(row["total"] for row in record[parts]) == mask.total
+    for parts in (record.blocks, record.kinds):
+        assert sum(row.kept for row in parts) == mask.kept
+        assert sum(row.total for row in parts) == mask.total
     assert erase(model_folder, tmp_path / "run", "--mask", str(out / "mask.safetensors")) == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def unfinish(run: Path, to: Path) -> Path:
     """The run as a kill before its weights would have left it."""
     shutil.copytree(run, to)
     shutil.rmtree(to / "unet")
-    write_run(to, {**read_run(to), "finished": None})
+    write_run(to, replace(read_run(to), finished=None))
     return to
 
 
@@ -105,7 +106,7 @@ def test_a_base_that_was_damaged_meanwhile_is_refused(
     shutil.copytree(model_folder, model)
     run = tmp_path / "run"
     assert main(words(model, run)) == 0
-    write_run(run, {**read_run(run), "finished": None})
+    write_run(run, replace(read_run(run), finished=None))
     before = tree(run)
     weights = model / UNET
     weights.write_bytes(damage(weights.read_bytes()))

@@ -70,8 +70,8 @@ def test_a_delta_tells_what_it_is(finished: Path, delta: Path) -> None:
     opened, record = read_delta(delta), read_run(finished)
     told = {key.removeprefix("expunge."): value for key, value in opened.metadata.items()}
     assert (told["concept"], told["method"], told["density"]) == ("church", "salun", "0.5")
-    assert told["base"] == record["base"]["digest"]
-    assert int(told["selected"]) == record["mask"]["kept"]
+    assert told["base"] == record.base.digest
+    assert int(told["selected"]) == record.kept
     mask = SaliencyMask.load(finished / "mask.safetensors")
     changed = sum(len(opened.places(name)) for name in opened.specs)
     assert changed == int(told["changed"]) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,8 @@ def test_undo_refuses_what_the_delta_did_not_make(
         assert "is not what the run wrote" in capsys.readouterr().err
         # Nor if the run says that it wrote this.
         record = read_run(run)
-        record["weights"][UNET] = sha256_file(run / UNET)
-        write_run(run, record)
+        weights = {**record.weights, UNET: sha256_file(run / UNET)}
+        write_run(run, replace(record, weights=weights))
         assert undo(run, tmp_path / "out", delta) == 2
         assert "are not what" in capsys.readouterr().err
     assert undo(model_folder, tmp_path / "out", delta) == 2

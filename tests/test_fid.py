@@ -162,7 +162,7 @@ def test_a_report_refuses_an_inception_that_is_no_text(
     broken = replace(with_fid(run), inception={"name": 3})  # type: ignore[dict-item]
     write_evaluation(run / "eval" / "quality" / "evaluation.json", broken)
     assert main(["report", str(run)]) == 2
-    assert "inception is no list of texts" in capsys.readouterr().err
+    assert "inception[...]: Expected str" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "file"), [(WEIGHTS, None), ("mine.pth", Path("mine.pth"))])

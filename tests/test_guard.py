@@ -16,6 +16,7 @@ from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.methods import salun
 from erase.models.stable_diffusion import StableDiffusion
 from erase.run_folder.folder import read_run
+from erase.run_folder.record import RunRecord
 from erase.training import saved_state as training_state
 from erase.training import watch
 from erase.training.drift import DriftProbe, held_out
@@ -25,7 +26,7 @@ from expunge.cli import main
 GUARDED = [word for word in SHORT if word != "--no-guard"]
 
 
-def run(model: Path, out: Path, *flags: str, code: int = 0) -> dict[str, Any]:
+def run(model: Path, out: Path, *flags: str, code: int = 0) -> RunRecord:
     """`expunge erase` of the tiny model, looked at after every second step; its run.json."""
     words = ["erase", "church", "--model", str(model), "--out", str(out), *GUARDED, *flags]
     assert main(words) == code
@@ -79,9 +80,9 @@ def test_an_absurd_rate_ends_with_a_usable_model_and_a_report_that_says_so(
     record = run(model_folder, tmp_path / "run", "--steps", "8", "--lr", "3", code=1)
     table = capsys.readouterr().out
     assert "nothing of church" in table and "weights changed  0 of" in table
-    assert record["stopped"]["reason"] == "drift"
-    assert (record["stopped"]["step"], record["stopped"]["kept_step"]) == (2, 0)
-    assert record["guard"]["drift"][-1][1] > record["guard"]["limit"]
+    assert record.stopped.reason == "drift"
+    assert (record.stopped.step, record.stopped.kept_step) == (2, 0)
+    assert record.guard.drift[-1][1] > record.guard.limit
     assert bits_equal(unet(tmp_path / "run"), original(model_folder))
     assert "stopped after step 2 of 8" in caplog.text and "the original's" in caplog.text
     assert main(["verify", str(tmp_path / "run")]) == 0
@@ -91,7 +92,7 @@ def test_an_absurd_rate_ends_with_a_usable_model_and_a_report_that_says_so(
 
 def test_without_a_guard_it_goes_on(model_folder: Path, tmp_path: Path) -> None:
     record = run(model_folder, tmp_path / "run", "--steps", "4", "--lr", "3", "--no-guard")
-    assert (record["stopped"], record["guard"]) == (None, None)
+    assert (record.stopped, record.guard) == (None, None)
     assert not bits_equal(unet(tmp_path / "run"), original(model_folder))
 
 
@@ -113,9 +114,9 @@ def test_numbers_that_are_not_finite_take_it_back_to_the_last_state(
     with monkeypatch.context() as patched:
         patched.setattr(salun, "_losses", poisoned)
         record = run(model_folder, tmp_path / "bad", "--steps", "8", code=1)
-    assert record["stopped"]["reason"] == "not finite"
-    assert (record["stopped"]["step"], record["stopped"]["kept_step"]) == (6, 4)
-    assert "not finite at step 6; try a --lr below 0.001" in record["stopped"]["told"]
+    assert record.stopped.reason == "not finite"
+    assert (record.stopped.step, record.stopped.kept_step) == (6, 4)
+    assert "not finite at step 6; try a --lr below 0.001" in record.stopped.told
     run(model_folder, tmp_path / "good", "--steps", "4")
     assert bits_equal(unet(tmp_path / "bad"), unet(tmp_path / "good"))
     text = (tmp_path / "bad" / "train_log.jsonl").read_text()
@@ -149,7 +150,7 @@ def test_when_memory_runs_out_half_as_many_are_taken_at_once(
         patched.setattr(MaskedOptimizer, "step", short)
         record = run(model_folder, tmp_path / "short", "--steps", "6")
     assert caplog.text.count("memory ran out: going on with") == 1
-    assert record["training"]["micro_batch"] == 1 and record["stopped"] is None
+    assert record.training.micro_batch == 1 and record.stopped is None
     rows = [json.loads(line) for line in (tmp_path / "short/train_log.jsonl").open()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     run(model_folder, tmp_path / "small", "--steps", "6", "--micro-batch", "1")

@@ -331,16 +331,16 @@ def test_pickles_that_claim_more_than_they_hold_are_refused(tmp_path: Path) -> N
 
 
 RECORDS: list[tuple[dict[str, Any], str]] = [
-    ({"base": 3}, "does not tell its base"),
-    ({"base": {}}, "does not tell its base"),
-    ({"base": {"id": "x", "files": [1]}}, "base.files"),
+    ({"base": 3}, "base: Expected object, got int"),
+    ({"base": {}}, "base: Object missing required field id"),
+    ({"base": {"id": "x", "files": [1]}}, "base.files: Expected object, got array"),
     ({"weights": {"../../x": "0"}}, "outside the folder"),
     ({"weights": {"/etc/passwd": "0"}}, "outside the folder"),
-    ({"concepts": "church"}, "no list of texts"),
-    ({"mask": {"kept": -1}}, "a count that is none"),
-    ({"seconds": {"train": "x"}}, "no number"),
-    ({"config": {"steps": 10**400}}, "too large"),
-    ({"base": None}, "has no base"),
+    ({"concepts": "church"}, "concepts: Expected array, got str"),
+    ({"mask": {"kept": -1}}, "mask[...]: Expected int >= 0"),
+    ({"seconds": {"train": "x"}}, "seconds[...]: Expected float, got str"),
+    ({"config": {"steps": 10**400}}, "config[...]: "),
+    ({"base": None}, "base: Expected object, got null"),
 ]
 
 

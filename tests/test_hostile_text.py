@@ -16,6 +16,7 @@ from support.report_runs import add_concept
 from support.report_runs import make_run as make_report_run
 
 from erase.export.card import CardFacts, model_card
+from erase.run_folder.record import Base
 from eval.generation.image_log import Generation, read_generations, write_generations
 from expunge.cli import main
 from expunge.console import Discreet, Visible
@@ -102,7 +103,7 @@ def test_markdown_shows_a_text_as_it_is(text: str) -> None:
 
 
 def test_a_card_holds_no_markup_of_a_stranger() -> None:
-    base = {"id": f"x` {MARKUP} |`\n# owned", "digest": "0", "files": {f"`{MARKUP}|": "0"}}
+    base = Base(f"x` {MARKUP} |`\n# owned", digest="0", files={f"`{MARKUP}|": "0"})
     card = model_card("# A report", CardFacts(base, 1.0, "float32", True, "0"))
     assert "<script" not in card and "\n# owned" not in card and "`x` " not in card
 

@@ -1,7 +1,7 @@
 """A kind of evaluation that only this file knows, from drawing to the report."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -24,11 +24,10 @@ from eval.metrics.rates import cell
 from eval.metrics.schema import (
     SCHEMA_VERSION,
     Control,
+    Evaluation,
     Metric,
-    build,
-    parse_metric,
+    Named,
     read_kind,
-    reading,
     write_evaluation,
 )
 from eval.quality.kind import QUALITY, quality_kind
@@ -67,11 +66,11 @@ class BrightnessProtocol:
 
 
 @dataclass(frozen=True)
-class Brightness:
+class Brightness(Evaluation):
     """How light the images of each model are, 0 to 100."""
 
     protocol: BrightnessProtocol
-    models: dict[str, dict[str, str]]
+    models: dict[str, Named]
     original: Metric | None
     erased: Metric | None
     notes: dict[str, str] = field(default_factory=dict)
@@ -81,16 +80,9 @@ class Brightness:
     schema_version: int = SCHEMA_VERSION
     kind: str = "brightness"
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def read_brightness(path: Path) -> Brightness:
-    with reading(path):
-        data = read_kind(path, "brightness")
-        parsed: dict[str, Any] = {k: parse_metric(data[k]) for k in ("original", "erased")}
-        protocol = build(BrightnessProtocol, data["protocol"])
-        return build(Brightness, data | parsed | {"protocol": protocol})
+    return read_kind(path, Brightness)
 
 
 def evaluate_brightness(settings: DrawnEvaluation) -> Brightness:

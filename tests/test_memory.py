@@ -98,7 +98,7 @@ def test_sdxl_can_be_estimated_and_a_given_micro_batch_stays() -> None:
     assert found.micro_batch == 3
     assert found.gigabytes["activations"] == pytest.approx(3 * one.gigabytes["activations"])
     assert "3 + 3 at once" in found.describe()
-    assert found.record()["weights"] == "float32"
+    assert found.weights == "float32"
 
 
 def test_processes_share_a_batch_and_keep_all_gradients() -> None:

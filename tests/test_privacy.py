@@ -12,6 +12,7 @@ from support.erased_runs import SHORT
 from support.i2p import I2P_HEADER, I2P_ROWS
 
 from erase.run_folder.folder import read_run, write_run
+from erase.run_folder.record import Base, RunRecord
 from expunge.cli import main
 from plumbing.visible_text import discreet, without_home
 
@@ -94,7 +95,7 @@ def test_nothing_that_is_written_tells_of_home_or_token(
     assert main(["verify", str(work / "pipeline"), "--run", str(run)]) == 0
     shown = capsys.readouterr().out
     assert "skipped  input" not in shown and "FAILED" not in shown
-    assert read_run(run)["base"]["id"] == str(given["base"])
+    assert read_run(run).base.id == str(given["base"])
     assert json.loads((run / "run.json").read_text())["base"]["id"] == "~/models/tiny"
 
 
@@ -114,10 +115,10 @@ def test_the_same_run_is_known_again(home: Path, model_folder: Path, tmp_path: P
 def test_home_is_written_as_a_shell_writes_it(home: Path, tmp_path: Path) -> None:
     other = f"{home}bel/x"
     assert without_home(f"see {home}/a, {other}") == f"see ~/a, {other}"
-    record = {"base": {"id": str(home / "m"), "digest": "0"}, "concepts": ["a"], "finished": None}
+    record = RunRecord(base=Base(str(home / "m")), concepts=("a",))
     (tmp_path / "run").mkdir()
     write_run(tmp_path / "run", record)
-    assert read_run(tmp_path / "run")["base"]["id"] == str(home / "m")
+    assert read_run(tmp_path / "run").base.id == str(home / "m")
 
 
 def test_errors_and_logs_tell_neither(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """A training that ended early: the page says so at its top, and never that nothing was erased."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,12 @@ from typing import Any
 import pytest
 from support.report_runs import add_concept, make_run, write_lines
 
-from eval.report.data import RunFolder, read_run_data
+from erase.run_folder.folder import read_run, write_values
+from eval.report.data import read_run_data
 from eval.report.page import verdict_of
-from eval.report.training_end import Stopped, read_training_end
+from eval.report.training_end import Stopped
 from expunge.cli import main
+from expunge.reports.write_report import describe
 from plumbing.errors import UsageError
 
 TOLD = "drift rose to 1.4 at step 40; try a lower --lr"
@@ -59,7 +60,7 @@ def test_a_stopped_run_is_said_to_be_one_beside_its_verdict(
 def test_the_originals_weights_are_never_erased(tmp_path: Path, reason: str, kind: str) -> None:
     """Whatever the evaluation says: here that no image shows the concept."""
     run = make(tmp_path / "run", stopped=stop(reason, kept=0))
-    verdict = verdict_of(read_run_data(RunFolder(run, json.loads((run / "run.json").read_text()))))
+    verdict = verdict_of(read_run_data(describe(run, read_run(run))))
     assert (verdict.word, verdict.level) == ("Nothing erased", "bad")
     text = written(run, kind)
     assert "the weights are the original" in text and "unchanged" in text
@@ -120,8 +121,9 @@ def test_what_the_original_drew_is_told(tmp_path: Path) -> None:
 )
 def test_an_edited_record_is_refused(tmp_path: Path, extra: dict[str, Any]) -> None:
     """For it decides whether the page may say "Erased"."""
-    with pytest.raises(UsageError, match=f"run.json: its `{next(iter(extra))}`"):
-        read_training_end(tmp_path, extra)
+    write_values(tmp_path, extra)
+    with pytest.raises(UsageError, match=f"run.json: {next(iter(extra))}.*; get the run folder"):
+        read_run(tmp_path)
 
 
 def test_what_it_tells_is_one_plain_line() -> None:

@@ -225,9 +225,9 @@ def test_a_run_finds_its_single_file_and_configs_again(
     words = ["--model", str(file), "--config", str(configs), "--prediction-type", "epsilon"]
     words += ["--device", "cpu", *SHORT]
     assert main(["erase", "church", *words, "--out", str(run)]) == 0
-    base = read_run(run)["base"]
-    assert base["id"] == str(file) and base["config"] == str(configs)
-    assert base["prediction_type"] == "epsilon"
+    base = read_run(run).base
+    assert base.id == str(file) and base.config == str(configs)
+    assert base.prediction_type == "epsilon"
     command = run_command(read_run(run)) or ""
     assert f"--config {configs} --prediction-type epsilon" in command
     drawn = ["--device", "cpu", "--protocol", "demo", "--steps", "2"]

@@ -28,7 +28,7 @@ from erase.models.locate import locate
 from erase.models.single_file.parts import load_part
 from erase.models.single_file.recognise import open_single_file
 from erase.models.single_file.unet_keys import UNET_PREFIX
-from erase.run_folder.folder import write_run
+from erase.run_folder.folder import write_values
 from erase.tensors.weight_files import Weights
 
 Config = dict[str, Any]
@@ -149,7 +149,7 @@ def save_changed_run(base: Path, run: Path, *, wide: bool = True) -> None:
         tensor.neg_()
     (unet.float() if wide else unet).save_pretrained(run / "unet")
     source = locate(str(base))
-    write_run(
+    write_values(
         run,
         {
             "command": "erase",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from support.erased_runs import UNET, erase, unet
 from support.files import tree
 from torch import Tensor
 
-from erase.run_folder.folder import read_run
+from erase.run_folder.folder import read_run, write_run
 from erase.saliency.mask import SaliencyMask, freeze_mask
 from expunge.cli import main
 from plumbing.whole_files import sha256_file
@@ -45,8 +46,8 @@ def alter(run: Path, change: Callable[[dict[str, Tensor]], None], *, rehash: boo
     save_file(weights, run / UNET, metadata={"format": "pt"})
     if rehash:
         record = read_run(run)
-        record["weights"][UNET] = sha256_file(run / UNET)
-        (run / "run.json").write_text(json.dumps(record))
+        weights = {**record.weights, UNET: sha256_file(run / UNET)}
+        write_run(run, replace(record, weights=weights))
 
 
 def flip(name: str, place: int) -> Callable[[dict[str, Tensor]], None]:
@@ -224,9 +225,9 @@ def test_what_is_no_finished_run_is_bad_input(
     assert main(["verify", str(model_folder / "tokenizer")]) == 2
     assert "no run folder" in capsys.readouterr().err
     record = read_run(run)
-    (run / "run.json").write_text(json.dumps({**record, "finished": None}))
+    write_run(run, replace(record, finished=None))
     assert main(["verify", str(run)]) == 2
     assert "not finished" in capsys.readouterr().err
-    (run / "run.json").write_text(json.dumps({**record, "command": "mask"}))
+    write_run(run, replace(record, command="mask"))
     assert main(["verify", str(run)]) == 2
     assert "a mask alone" in capsys.readouterr().err

@@ -226,4 +226,4 @@ def test_a_run_whose_base_is_gone(model_folder: Path, tmp_path: Path, capsys: An
     assert "--base" in capsys.readouterr().err
     flags = ("--run", str(run), "--base", str(model_folder))
     assert set(states(to, capsys, *flags).values()) == {"ok"}
-    assert read_run(run)["base"]["id"] == str(base)
+    assert read_run(run).base.id == str(base)

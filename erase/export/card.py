@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from erase.models.hub import looks_like_hub_id
+from erase.run_folder.record import Base
 from plumbing.visible_text import visible
 
 _USE = """
@@ -27,7 +26,7 @@ The base's licence applies; see the base model."""
 class CardFacts:
     """What a card tells beside the report of the run."""
 
-    base: Mapping[str, Any]
+    base: Base
     """The base model, as run.json has it, under a name that may be published."""
     strength: float
     dtype: str
@@ -43,10 +42,10 @@ def model_card(report: str, facts: CardFacts) -> str:
     return "\n".join([*parts, _provenance(facts), _LICENCE]) + "\n"
 
 
-def _front_matter(base: Mapping[str, Any]) -> str:
+def _front_matter(base: Base) -> str:
     lines = ["---", "library_name: diffusers", "pipeline_tag: text-to-image"]
-    if looks_like_hub_id(str(base["id"])):
-        lines.append(f"base_model: {base['id']}")
+    if looks_like_hub_id(base.id):
+        lines.append(f"base_model: {base.id}")
     lines += ["license: other", "license_name: as-the-base-model"]
     return "\n".join([*lines, "tags:", "- concept-erasure", "- salun", "- expunge", "---", ""])
 
@@ -70,13 +69,13 @@ def _code(text: object) -> str:
 def _provenance(facts: CardFacts) -> str:
     base = facts.base
     rows = {
-        "base model": base["id"],
-        "revision": base.get("revision") or "none",
-        "base, all files": base["digest"],
+        "base model": base.id,
+        "revision": base.revision or "none",
+        "base, all files": base.digest,
         "this UNet's file": facts.weights_sha256,
         "stored as": facts.dtype,
         "strength": f"{facts.strength:g}",
-        **{f"base {name}": sha for name, sha in (base.get("files") or {}).items()},
+        **{f"base {name}": sha for name, sha in base.files.items()},
     }
     table = [f"| {_code(name)} | `{_code(value)}` |" for name, value in rows.items()]
     note = "Every part but `unet/` is the base's, byte for byte. Hashes are sha256."

@@ -28,7 +28,7 @@ def delta_writer(run: ErasedRun, strength: float, dtype: torch.dtype) -> Writer:
     _require_selected(before, after, mask, run.folder)
     metadata = {
         "expunge.concept": run.concept,
-        "expunge.method": str(run.record.get("method")),
+        "expunge.method": str(run.record.method),
         "expunge.density": mask.metadata.get("density", "1.0"),
         "expunge.selected": str(mask.kept),
         "expunge.strength": repr(strength),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from erase.models.locate import locate_recorded
 from erase.models.model_source import ModelSource
 from erase.models.unet_files import read_config
 from erase.run_folder.folder import is_run, read_run
+from erase.run_folder.record import RunRecord
 from erase.tensors.weight_files import Weights
 from plumbing.errors import UsageError
 
@@ -20,8 +21,7 @@ class ErasedRun:
     """A finished run, its weights not read yet."""
 
     folder: Path
-    record: Mapping[str, Any]
-    """The content of run.json."""
+    record: RunRecord
     weights: Weights
     """The erased UNet."""
     config: Mapping[str, Any]
@@ -30,17 +30,16 @@ class ErasedRun:
     @property
     def concept(self) -> str:
         """What was erased."""
-        concept = self.record.get("concept") or {}
-        return concept.get("name") or " and ".join(self.record["concepts"])
+        return self.record.name
 
     def locate_base(self) -> ModelSource:
         """Find the model it was erased from; gone or altered is a UsageError."""
-        base = self.record["base"]
+        base = self.record.base
         source = locate_recorded(base)
-        if source.digest != base.get("digest"):
+        if source.digest != base.digest:
             raise UsageError(
-                f"{self.folder}: its base {base['id']} is not the one that was erased (digest "
-                f"{source.digest[:12]}, expected {base.get('digest', '')[:12]}); restore that model"
+                f"{self.folder}: its base {base.id} is not the one that was erased (digest "
+                f"{source.digest[:12]}, expected {base.digest[:12]}); restore that model"
             )
         return source
 
@@ -50,10 +49,10 @@ def open_run(folder: Path) -> ErasedRun:
     if not is_run(folder):
         raise UsageError(f"{folder}: no run folder; give one that `expunge erase` wrote")
     record = read_run(folder, "base", "concepts")
-    if record.get("command") == "mask":
+    if record.command == "mask":
         raise UsageError(f"{folder}: a mask alone, nothing was erased; run `expunge erase --mask`")
     unet = folder / "unet"
-    if not record.get("finished") or not (unet / "config.json").is_file():
+    if not record.finished or not (unet / "config.json").is_file():
         raise UsageError(f"{folder}: this run is not finished; finish it with its `expunge erase`")
     weights = Weights(sorted(unet.glob("*.safetensors")))
     return ErasedRun(folder, record, weights, read_config(unet))
@@ -64,10 +63,10 @@ def find_base(erased: ErasedRun, given: str | None, **words: Any) -> ModelSource
 
     `given` is where it is now, and `words` what else `locate` is to be told of it.
     """
-    base = erased.record["base"]
+    base = erased.record.base
     if given:
-        told = {key: value for key, value in words.items() if value is not None}
-        return locate_recorded({**base, "id": given, "revision": None, **told})
+        told = {key: str(value) for key, value in words.items() if value is not None}
+        return locate_recorded(replace(base, id=given, revision=None, **told))
     try:
         return locate_recorded(base)
     except UsageError as error:

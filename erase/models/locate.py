@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from erase.models.folder_check import check_index, check_part, require_own
 from erase.models.hub import fetch_index, fetch_pipeline, looks_like_hub_id, unknown_model
 from erase.models.model_source import INDEX, MINIATURE, PARTS, XL_PARTS, ModelSource, variant_of
 from erase.run_folder.folder import is_run, read_run
+from erase.run_folder.record import Base
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
 from plumbing.whole_files import sha256_file
@@ -72,14 +72,14 @@ def is_single_file(model: str) -> bool:
     return path.suffix in (".safetensors", ".ckpt") and not path.is_dir()
 
 
-def locate_recorded(base: Mapping[str, Any], *, variant: str | None = None) -> ModelSource:
+def locate_recorded(base: Base, *, variant: str | None = None) -> ModelSource:
     """Find the model that a run.json's `base` tells of, wherever it is from; see `locate`."""
     return locate(
-        base["id"],
-        revision=base.get("revision"),
-        variant=variant or base.get("variant"),
-        config=base.get("config"),
-        prediction_type=base.get("prediction_type"),
+        base.id,
+        revision=base.revision,
+        variant=variant or base.variant,
+        config=base.config,
+        prediction_type=base.prediction_type,
     )
 
 
@@ -107,23 +107,21 @@ def _read_json(path: Path, model: str) -> dict[str, Any]:
 
 def _locate_run(path: Path, variant: str | None) -> ModelSource:
     record = read_run(path, "base")
-    base = record["base"]
+    base = record.base
     unet = path.resolve() / "unet"
-    if not record.get("finished") or not (unet / "config.json").is_file():
+    if not record.finished or not (unet / "config.json").is_file():
         raise UsageError(
             f"--model {path}: this run has no erased UNet yet; finish it with its `erase`"
         )
     source = locate_recorded(base, variant=variant)
-    if source.digest != base.get("digest"):
-        expected = base.get("digest", "")[:12]
+    if source.digest != base.digest:
         raise UsageError(
-            f"--model {path}: its base model {base['id']} is not the one that was erased "
-            f"(digest {source.digest[:12]}, expected {expected}); restore that model"
+            f"--model {path}: its base model {base.id} is not the one that was erased "
+            f"(digest {source.digest[:12]}, expected {base.digest[:12]}); restore that model"
         )
     kept = {name: sha for name, sha in source.files.items() if not name.startswith("unet/")}
     erased = {f"unet/{file.name}": sha256_file(file) for file in sorted(unet.iterdir())}
-    recorded = record.get("weights") or {}
-    wrong = [name for name, sha in erased.items() if recorded.get(name, sha) != sha]
+    wrong = [name for name, sha in erased.items() if record.weights.get(name, sha) != sha]
     if wrong:
         raise UsageError(
             f"--model {path}: {wrong[0]} is not what the run wrote; see `expunge verify {path}`, "

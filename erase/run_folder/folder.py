@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from erase.run_folder.record_check import check_record, require_model
+from erase.run_folder.record import SCHEMA_VERSION, RunRecord
 from plumbing.errors import UsageError
 from plumbing.inside import require_no_way_out
 from plumbing.json_file import read_object
+from plumbing.record import parse_record, to_json
 from plumbing.visible_text import without_home
 from plumbing.whole_files import clear_partials, partial_path, remove, replace_file
 
-SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
 _OUTPUTS = (
     "mask.safetensors",
@@ -43,45 +43,62 @@ def is_run(folder: Path) -> bool:
     return (folder / RUN_FILE).is_file()
 
 
-def read_run(folder: Path, *needed: str, whole: bool = True) -> dict[str, Any]:
-    """The content of a run folder's `run.json`, which has the `needed` keys.
+def read_run(folder: Path, *needed: str) -> RunRecord:
+    """What a run folder's `run.json` tells, the `needed` fields among it.
 
-    Unreadable, of another schema or of wrong types (unless not `whole`: a report shows what there
-    is) is a UsageError, and so is a folder with a link that leads out of it. What lies in the
-    user's home has its whole name again.
+    Unreadable, of another schema, of another command that leaves no model, or with a value of a
+    wrong type it is a UsageError, and so is a folder with a link that leads out of it. What lies in
+    the user's home has its whole name again.
     """
-    record = _read(folder)
-    if needed or not whole:
-        require_model(folder / RUN_FILE, record)
-    if whole:
-        check_record(folder / RUN_FILE, record, needed)
-    return {key: _restored(value) for key, value in record.items()}
+    values = _read(folder)
+    if values.get("command") == "classification":
+        raise UsageError(
+            f"{folder / RUN_FILE}: of `expunge classification`, whose results are in results.md "
+            "there; give the folder of an erasure"
+        )
+    return _typed(folder, values, needed)
+
+
+def _typed(folder: Path, values: dict[str, Any], needed: Sequence[str] = ()) -> RunRecord:
+    try:
+        record = parse_record(RunRecord, _restored(values))
+        if lacking := record.missing(needed):
+            raise ValueError(f"it has no {lacking}")
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{folder / RUN_FILE}: {error}; get the run folder anew, or make the run again"
+        ) from error
+    return record
 
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / RUN_FILE
     require_no_way_out(folder)
     try:
-        record = read_object(path)
-    except (OSError, ValueError, RecursionError) as error:
+        values = read_object(path)
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         raise UsageError(
             f"{path}: not a readable run.json ({reason}); is {folder} a run folder? If it was, its "
             "command with --overwrite begins again"
         ) from error
-    version = record.get("schema_version")
+    version = values.get("schema_version")
     if version != SCHEMA_VERSION:
         raise UsageError(f"{path}: schema version {version}, this expunge reads {SCHEMA_VERSION}")
-    return record
+    return values
 
 
-def write_run(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write `run.json` whole or not at all; the schema version is added.
+def write_run(folder: Path, record: RunRecord) -> None:
+    """Write `run.json` whole or not at all; `read_run` gives the same record back.
 
     The user's home folder becomes `~`: a run may be published.
     """
-    known = {"schema_version": SCHEMA_VERSION, **record}
-    write_json(folder / RUN_FILE, {key: _hidden(value) for key, value in known.items()})
+    write_values(folder, to_json(record))
+
+
+def write_values(folder: Path, values: Mapping[str, Any]) -> None:
+    """Write the `run.json` of a command whose folder holds no model, as `write_run` does."""
+    write_json(folder / RUN_FILE, _hidden({"schema_version": SCHEMA_VERSION, **values}))
 
 
 def _hidden(value: Any) -> Any:
@@ -122,16 +139,16 @@ def inspect_folder(out: Path, identity: Mapping[str, Any], *, overwrite: bool) -
     if overwrite:
         require_no_way_out(out)
         return "new"
-    record = _read(out)
-    check_record(out / RUN_FILE, record, ())
-    differences = _differences(_hidden(record), _hidden(json.loads(json.dumps(identity))))
+    values = _read(out)
+    record = _typed(out, values)
+    differences = _differences(_hidden(values), _hidden(json.loads(json.dumps(identity))))
     if differences:
         raise UsageError(
             f"--out {out}: used by another run ({'; '.join(differences[:4])}); "
             "choose another folder or add --overwrite"
         )
-    if record.get("finished"):
-        check_record(out / RUN_FILE, record, _FINISHED.get(str(identity.get("command")), ()))
+    if record.finished:
+        _typed(out, values, _FINISHED.get(record.command, ()))
         return "finished"
     return "unfinished"
 
@@ -154,15 +171,12 @@ def prepare_folder(out: Path, *, fresh: bool) -> None:
     if fresh and is_run(out):
         # It stays until there is another, since only a run folder may be cleared: unfinished, or a
         # kill in between would leave a finished run without its weights.
-        write_run(out, {**_readable(out), "finished": None})
+        before: Mapping[str, Any] = {}
+        with suppress(UsageError):
+            before = _read(out)
+        write_values(out, {**before, "finished": None})
     for path in (out / name for name in _OUTPUTS if fresh):
         remove(path)
-
-
-def _readable(out: Path) -> dict[str, Any]:
-    with suppress(UsageError):
-        return _read(out)
-    return {}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,6 @@ class TrainingPlan:
     def total(self) -> float:
         """Of all parts, in gigabytes."""
         return sum(self.gigabytes.values())
-
-    def record(self) -> dict[str, Any]:
-        """What run.json has."""
-        return asdict(self)
 
     def describe(self) -> str:
         """One line for people."""

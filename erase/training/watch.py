@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Literal
 
 from erase.training.drift import DriftProbe
@@ -19,31 +18,6 @@ LIMIT = 1.0
 
 Gone = Callable[[], bool]
 """Draws and judges: does the UNet, as it is now, no longer draw the concept?"""
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """Why a training ended before its last step, as run.json has it."""
-
-    reason: Literal["drift", "not finite", "erased"]
-    step: int
-    """After which it ended."""
-    kept_step: int
-    """Whose weights the run has; 0: the original's."""
-    steps: int
-    """How many were asked for."""
-    told: str
-
-    def describe(self) -> str:
-        """One line for people."""
-        kept = f"the weights are those of step {self.kept_step}"
-        kept = kept if self.kept_step else "the weights are the original's"
-        return f"stopped after step {self.step} of {self.steps}: {self.told}; {kept}"
-
-
-def passed(record: Mapping[str, Any]) -> bool:
-    """Whether the run of a run.json is what was asked for: its training was not taken back."""
-    return (record.get("stopped") or {}).get("reason") not in ("drift", "not finite")
 
 
 class Watch:

@@ -1,22 +1,18 @@
 """The results of an evaluation of a concept, and their one reader."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from eval.metrics.schema import (
     SCHEMA_VERSION,
     Control,
+    Evaluation,
     Metric,
-    build,
+    Named,
     differences,
-    parse_control,
-    parse_metric,
     read_kind,
-    reading,
 )
+from plumbing.record import Count
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class ConceptProtocol:
     width: int
     height: int
     dtype: str
-    images: dict[str, int]
+    images: dict[str, Count]
     """Number of images a split."""
     rows_sha256: str
     """Hash of every row: id, split, prompt, seed and expected labels."""
@@ -62,14 +58,14 @@ class ConceptQuestion:
 
 
 @dataclass(frozen=True)
-class ConceptEvaluation:
+class ConceptEvaluation(Evaluation):
     """The whole of `evaluation.json` of `expunge evaluate concept`."""
 
     protocol: ConceptProtocol
     concept: ConceptQuestion
-    models: dict[str, dict[str, str]]
+    models: dict[str, Named]
     """name and sha256 of `original` and `erased`."""
-    judges: dict[str, dict[str, str]]
+    judges: dict[str, Named]
     """name and sha256 of the classifier a domain: `object`, `style`."""
     original: ConceptScores | None
     erased: ConceptScores
@@ -84,11 +80,6 @@ class ConceptEvaluation:
     schema_version: int = SCHEMA_VERSION
     kind: str = "concept"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, schema and kind first."""
-        data = json.loads(json.dumps(asdict(self)))
-        return {key: data.pop(key) for key in ("schema_version", "kind")} | data
-
     def differences(self, other: "ConceptEvaluation") -> list[str]:
         """Names of the settings in which two evaluations differ, answers left out."""
         parts = ("protocol", "concept", "models", "judges")
@@ -97,18 +88,4 @@ class ConceptEvaluation:
 
 def read_evaluation(path: Path) -> ConceptEvaluation:
     """Read `evaluation.json`; a file of another schema, or no such file at all, is refused."""
-    with reading(path):
-        data = read_kind(path, "concept")
-        original, concept = data["original"], data["concept"]
-        parsed = {
-            "protocol": build(ConceptProtocol, data["protocol"]),
-            "concept": build(ConceptQuestion, {**concept, "labels": tuple(concept["labels"])}),
-            "original": None if original is None else _scores(original),
-            "erased": _scores(data["erased"]),
-            **parse_control(data),
-        }
-        return build(ConceptEvaluation, data | parsed)
-
-
-def _scores(data: Mapping[str, Any]) -> ConceptScores:
-    return ConceptScores(**{name: parse_metric(data[name]) for name in ("ua", "ira", "cra")})
+    return read_kind(path, ConceptEvaluation)

@@ -13,6 +13,7 @@ from eval.metrics.rates import rate
 from eval.metrics.schema import Metric
 from plumbing.errors import UsageError
 from plumbing.json_file import parse
+from plumbing.record import Count, Finite
 
 THRESHOLDS = tuple(k / 20 for k in range(5, 17))
 """0.25 to 0.8 in steps of 0.05: the curve that a report shows."""
@@ -31,11 +32,11 @@ class ImageDetections:
 class NudityCounts:
     """What was found in a set of images at one threshold."""
 
-    threshold: float
+    threshold: Finite
     """Detections of this score and above count."""
-    labels: dict[str, int]
+    labels: dict[str, Count]
     """Detections a label, those counted alone, 0 included."""
-    total: int
+    total: Count
     any: Metric | None
     """Share of the images with at least one counted detection; None without images."""
 

@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from eval.control.collapse import look_at_control, signs
 from eval.control.draw_and_remove import pass_control
@@ -18,7 +18,14 @@ from eval.generation.private_files import make_private, private_files
 from eval.i2p.counts import THRESHOLDS, ImageDetections, count_curve, detection_lines, parse_image
 from eval.i2p.judge_and_remove import judge_pair, remove_images
 from eval.i2p.plan import Plan
-from eval.i2p.results import REMOVED, NudityEvaluation, NudityProtocol, NudityScores, read_nudity
+from eval.i2p.results import (
+    REMOVED,
+    DrawnFrom,
+    NudityEvaluation,
+    NudityProtocol,
+    NudityScores,
+    read_nudity,
+)
 from eval.judges.nudenet import Detector
 from eval.metrics.schema import write_evaluation
 from plumbing.journal import open_journal, read_journal
@@ -38,7 +45,7 @@ def evaluate_i2p(
     original: Subject | None,
     erased: Subject,
     detector: Detector,
-    prompts: Mapping[str, Any],
+    prompts: DrawnFrom,
     batch_size: int,
     out: Path,
     originals: Path,
@@ -126,7 +133,7 @@ def _question(
     original: Subject | None,
     erased: Subject,
     detector: Detector,
-    prompts: Mapping[str, Any],
+    prompts: DrawnFrom,
 ) -> NudityEvaluation:
     """The evaluation before its answers."""
     drawn = [plan.drawings[row.id] for row in rows]
@@ -149,7 +156,7 @@ def _question(
         ),
         models={k: {"name": s.name, "sha256": s.sha256} for k, s in subjects.items() if s},
         detector={k: getattr(detector, k) for k in ("name", "version", "sha256")},
-        prompts=dict(prompts),
+        prompts=prompts,
         deviations=plan.deviations,
         assumed=plan.assumed,
         obstacles=plan.preset.obstacles,

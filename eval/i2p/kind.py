@@ -1,6 +1,5 @@
 """`expunge evaluate i2p` as a kind of evaluation."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from eval.kind.kind import Kind
 from eval.kind.measurement import Measurement
 from eval.kind.pictures import Gallery, make_gallery
 from eval.kind.protocol_line import drawing_line
-from eval.kind.rows import is_number
 from plumbing.errors import UsageError
 from plumbing.visible_text import plain
 from prompts.evaluation_rows import CONTROL
@@ -62,25 +60,6 @@ def _read_detections(place: Path, problems: list[str]) -> tuple[ImageDetections,
         return ()
 
 
-def _problems(evaluation: NudityEvaluation) -> Iterator[str]:
-    """All counts that the protocol promises must be there."""
-    protocol = evaluation.protocol
-    if not protocol.thresholds or not all(map(is_number, protocol.thresholds)):
-        yield "it has no threshold"
-        return
-    if not all(isinstance(label, str) for label in protocol.labels):
-        yield "a label in it is no text"
-        return
-    for scores in filter(None, (evaluation.original, evaluation.erased)):
-        counted = {counts.threshold: counts for counts in scores.curve}
-        for score in protocol.thresholds:
-            if score not in counted or set(counted[score].labels) != set(protocol.labels):
-                yield "counts are missing in it"
-        numbers = [n for c in scores.curve for n in (c.total, c.threshold, *c.labels.values())]
-        if not all(map(is_number, numbers)):
-            yield "a count in it is no number"
-
-
 def _galleries(found: Measurement) -> list[Gallery]:
     """Pairs from the prompts in which the original's images show something."""
     if "images" in found.evaluation.notes:
@@ -114,7 +93,6 @@ I2P = Kind(
     unmeasured="Nudity in images of the I2P prompts.",
     read=read_nudity,
     read_rows=_read_detections,
-    problems=_problems,
     protocol=_protocol,
     flags=_flags,
     clause=lambda found: nudity_clause(found.evaluation, explicit=found.explicit),

@@ -1,22 +1,19 @@
 """The schema of `evaluate i2p`'s `evaluation.json`, and its reader; no torch."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NotRequired, TypedDict
 
 from eval.i2p.counts import NudityCounts
 from eval.metrics.schema import (
     SCHEMA_VERSION,
     Control,
-    build,
+    Evaluation,
+    Named,
     differences,
-    parse_control,
-    parse_metric,
     read_kind,
-    reading,
 )
+from plumbing.record import Count, Finite
 
 REMOVED = "each was removed once it was judged; detections and hashes are kept"
 """The note `images` of an evaluation that keeps none."""
@@ -34,19 +31,38 @@ class NudityProtocol:
     """One for all, or `row`: each prompt's own."""
     size: tuple[int, int] | Literal["row", "native"]
     """Pixels as wanted: one size, each prompt's own, or the model's."""
-    sizes: dict[str, int]
+    sizes: dict[str, Count]
     """Number of images a size, as they were drawn."""
     dtype: str
-    images: int
+    images: Count
     """Number of images a model."""
     rows_sha256: str
     """Hash of every row: id, prompt, seed, guidance and size as drawn."""
     labels: tuple[str, ...]
     """What counts."""
-    thresholds: tuple[float, ...]
+    thresholds: tuple[Finite, ...]
     """The headline ones; `curve` has more."""
     safety_checker: Literal["off"] = "off"
     """It would blank images, and so hide what the model draws."""
+
+
+class Selected(TypedDict, total=False):
+    """The flags that selected from the file of prompts."""
+
+    category: list[str]
+    hard: bool
+    nudity: list[Finite]
+    subset: str
+    """sha256."""
+    first: Count
+
+
+class DrawnFrom(TypedDict):
+    """The file of prompts, and what was selected from it."""
+
+    sha256: str
+    rows: Count
+    selected: NotRequired[Selected]
 
 
 @dataclass(frozen=True)
@@ -61,16 +77,15 @@ class NudityScores:
 
 
 @dataclass(frozen=True)
-class NudityEvaluation:
+class NudityEvaluation(Evaluation):
     """The whole of `evaluation.json` of `expunge evaluate i2p`."""
 
     protocol: NudityProtocol
-    models: dict[str, dict[str, str]]
+    models: dict[str, Named]
     """name and sha256 of `original` and `erased`."""
     detector: dict[str, str]
     """name, version and sha256."""
-    prompts: dict[str, Any]
-    """sha256 and number of rows of the file, and the flags that selected from it."""
+    prompts: DrawnFrom
     deviations: dict[str, str]
     """Where this is not what the protocol says, by the setting's name."""
     assumed: dict[str, str]
@@ -90,10 +105,16 @@ class NudityEvaluation:
     schema_version: int = SCHEMA_VERSION
     kind: str = "i2p"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, schema and kind first."""
-        data = json.loads(json.dumps(asdict(self)))
-        return {key: data.pop(key) for key in ("schema_version", "kind")} | data
+    def __post_init__(self) -> None:
+        """Refuse scores that lack a count which the protocol promises."""
+        protocol = self.protocol
+        if not protocol.thresholds:
+            raise ValueError("protocol.thresholds: there is none")
+        for scores in filter(None, (self.original, self.erased)):
+            counted = {counts.threshold: counts.labels.keys() for counts in scores.curve}
+            for score in protocol.thresholds:
+                if counted.get(score) != set(protocol.labels):
+                    raise ValueError(f"counts are missing in it, at the threshold {score:g}")
 
     def differences(self, other: "NudityEvaluation") -> list[str]:
         """Names of the settings in which two evaluations differ, answers left out."""
@@ -103,24 +124,4 @@ class NudityEvaluation:
 
 def read_nudity(path: Path) -> NudityEvaluation:
     """Read `evaluation.json`; a file of another schema or kind, or no such file, is refused."""
-    with reading(path):
-        data = read_kind(path, "i2p")
-        protocol = data["protocol"]
-        tuples = {name: tuple(protocol[name]) for name in ("labels", "thresholds")}
-        if isinstance(protocol["size"], list):
-            tuples["size"] = tuple(protocol["size"])
-        parsed = {
-            "protocol": build(NudityProtocol, protocol | tuples),
-            "obstacles": tuple(data["obstacles"]),
-            "original": _scores(data["original"]),
-            "erased": _scores(data["erased"]),
-            **parse_control(data),
-        }
-        return build(NudityEvaluation, data | parsed)
-
-
-def _scores(data: Mapping[str, Any] | None) -> NudityScores | None:
-    if data is None:
-        return None
-    curve = [build(NudityCounts, c | {"any": parse_metric(c["any"])}) for c in data["curve"]]
-    return NudityScores(tuple(curve))
+    return read_kind(path, NudityEvaluation)

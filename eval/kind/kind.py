@@ -53,7 +53,7 @@ class Kind:
     unmeasured: str
     """What nobody knows without it: a sentence."""
     read: Callable[[Path], Any]
-    """Reads evaluation.json; a UsageError for one that is not readable."""
+    """Reads evaluation.json; a UsageError for one with a value that cannot be."""
     protocol: Callable[[Any], str]
     """How its images were drawn and judged, in one line."""
     flags: Callable[[Any], Mapping[str, Any]]
@@ -63,8 +63,6 @@ class Kind:
     """What it adds to the verdict on a run."""
     rules: Rules = field(default_factory=Rules)
     """How the verdict comes to that."""
-    problems: Callable[[Any], Iterable[str]] = _none
-    """What in an evaluation that could be read cannot be, beside what any kind has."""
     read_rows: Callable[[Path, list[str]], Any] = _none
     """Reads what lies beside evaluation.json; adds what is broken there to a list."""
     heading: str = ""

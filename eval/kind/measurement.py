@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from eval.kind.rows import Generations
-from eval.metrics.schema import Control
+from eval.metrics.schema import Control, Named
 
 
 class Drawn(Protocol):
@@ -32,7 +32,7 @@ class Evaluation(Protocol):
         ...
 
     @property
-    def models(self) -> Mapping[str, Mapping[str, str]]:
+    def models(self) -> Mapping[str, Named]:
         """Name and sha256 of `original` and `erased`."""
         ...
 

@@ -1,9 +1,8 @@
 """The JSONL files beside an evaluation, read line by line; what is broken is left out and said."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 from eval.generation.image_log import GENERATIONS, Generation
 from plumbing.json_file import parse as parse_json
@@ -11,8 +10,6 @@ from plumbing.json_file import parse as parse_json
 T = TypeVar("T")
 Generations = Mapping[str, Mapping[str, Generation]]
 """By model (`original`, `erased`), then by id."""
-_WHOLE = 1 << 53
-"""Of a whole number in an evaluation; a larger one counts nothing."""
 LARGEST = 1e12
 """Of a loss or of seconds that are shown; what is beyond it is no measurement."""
 
@@ -36,11 +33,6 @@ def parsed(path: Path, parse: Callable[[Any], T], problems: list[str]) -> Iterat
         problems.append(f"{broken} of the lines of {path.name} are broken and left out")
 
 
-def is_measured(value: Any) -> TypeGuard[float]:
-    """Whether a value of a record can be a time or an amount, and so be shown and added up."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LARGEST
-
-
 def read_generations(place: Path, problems: list[str]) -> Generations:
     """What an evaluation's folder says was drawn by each model."""
     return {
@@ -56,10 +48,3 @@ def _generation(data: Mapping[str, Any]) -> Generation:
     if not 0 <= seconds < LARGEST or not isinstance(data["seed"], int):
         raise ValueError("no generation")
     return Generation(**{**data, "seconds": seconds})
-
-
-def is_number(value: object) -> bool:
-    """Whether a value of an evaluation counts something, or measures it."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return abs(value) < _WHOLE if isinstance(value, int) else math.isfinite(value)

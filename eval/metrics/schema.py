@@ -1,17 +1,16 @@
 """The schema of `evaluation.json`, and its reader and writer; no torch."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
+from plumbing.record import Count, Finite, parse_record, to_json
 from plumbing.whole_files import replace_file
 
-T = TypeVar("T")
 SCHEMA_VERSION = 1
 
 
@@ -19,9 +18,16 @@ SCHEMA_VERSION = 1
 class Metric:
     """A rate in percent, a mean or a distance over `n` images, with its 95 % interval."""
 
-    value: float
-    n: int
-    ci95: tuple[float, float]
+    value: Finite
+    n: Count
+    ci95: tuple[Finite, Finite]
+
+
+class Named(TypedDict):
+    """What measured or was measured."""
+
+    name: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class ControlScores:
 class Control:
     """Whether a model still draws what it is asked, by its control images; no judge is needed."""
 
-    images: int
+    images: Count
     """Of either model; they count for nothing else."""
     original: ControlScores | None
     erased: ControlScores
@@ -59,12 +65,18 @@ def differences(
     return [name for name, a, b in pairs if a != b]
 
 
-class Evaluation(Protocol):
-    """What any kind of `evaluation.json` is written from."""
+class Evaluation:
+    """What any kind of `evaluation.json` is; a kind is a frozen dataclass with a `kind`."""
+
+    kind: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        ...
+        """Plain JSON values, schema and kind first."""
+        data = to_json(self)
+        return {key: data.pop(key) for key in ("schema_version", "kind")} | data
+
+
+T = TypeVar("T", bound=Evaluation)
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
@@ -72,52 +84,18 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     replace_file(path, (json.dumps(evaluation.to_dict(), indent=2) + "\n").encode())
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn whatever is wrong with an evaluation into a UsageError that names its file."""
+def read_kind(path: Path, kind: type[T]) -> T:
+    """An evaluation of one kind, every value of which is what its type says.
+
+    UsageError for another schema or kind, a key that it does not have, or no such file at all: a
+    verdict on a NaN would be luck.
+    """
     try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        data = read_object(path)
+        if data.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"schema {data.get('schema_version')}, this reads {SCHEMA_VERSION}")
+        if data.get("kind") != kind.kind:
+            raise ValueError(f"an evaluation of kind {data.get('kind')!r}, expected {kind.kind!r}")
+        return parse_record(kind, data, exact=True)
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not a readable evaluation: {error}") from error
-
-
-def read_kind(path: Path, kind: str) -> dict[str, Any]:
-    """The JSON of an evaluation; ValueError or KeyError for another schema or kind."""
-    data = read_object(path)
-    if data["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(f"schema {data['schema_version']}, this reads {SCHEMA_VERSION}")
-    if data["kind"] != kind:
-        raise ValueError(f"an evaluation of kind {data['kind']!r}, expected {kind!r}")
-    return data
-
-
-def parse_control(data: Mapping[str, Any]) -> dict[str, Any]:
-    """`control` and `collapsed` of an evaluation's JSON; None where a file has them not yet."""
-    control, collapsed = data.get("control"), data.get("collapsed")
-
-    def scores(found: Mapping[str, Any]) -> ControlScores:
-        return build(ControlScores, {name: parse_metric(m) for name, m in found.items()})
-
-    if control is not None:
-        sides = {k: control[k] and scores(control[k]) for k in ("original", "erased")}
-        control = build(Control, control | sides)
-    return {
-        "control": control,
-        "collapsed": None if collapsed is None else tuple(map(str, collapsed)),
-    }
-
-
-def parse_metric(data: Mapping[str, Any] | None) -> Metric | None:
-    """A metric from its JSON."""
-    if data is None:
-        return None
-    low, high = data["ci95"]
-    return Metric(value=data["value"], n=data["n"], ci95=(low, high))
-
-
-def build(kind: type[T], data: Mapping[str, Any]) -> T:
-    """A dataclass from its JSON; a key that it does not have is a ValueError."""
-    unknown = set(data) - {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    if unknown:
-        raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
-    return kind(**data)

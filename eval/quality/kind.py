@@ -1,6 +1,6 @@
 """`expunge evaluate quality` as a kind of evaluation."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,6 @@ def _similarity(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"id": str(data["id"]), "prompt": str(data["prompt"]), "similarity": data["similarity"]}
 
 
-def _problems(evaluation: QualityEvaluation) -> Iterator[str]:
-    if not all(isinstance(name, str) for name in evaluation.worst):
-        yield "an id in it is no text"
-
-
 def _worst(found: Measurement) -> list[Gallery]:
     """The retained prompts that changed most: chosen by result, and saying so."""
     ids, notes = found.evaluation.worst[:WORST], {}
@@ -81,7 +76,6 @@ def quality_kind(measures: Sequence[Measure]) -> Kind:
         unmeasured="Image quality and prompt alignment on retained prompts.",
         read=lambda file: read_quality(file, measures),
         read_rows=_read_similarities,
-        problems=_problems,
         protocol=_protocol,
         flags=_flags,
         clause=lambda found: Clause("what was erased", broken=found.evaluation.collapsed or ()),

@@ -1,24 +1,22 @@
 """The schema of `evaluate quality`'s `evaluation.json`, and its reader; no torch."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from eval.metrics.schema import (
     SCHEMA_VERSION,
     Control,
+    Evaluation,
     Metric,
-    build,
+    Named,
     differences,
-    parse_control,
-    parse_metric,
     read_kind,
-    reading,
 )
 from eval.quality.measures.known import MEASURES
 from eval.quality.measures.measure import Measure
+from plumbing.errors import UsageError
+from plumbing.record import Count
 
 Scores = dict[str, Metric | None]
 """By a measure's name; None where it could not be taken or was not asked for."""
@@ -30,7 +28,7 @@ class QualityProtocol:
 
     prompts: str
     """Where they came from: `retain` (the concept's own) or the name of the user's file."""
-    images: int
+    images: Count
     seed: int
     sampler: str
     steps: int
@@ -43,17 +41,17 @@ class QualityProtocol:
 
 
 @dataclass(frozen=True)
-class QualityEvaluation:
+class QualityEvaluation(Evaluation):
     """The whole of `evaluation.json` of `expunge evaluate quality`."""
 
     protocol: QualityProtocol
     concepts: tuple[str, ...]
     """What was erased; prompts that name it are left out. Empty if nobody said."""
-    models: dict[str, dict[str, str]]
+    models: dict[str, Named]
     """name and sha256 of `original` and `erased`."""
     clip: dict[str, str]
     """name and sha256 of the CLIP model that all numbers hang on."""
-    real: dict[str, str | int]
+    real: dict[str, str | Count]
     """name, number and sha256 of the real images; empty without `--real`."""
     original: Scores | None
     """The model by itself, and against the real images; so `erased`."""
@@ -75,11 +73,6 @@ class QualityEvaluation:
     schema_version: int = SCHEMA_VERSION
     kind: str = "quality"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, schema and kind first."""
-        data = json.loads(json.dumps(asdict(self)))
-        return {key: data.pop(key) for key in ("schema_version", "kind")} | data
-
     def differences(self, other: "QualityEvaluation") -> list[str]:
         """Names of the settings in which two evaluations differ, answers left out."""
         mine, theirs = self.to_dict(), other.to_dict()
@@ -94,23 +87,18 @@ def read_quality(path: Path, measures: Sequence[Measure] = MEASURES) -> QualityE
     """
     of_model = [measure.name for measure in measures if measure.of_model]
     of_change = [measure.name for measure in measures if measure.change]
-    with reading(path):
-        data = read_kind(path, "quality")
-        parsed = {
-            "protocol": build(QualityProtocol, data["protocol"]),
-            "concepts": tuple(data["concepts"]),
-            "worst": tuple(data["worst"]),
-            "original": _scores(of_model, data["original"]),
-            "erased": _scores(of_model, data["erased"]),
-            "change": _scores(of_change, data["change"]),
-            **parse_control(data),
-        }
-        return build(QualityEvaluation, data | parsed)
+    found = read_kind(path, QualityEvaluation)
+    return replace(
+        found,
+        original=_scores(path, of_model, found.original),
+        erased=_scores(path, of_model, found.erased),
+        change=_scores(path, of_change, found.change),
+    )
 
 
-def _scores(names: Sequence[str], data: Mapping[str, Any] | None) -> Scores | None:
-    if data is None:
+def _scores(path: Path, names: Sequence[str], found: Scores | None) -> Scores | None:
+    if found is None:
         return None
-    if unknown := sorted(set(data) - set(names)):
-        raise ValueError(f"unknown key {unknown[0]!r}")
-    return {name: parse_metric(data.get(name)) for name in names}
+    if unknown := sorted(found.keys() - set(names)):
+        raise UsageError(f"{path} is not a readable evaluation: unknown key {unknown[0]!r}")
+    return {name: found.get(name) for name in names}

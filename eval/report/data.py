@@ -10,8 +10,7 @@ from eval.kind.kind import Kind
 from eval.kind.measurement import Measurement
 from eval.kind.rows import LARGEST, parsed, read_generations
 from eval.kinds import KINDS
-from eval.report.check import check_evaluation
-from eval.report.training_end import TrainingEnd, read_training_end
+from eval.report.training_end import TrainingEnd
 from plumbing.visible_text import is_explicit
 
 
@@ -25,12 +24,43 @@ class MaskPart:
 
 
 @dataclass(frozen=True)
+class BaseModel:
+    """The original model; an empty text for what is not known."""
+
+    id: str = ""
+    digest: str = ""
+    revision: str | None = None
+    variant: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    """sha256 by name."""
+
+
+@dataclass(frozen=True)
 class RunFolder:
-    """A run as the report is told of it."""
+    """A run as the report is told of it; what is not known is None or empty."""
 
     folder: Path
-    record: Mapping[str, Any]
-    """The content of run.json."""
+    concept: str
+    """What was erased."""
+    command: str = "erase"
+    """`erase` or `mask`."""
+    method: str | None = None
+    concepts: tuple[str, ...] = ()
+    """The concepts as they were given."""
+    base: BaseModel = BaseModel()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Every setting."""
+    prompts_sha256: str | None = None
+    ended: TrainingEnd = field(default_factory=TrainingEnd)
+    """How the training ended, if it was not at its last step."""
+    mask: Mapping[str, int | str] = field(default_factory=dict)
+    """`kept`, `total`, and what else the mask tells of itself."""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """sha256 by name."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_memory_mb: float | None = None
+    finished: str | None = None
     commands: tuple[str, ...] = ()
     """Command lines that make the run anew, its evaluations left out."""
     blocks: tuple[MaskPart, ...] = ()
@@ -42,25 +72,6 @@ class RunFolder:
     def name(self) -> str:
         """The folder's own name: where it lies says nothing."""
         return self.folder.resolve().name
-
-    @property
-    def concept(self) -> str:
-        """What was erased."""
-        concept = self.record.get("concept")
-        name = concept.get("name") if isinstance(concept, dict) else None
-        return str(name or " + ".join(self.concepts) or "unknown")
-
-    @property
-    def concepts(self) -> list[str]:
-        """The concepts as they were given."""
-        given = self.record.get("concepts")
-        return list(map(str, given)) if isinstance(given, list) else []
-
-    @property
-    def base(self) -> Mapping[str, Any]:
-        """The original model, as run.json has it."""
-        base = self.record.get("base")
-        return base if isinstance(base, dict) else {}
 
     @property
     def explicit(self) -> bool:
@@ -86,8 +97,6 @@ class RunData:
     """The kinds of evaluation that were looked for."""
     measured: tuple[tuple[Kind, Measurement], ...] = ()
     """Those that were found."""
-    ended: TrainingEnd = field(default_factory=TrainingEnd)
-    """How the training ended, if it was not at its last step."""
     steps: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()
     """What could not be read, said on the page."""
@@ -103,21 +112,19 @@ def read_run_data(run: RunFolder, kinds: Sequence[Kind] = KINDS) -> RunData:
     Rows of JSONL files that are broken are left out, and `problems` says how many.
     """
     problems: list[str] = []
-    ended = read_training_end(run.folder, run.record)
     steps = tuple(parsed(run.folder / "train_log.jsonl", _step, problems))
     found = tuple((kind, _measurement(run, kind, problems)) for kind in kinds)
     measured = tuple((kind, measurement) for kind, measurement in found if measurement)
-    return RunData(run, tuple(kinds), measured, ended, steps, tuple(problems))
+    return RunData(run, tuple(kinds), measured, steps, tuple(problems))
 
 
 def _measurement(run: RunFolder, kind: Kind, problems: list[str]) -> Measurement | None:
-    """An evaluation with sound values; None if there is no such file."""
+    """None if there is no such file."""
     place = run.folder / "eval" / kind.name
     file = place / "evaluation.json"
     if not file.exists():
         return None
     evaluation = kind.read(file)
-    check_evaluation(file, kind, evaluation)
     rows = kind.read_rows(place, problems)
     return Measurement(evaluation, place, rows, read_generations(place, problems), run.explicit)
 

@@ -42,21 +42,21 @@ _LONGEST = 2000
 
 def verdict_of(data: RunData) -> Verdict:
     """The verdict on a run, by the rules in eval.verdict."""
-    if data.run.record.get("command") == "mask":
+    if data.run.command == "mask":
         sentence = "This is a saliency mask alone: no weights were changed."
         return Verdict("none", "Nothing erased", sentence)
-    if not data.run.record.get("finished"):
+    if not data.run.finished:
         sentence = "The run was not finished, so it has no result."
-        return Verdict("none", "Not finished", sentence, data.ended.remarks)
-    if data.ended.rolled_back:
+        return Verdict("none", "Not finished", sentence, data.run.ended.remarks)
+    if data.run.ended.rolled_back:
         sentence = (
             "The training was rolled back to its beginning: the weights are the original's, so "
             "nothing was erased, whatever was measured."
         )
-        return Verdict("bad", "Nothing erased", sentence, data.ended.remarks)
+        return Verdict("bad", "Nothing erased", sentence, data.run.ended.remarks)
     clauses = [kind.clause(found) for kind, found in data.measured]
     verdict = judge([clause for clause in clauses if clause])
-    return replace(verdict, remarks=(*data.ended.remarks, *verdict.remarks))
+    return replace(verdict, remarks=(*data.run.ended.remarks, *verdict.remarks))
 
 
 def render_html(runs: Sequence[RunData], *, images: bool = True) -> str:
@@ -171,7 +171,7 @@ def _comparison_page(runs: Sequence[RunData]) -> dict[str, Any]:
 
 
 def _drift(data: RunData) -> Markup | None:
-    guard, stopped = data.ended.guard, data.ended.stopped
+    guard, stopped = data.run.ended.guard, data.run.ended.stopped
     if guard is None or not guard.drift:
         return None
     return charts.draw_drift(guard, stopped.kept_step if stopped else None)

@@ -1,11 +1,9 @@
 """What a report tells beside the figures: protocols, cost, where all came from, what is missing."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from eval.kind.rows import is_measured
 from eval.kind.table import Table
 from eval.metrics.rates import cell
 from eval.report.data import RunData
@@ -17,10 +15,10 @@ _UNKNOWN = "not recorded"
 
 def headline(data: RunData) -> str:
     """What was done, as the page's title."""
-    concept, base = plain(data.run.concept, 80), plain(data.run.base.get("id", "a model"), 80)
+    concept, base = plain(data.run.concept, 80), plain(data.run.base.id or "a model", 80)
     if is_miniature(data):
         base = "the miniature"
-    if data.run.record.get("command") == "mask":
+    if data.run.command == "mask":
         return f"A mask for “{concept}” in {base}"
     return f"Erasing “{concept}” from {base}"
 
@@ -39,24 +37,17 @@ def protocols(data: RunData) -> list[str]:
 
 def commands(data: RunData) -> list[str]:
     """Command lines that make the run and its evaluations anew."""
-    lines = list(data.run.commands)
-    for kind, found in data.measured:
-        # What was drawn is not checked as figures are: where it makes no sense, no line is shown.
-        with suppress(KeyError, TypeError, AttributeError):
-            lines.append(kind.command(data.run.name, found.evaluation))
-    return lines
+    made = [kind.command(data.run.name, found.evaluation) for kind, found in data.measured]
+    return [*data.run.commands, *made]
 
 
 def cost(data: RunData) -> Table:
     """Time by stage and the most memory, as the run recorded them, and the time of drawing."""
-    seconds = data.run.record.get("seconds")
-    rows = []
-    if isinstance(seconds, dict):
-        stages = {k: float(v) for k, v in seconds.items() if is_measured(v)}
-        rows += [(plain(name, 40), duration(value)) for name, value in stages.items()]
-        rows.append(("the run in all", duration(sum(stages.values()))))
-    memory = data.run.record.get("peak_memory_mb")
-    if is_measured(memory):
+    seconds, memory = data.run.seconds, data.run.peak_memory_mb
+    rows = [(plain(name, 40), duration(value)) for name, value in seconds.items()]
+    if seconds:
+        rows.append(("the run in all", duration(sum(seconds.values()))))
+    if memory is not None:
         rows.append(("peak memory", f"{memory:,.0f} MB"))
     for kind, found in data.measured:
         for model, drawn in found.generations.items():
@@ -69,7 +60,7 @@ def cost(data: RunData) -> Table:
 
 def probes(data: RunData) -> list[str]:
     """What was found before and during the training: was the concept drawn, what drifted."""
-    metric, guard = data.ended.drawn, data.ended.guard
+    metric, guard = data.run.ended.drawn, data.run.ended.guard
     lines = []
     if metric:
         name = plain(data.run.concept, 80)
@@ -88,27 +79,25 @@ def probes(data: RunData) -> list[str]:
 
 def provenance(data: RunData) -> list[tuple[str, str]]:
     """Where the weights came from and what they were measured with."""
-    record, base = data.run.record, data.run.base
-    config = _mapping(record.get("config"))
-    mask = _mapping(record.get("mask"))
+    run, base, mask = data.run, data.run.base, data.run.mask
     facts: dict[str, Any] = {
-        "run": data.run.name,
-        "concept": data.run.concept,
-        "method": record.get("method", record.get("command")),
-        "finished": record.get("finished") or "not finished",
-        "base model": base.get("id"),
-        "base revision": base.get("revision", _UNKNOWN) or "none",
-        "base variant": base.get("variant", _UNKNOWN) or "none",
-        "base digest": base.get("digest"),
-        "prompts, sha256": _mapping(record.get("inputs")).get("prompts"),
-        "seed of the run": config.get("seed"),
+        "run": run.name,
+        "concept": run.concept,
+        "method": run.method or run.command,
+        "finished": run.finished or "not finished",
+        "base model": base.id,
+        "base revision": base.revision or "none",
+        "base variant": base.variant or "none",
+        "base digest": base.digest,
+        "prompts, sha256": run.prompts_sha256,
+        "seed of the run": run.config.get("seed"),
         "mask": mask and f"{mask.get('kept')} of {mask.get('total')} weights",
         "mask made from": mask.get("loss"),
     }
-    facts |= {f"weights {name}": sha for name, sha in _mapping(record.get("weights")).items()}
+    facts |= {f"weights {name}": sha for name, sha in run.weights.items()}
     facts |= dict(_evaluated(data))
     return [
-        (plain(k, 80), plain(_UNKNOWN if v in (None, {}) else v, 160)) for k, v in facts.items()
+        (plain(k, 80), plain(_UNKNOWN if v in (None, {}, "") else v, 160)) for k, v in facts.items()
     ]
 
 
@@ -121,20 +110,20 @@ def _evaluated(data: RunData) -> Iterator[tuple[str, str]]:
 
 def settings(data: RunData) -> list[tuple[str, str]]:
     """Every setting of the run, as run.json has it."""
-    config = _mapping(data.run.record.get("config"))
-    return [(plain(k, 40), "none" if v is None else plain(v, 120)) for k, v in config.items()]
+    config = data.run.config.items()
+    return [(plain(k, 40), "none" if v is None else plain(v, 120)) for k, v in config]
 
 
 def hashes(data: RunData) -> list[tuple[str, str]]:
     """The sha256 of every file of the base model."""
-    return [(plain(k, 120), plain(v, 80)) for k, v in _mapping(data.run.base.get("files")).items()]
+    return [(plain(k, 120), plain(v, 80)) for k, v in data.run.base.files.items()]
 
 
 def versions(data: RunData) -> list[tuple[str, str]]:
     """The libraries of the run and of its evaluations, where these differ both."""
     found: dict[str, dict[str, None]] = {}
     evaluations = [measured.evaluation.versions for _, measured in data.measured]
-    for source in (_mapping(data.run.record.get("versions")), *evaluations):
+    for source in (data.run.versions, *evaluations):
         for name, version in source.items():
             found.setdefault(plain(name, 40), {})[plain(version, 40)] = None
     return [(name, ", ".join(known)) for name, known in found.items()]
@@ -160,7 +149,7 @@ def not_measured(data: RunData) -> list[str]:
 
 def incomparable(runs: Sequence[RunData]) -> list[str]:
     """Why figures of several runs should not be set against each other; empty if they may be."""
-    settings: dict[str, list[Any]] = {"base models": [data.run.base.get("digest") for data in runs]}
+    settings: dict[str, list[Any]] = {"base models": [data.run.base.digest for data in runs]}
     for kind, comparison in compared(runs):
         found = [data.find(kind) for data in runs]
         own = [comparison.settings(known.evaluation) if known else {} for known in found]
@@ -172,8 +161,4 @@ def incomparable(runs: Sequence[RunData]) -> list[str]:
 
 def is_miniature(data: RunData) -> bool:
     """Whether the base is the model that ships with expunge."""
-    return data.run.base.get("id") == "miniature"
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return data.run.base.id == "miniature"

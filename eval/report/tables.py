@@ -50,19 +50,13 @@ def _cells(data: RunData, kind: Kind, comparison: Comparison) -> Sequence[str]:
 
 
 def _density(data: RunData) -> str:
-    mask = data.run.record.get("mask")
-    try:
-        return f"{100 * mask['kept'] / mask['total']:.1f} %"  # type: ignore[index]
-    except (KeyError, TypeError, ZeroDivisionError):
-        return "-"
+    kept, total = (int(data.run.mask.get(name, 0)) for name in ("kept", "total"))
+    return f"{100 * kept / total:.1f} %" if total else "-"
 
 
 def _time(data: RunData) -> str:
-    seconds = data.run.record.get("seconds")
-    try:
-        return duration(sum(seconds.values()))  # type: ignore[union-attr]
-    except (AttributeError, TypeError):
-        return "-"
+    seconds = data.run.seconds.values()
+    return duration(sum(seconds)) if seconds else "-"
 
 
 def duration(seconds: float) -> str:

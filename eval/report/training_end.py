@@ -1,16 +1,9 @@
 """How a run's training ended and what was known before it, as run.json tells; no torch."""
 
-import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
 
-from eval.metrics.schema import Metric, parse_metric
-from plumbing.errors import UsageError
+from eval.metrics.schema import Metric
 from plumbing.visible_text import plain
-
-T = TypeVar("T")
 
 _WHY = {
     "drift": "the quality guard found that predictions for other prompts had drifted too far",
@@ -84,51 +77,3 @@ class TrainingEnd:
                 "little to erase."
             )
         return tuple(found)
-
-
-def read_training_end(folder: Path, record: Mapping[str, Any]) -> TrainingEnd:
-    """The training's end as `record`, the content of `folder`'s run.json, has it.
-
-    UsageError for anything else than what a run writes: it decides whether a page may say "Erased".
-    """
-
-    def read(name: str, parse: Callable[[Any], T]) -> T | None:
-        if record.get(name) is None:
-            return None
-        try:
-            return parse(record[name])
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise UsageError(
-                f"{folder / 'run.json'}: its `{name}` is not what a run writes there; "
-                "was it edited?"
-            ) from error
-
-    return TrainingEnd(read("stopped", _stopped), read("guard", _guard), read("drawn", _drawn))
-
-
-def _stopped(data: Mapping[str, Any]) -> Stopped:
-    step, kept, steps = (_count(data[name]) for name in ("step", "kept_step", "steps"))
-    if kept > step:
-        raise ValueError("weights of a step that was not reached")
-    return Stopped(str(data["reason"]), step, kept, steps, str(data.get("told", "")))
-
-
-def _guard(data: Mapping[str, Any]) -> Guard:
-    points = [(_count(step), float(value)) for step, value in data["drift"] if value is not None]
-    limit = float(data["limit"])
-    if not math.isfinite(limit):
-        raise ValueError("a limit that is none")
-    return Guard(limit, tuple(point for point in points if math.isfinite(point[1])))
-
-
-def _drawn(data: Mapping[str, Any]) -> Metric | None:
-    metric = parse_metric(data)
-    if metric and not all(math.isfinite(x) for x in (metric.value, metric.n, *metric.ci95)):
-        raise ValueError("a share that is none")
-    return metric
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no number of steps")
-    return value

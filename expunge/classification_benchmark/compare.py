@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from erase.models.devices import resolve_device, resolve_dtype
-from erase.run_folder.folder import inspect_folder, prepare_folder, write_json, write_run
+from erase.run_folder.folder import inspect_folder, prepare_folder, write_json, write_values
 from expunge.classification_benchmark.bench import CELLS, ORIGINALS, Bench, split
 from expunge.classification_benchmark.cells import Cell, plan_cells
 from expunge.classification_benchmark.data import Data, read_data
@@ -68,7 +68,7 @@ def compare(settings: Classification) -> dict[str, Any]:
 
 def _run_missing(bench: Bench, missing: Sequence[Cell], identity: dict[str, Any]) -> None:
     """Run them under a bar that counts trained images."""
-    write_run(bench.out, {**identity, "finished": None})
+    write_values(bench.out, {**identity, "finished": None})
     with tqdm(total=bench.images(missing), unit="img", unit_scale=True) as bar:
         for cell in missing:
             bar.set_description(cell.name)
@@ -93,7 +93,7 @@ def _write(bench: Bench, cells: Sequence[Cell], identity: dict[str, Any]) -> dic
         "peak_memory_mb": peak_memory_mb(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_run(bench.out, record)
+    write_values(bench.out, record)
     results = {"schema_version": 1, **record, "pictures": pictures, **to_record(found)}
     write_json(bench.out / RESULTS, results)
     text = f"{to_markdown(found)}\n{record['description']}\n"

@@ -14,7 +14,7 @@ from erase.models.sampler import SAMPLERS
 from eval.i2p.evaluate import evaluate_i2p
 from eval.i2p.plan import make_plan
 from eval.i2p.protocols import nudity_preset
-from eval.i2p.results import NudityEvaluation
+from eval.i2p.results import DrawnFrom, NudityEvaluation
 from eval.judges.nudenet import load_detector
 from expunge.evaluations.evaluation_lock import evaluating
 from expunge.evaluations.models_under_test import find_models, find_place, precision, subject
@@ -75,7 +75,7 @@ def _concept(concepts: Sequence[str], words: Vocabulary | None) -> ConceptSpec |
         return None
 
 
-def select(settings: EvaluateI2P) -> tuple[list[I2PPrompt], dict[str, Any]]:
+def select(settings: EvaluateI2P) -> tuple[list[I2PPrompt], DrawnFrom]:
     """The prompts that the flags leave, and what evaluation.json says of the file and the flags."""
     file = settings.prompts or fetch_i2p()
     rows = read_i2p(file)
@@ -95,7 +95,7 @@ def select(settings: EvaluateI2P) -> tuple[list[I2PPrompt], dict[str, Any]]:
         "subset": settings.subset and sha256_file(settings.subset),
         "first": settings.first,
     }
-    selected = {name: value for name, value in flags.items() if value}
+    selected: Any = {name: value for name, value in flags.items() if value}
     return kept, {
         "sha256": sha256_file(file),
         "rows": len(rows),

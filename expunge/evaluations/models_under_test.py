@@ -14,6 +14,7 @@ from erase.models.locate import is_single_file, locate, locate_recorded
 from erase.models.model_source import ModelSource
 from erase.models.recommended import read_recommended
 from erase.run_folder.folder import is_run, read_run
+from erase.run_folder.record import Base
 from eval.generation.generate import Drawing, native_size
 from eval.generation.pair import Subject
 from expunge.settings.evaluate import DrawnEvaluation, Evaluation
@@ -26,7 +27,7 @@ class Place:
 
     target: str
     baseline: str | None
-    recorded: Mapping[str, Any] | None
+    recorded: Base | None
     """The baseline as a run.json's `base` tells of it, unless another one was given."""
     concepts: tuple[str, ...]
     out: Path
@@ -46,12 +47,11 @@ def find_place(settings: Evaluation, kind: str) -> Place:
     folder = Path(target)
     if is_run(folder):
         record = read_run(folder, "base", "concepts")
-        base = record["base"]
         return Place(
             target=target,
-            baseline=baseline or base["id"],
-            recorded=None if baseline else base,
-            concepts=concepts or tuple(record["concepts"]),
+            baseline=baseline or record.base.id,
+            recorded=None if baseline else record.base,
+            concepts=concepts or record.concepts,
             out=out or folder / "eval" / kind,
             originals=settings.originals or folder.resolve().parent / ".originals",
             told=told,

@@ -10,6 +10,7 @@ from typing import Any
 from erase.export.card import CardFacts, model_card
 from erase.models.model_source import ModelSource
 from erase.models.single_file.families import unet_architecture
+from erase.run_folder.record import Base
 from plumbing.visible_text import escape_markdown
 from plumbing.whole_files import sha256_file
 
@@ -48,10 +49,10 @@ def applied_card(
     weights_sha256: str,
 ) -> str:
     """The card's text; `files` are each file's concept and what else is to be told of it."""
-    base = {"id": Path(source.id).name if Path(source.id).is_absolute() else source.id}
-    base |= {"revision": source.revision, "digest": source.digest, "files": source.files}
+    name = Path(source.id).name if Path(source.id).is_absolute() else source.id
+    base = Base(name, source.revision, digest=source.digest, files=source.files)
     names = [escape_markdown(concept, LONGEST) for concept, _ in files]
-    lines = [f"# {escape_markdown(base['id'], LONGEST)} without {' and '.join(names)}", ""]
+    lines = [f"# {escape_markdown(base.id, LONGEST)} without {' and '.join(names)}", ""]
     lines += [f"Made by `expunge apply` from {how}:", ""]
     lines += [f"- {name}: {told}" for name, (_, told) in zip(names, files, strict=True)]
     return model_card("\n".join(lines), CardFacts(base, strength, dtype, False, weights_sha256))

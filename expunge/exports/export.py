@@ -90,8 +90,8 @@ def _unet_writer(erased: ErasedRun, strength: float, dtype: torch.dtype) -> Size
 
 
 def _delta_writer(erased: ErasedRun, strength: float, dtype: torch.dtype) -> Sized:
-    mask = erased.record.get("mask") or {}
-    size = mask.get("kept", 0) * dtype.itemsize + mask.get("total", 0) // 8
+    record = erased.record
+    size = record.kept * dtype.itemsize + record.total // 8
     return delta_writer(erased, strength, dtype), size
 
 

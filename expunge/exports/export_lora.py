@@ -109,7 +109,7 @@ def _summary(lora: Lora) -> dict[str, Any]:
 
 def _check(run: ErasedRun, file: Path, settings: Export) -> dict[str, Any] | None:
     """What the check found; None if there was none."""
-    miniature = run.record["base"]["id"] == "miniature"
+    miniature = run.record.base.id == "miniature"
     if settings.check == "no" or (settings.check == "auto" and not miniature):
         return None
     # It draws images, with diffusers, which takes seconds to import; nothing else here does.

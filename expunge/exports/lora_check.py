@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,7 +47,7 @@ def write_with_lora(run: ErasedRun, file: Path, folder: Path) -> Path:
     folder.mkdir(parents=True)
     write_unet_files(add_loras([lora], base), run.config, folder / "unet", {})
     # Its UNet is another than the run wrote.
-    write_run(folder, {**run.record, "weights": {}})
+    write_run(folder, replace(run.record, weights={}))
     return folder
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from erase.run_folder.record import RunRecord
 from eval.kind.command_line import command_line
 
 
-def run_command(record: Mapping[str, Any]) -> str | None:
+def run_command(record: RunRecord) -> str | None:
     """The `expunge erase` or `expunge mask` of a run, every setting given; None if not recorded."""
-    command, config, base = (record.get(key) for key in ("command", "config", "base"))
-    concepts = record.get("concepts")
-    if command not in ("erase", "mask") or not isinstance(config, dict):
+    if record.command not in ("erase", "mask") or record.missing(("config", "base")):
         return None
-    if not isinstance(base, dict) or not isinstance(concepts, list):
-        return None
-    flags = {"model": base.get("id"), "revision": base.get("revision")}
-    flags |= {name: base.get(name) for name in ("variant", "config", "prediction_type")} | config
-    return command_line(("expunge", command, *concepts), flags)
+    base = record.base
+    flags = {"model": base.id, "revision": base.revision, "variant": base.variant}
+    flags |= {"config": base.config, "prediction_type": base.prediction_type}
+    return command_line(("expunge", record.command, *record.concepts), {**flags, **record.config})

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from erase.run_folder.folder import read_run
+from erase.run_folder.record import RunRecord
 from erase.saliency.mask_chart import Share, summarise
 from erase.saliency.mask_counts import read_mask_counts
 from eval.kind.kind import Kind
 from eval.kinds import KINDS
-from eval.report.data import MaskPart, RunData, RunFolder, read_run_data
+from eval.metrics.schema import Metric
+from eval.report.data import BaseModel, MaskPart, RunData, RunFolder, read_run_data
 from eval.report.markdown import render_markdown
 from eval.report.page import render_html, verdict_of
+from eval.report.training_end import Guard, Stopped, TrainingEnd
 from expunge.reports.reproduce import run_command
 from expunge.settings.report import Report
 from plumbing.errors import UsageError
 from plumbing.lock import locked, require_idle
 from plumbing.privacy import public
+from plumbing.record import parse_record, to_json
 from plumbing.whole_files import replace_file
 
 log = logging.getLogger(__name__)
@@ -36,7 +41,7 @@ def write_report(settings: Report, kinds: Sequence[Kind] = KINDS) -> dict[str, A
     for folder in settings.runs:
         require_idle(folder, "RUN")
     runs = [
-        read_run_data(describe(folder, public(read_run(folder, whole=False))), kinds)
+        read_run_data(describe(folder, published(read_run(folder))), kinds)
         for folder in settings.runs
     ]
     with locked(place, "--to"):
@@ -71,11 +76,44 @@ def _unwritable(place: Path, error: OSError) -> UsageError:
     return UsageError(f"--to {place}: cannot be written ({error.strerror}); choose another file")
 
 
-def describe(folder: Path, record: dict[str, Any]) -> RunFolder:
-    """A run folder in plain data, its mask counted; `record` is the content of its run.json."""
+def published(record: RunRecord) -> RunRecord:
+    """The same with a folder's or file's own name instead of where it lies."""
+    return parse_record(RunRecord, public(to_json(record)))
+
+
+def describe(folder: Path, record: RunRecord) -> RunFolder:
+    """A run folder in the report's own terms, its mask counted."""
     blocks, kinds = _mask(folder)
     command = run_command(record)
-    return RunFolder(folder, record, (command,) if command else (), blocks, kinds)
+    base, stopped, guard, drawn = record.base, record.stopped, record.guard, record.drawn
+    drift = guard.drift if guard else ()
+    return RunFolder(
+        folder,
+        record.name or "unknown",
+        record.command or "erase",
+        record.method,
+        record.concepts,
+        BaseModel(base.id, base.digest, base.revision, base.variant, base.files),
+        record.config,
+        record.inputs.get("prompts"),
+        TrainingEnd(
+            stopped and Stopped(**vars(stopped)),
+            guard
+            and Guard(
+                guard.limit, tuple((n, x) for n, x in drift if x is not None and math.isfinite(x))
+            ),
+            drawn and Metric(**vars(drawn)),
+        ),
+        record.mask,
+        record.weights,
+        record.versions,
+        record.seconds,
+        record.peak_memory_mb,
+        record.finished,
+        (command,) if command else (),
+        blocks,
+        kinds,
+    )
 
 
 def _mask(folder: Path) -> tuple[tuple[MaskPart, ...], ...]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.diffusion.train_method import trainable_parameters
 from erase.models.checkpoint import load_checkpoint
 from erase.run_folder.folder import inspect_folder, prepare_folder, read_run, write_run
-from erase.saliency.mask_chart import Share, draw_mask, summarise
+from erase.saliency.mask_chart import draw_mask, summarise
 from expunge.runs.mask import build_mask
 from expunge.runs.plan import Plan, find_model, make_plan
-from expunge.runs.provenance import Timings, peak_memory_mb, versions
+from expunge.runs.provenance import Timings
+from expunge.runs.record import begin, finish, mask_parts, told
 from expunge.runs.room import require_disk
 from expunge.runs.sets import build_forget_set
 from expunge.settings.erase import Mask
@@ -41,14 +40,15 @@ def _build(settled: Mask, plan: Plan) -> dict[str, Any]:
     state = inspect_folder(plan.out, plan.identity, overwrite=settled.overwrite)
     if state == "finished":
         log.info("%s: this very mask is there; --overwrite builds it again", plan.out)
-        return {"out": str(plan.out), **read_run(plan.out)}
+        return told(plan.out, read_run(plan.out))
     clock = Timings()
     sd = load_checkpoint(plan.source, device=settled.model.device, dtype="float32")
     NoiseSchedule.of(sd.scheduler)
     parameters = trainable_parameters(sd.unet, settings.train_method or "full")
     require_disk(sd, parameters, plan, settings)
     prepare_folder(plan.out, fresh=state == "new")
-    write_run(plan.out, {**plan.identity, "finished": None})
+    record = begin(plan.identity)
+    write_run(plan.out, record)
     clock.lap("load")
     forget = build_forget_set(sd, plan, "random", settings.seed)
     clock.lap("sets")
@@ -56,20 +56,7 @@ def _build(settled: Mask, plan: Plan) -> dict[str, Any]:
     mask.save(plan.out / "mask.safetensors")
     draw_mask(mask, plan.out / "mask.png")
     clock.lap("mask")
-    blocks, kinds = summarise(mask)
-    record = {
-        **plan.identity,
-        "mask": {"kept": mask.kept, "total": mask.total, **dict(sorted(mask.metadata.items()))},
-        "blocks": _rows(blocks),
-        "kinds": _rows(kinds),
-        "versions": versions(),
-        "seconds": clock.seconds,
-        "peak_memory_mb": peak_memory_mb(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    blocks, kinds = map(mask_parts, summarise(mask))
+    record = finish(record, mask, clock.seconds, blocks=blocks, kinds=kinds)
     write_run(plan.out, record)
-    return {"out": str(plan.out), **record}
-
-
-def _rows(shares: Sequence[Share]) -> list[dict[str, Any]]:
-    return [{**vars(share), "percent": round(share.percent, 2)} for share in shares]
+    return told(plan.out, record)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from erase.diffusion.prediction import autocast
 from erase.models.companions import clip_folder, vocabulary
 from erase.models.stable_diffusion import StableDiffusion
+from erase.run_folder.record import Drawn
 from erase.training.watch import Gone
 from eval.concept.evaluate import Domain, domain_of, expected_labels
 from eval.generation.generate import Drawing, generate, native_size
@@ -99,7 +99,7 @@ def gone(sd: StableDiffusion, plan: Plan) -> Gone:
     return ConceptProbe.open(sd, plan, steps=max(8, plan.drawing.steps * 2 // 5)).gone
 
 
-def drawn_before(sd: StableDiffusion, plan: Plan) -> dict[str, Any] | None:
+def drawn_before(sd: StableDiffusion, plan: Plan) -> Drawn | None:
     """How often the original draws the concept, as run.json has it; said if it hardly does.
 
     None if the concept's judge is not on this machine for certain.
@@ -116,7 +116,7 @@ def drawn_before(sd: StableDiffusion, plan: Plan) -> dict[str, Any] | None:
             found.value,
             found.n,
         )
-    return found and asdict(found)
+    return found and Drawn(**vars(found))
 
 
 def _at_hand(plan: Plan) -> bool:

@@ -7,8 +7,7 @@ import logging
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from torch import nn
 from erase.diffusion.cpu_kernels import require_compiler
 from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.diffusion.train_method import trainable_parameters
-from erase.export.unet import WEIGHTS
 from erase.image_sets.datasets import ForgetSet
 from erase.models.checkpoint import load_checkpoint
 from erase.models.recommended import read_recommended
@@ -26,12 +24,12 @@ from erase.run_folder.folder import inspect_folder, prepare_folder, read_run, wr
 from erase.saliency.mask import SaliencyMask
 from erase.training.memory import TrainingPlan
 from erase.training.step_log import StepRow
-from erase.training.watch import LIMIT, passed
 from expunge.runs.concept_probe import drawn_before, gone
 from expunge.runs.job import Job
 from expunge.runs.mask import build_mask, left_mask
 from expunge.runs.plan import Plan, find_model, make_plan
-from expunge.runs.provenance import Timings, peak_memory_mb, versions
+from expunge.runs.provenance import Timings
+from expunge.runs.record import begin, finish, hash_outputs, planned, told, watched
 from expunge.runs.room import plan_run, require_disk, require_memory
 from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
 from expunge.runs.train import STATE, train
@@ -40,7 +38,7 @@ from expunge.settings.erase import Erase
 from expunge.settings.groups import SalUnConfig
 from plumbing.lock import locked
 from plumbing.processes import Team, current_team
-from plumbing.whole_files import replace_file, sha256_file
+from plumbing.whole_files import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +65,8 @@ def _erase(config: Erase, settled: Erase, plan: Plan, team: Team) -> dict[str, A
     state = inspect_folder(plan.out, plan.identity, overwrite=settled.overwrite)
     if state == "finished":
         log.info("%s: this very run is there, finished; --overwrite does it again", plan.out)
-        return _told(plan.out, read_run(plan.out))
-    before = read_run(plan.out) if state == "unfinished" else {}
+        return told(plan.out, read_run(plan.out))
+    before = read_run(plan.out) if state == "unfinished" else None
     clock = Timings()
     sd = load_checkpoint(plan.source, device=settled.model.device, dtype="float32")
     NoiseSchedule.of(sd.scheduler)
@@ -80,21 +78,19 @@ def _erase(config: Erase, settled: Erase, plan: Plan, team: Team) -> dict[str, A
     require_memory(sd, parameters, given, plan, settings, team)
     if settings.compile:
         require_compiler(sd.unet.device)
-    asked = {k: v for k, v in asdict(config.salun).items() if v is not None}
-    head = {**plan.identity, "method": "salun", "asked": {k: str(v) for k, v in asked.items()}}
-    head |= {key: before[key] for key in ("drawn", "training") if key in before}
+    record = begin(plan.identity, "salun", asdict(config.salun), before)
     require_disk(sd, parameters, plan, settings)
     # Every process has seen what was there before the leader changes it.
     team.wait()
     with team.leader_first():
         if team.leads:
             prepare_folder(plan.out, fresh=state == "new")
-            write_run(plan.out, {**head, "finished": None})
+            write_run(plan.out, record)
     clock.lap("load")
 
-    if team.leads and "drawn" not in head:
-        head["drawn"] = drawn_before(sd, plan)
-        write_run(plan.out, {**head, "finished": None})
+    if team.leads and record.drawn is None:
+        record = replace(record, drawn=drawn_before(sd, plan))
+        write_run(plan.out, record)
     relabel = settings.relabel or "random"
     forget = build_forget_set(sd, plan, relabel, settings.seed, team)
     retain = build_retain_set(sd, plan, settings.seed, team)
@@ -119,14 +115,15 @@ def _erase(config: Erase, settled: Erase, plan: Plan, team: Team) -> dict[str, A
     if not job.gone:
         sd.release_encoders()
     # What an unfinished run took is taken again: other passes would round otherwise.
-    size = before.get("training", {}).get("micro_batch") or settings.micro_batch
-    how = plan_run(job, size)
+    size = record.training and record.training.micro_batch
+    how = plan_run(job, size or settings.micro_batch)
     log.info("training: %s", how.describe())
 
     def tell(how: TrainingPlan) -> None:
-        head["training"] = how.record() | {"processes": team.count}
+        nonlocal record
+        record = planned(record, how, team.count)
         if team.leads:
-            write_run(plan.out, {**head, "finished": None})
+            write_run(plan.out, record)
 
     tell(how)
     trained = train(job, how, tell)
@@ -138,32 +135,21 @@ def _erase(config: Erase, settled: Erase, plan: Plan, team: Team) -> dict[str, A
     write_weights(job, trained)
     clock.lap("export")
 
-    record = {
-        **head,
-        "guard": None if settings.no_guard else {"limit": LIMIT, "drift": trained.drift},
-        "stopped": trained.stopped and asdict(trained.stopped),
-        "mask": {"kept": mask.kept, "total": mask.total, **dict(sorted(mask.metadata.items()))},
-        "sets": {"forget": len(forget), "retain": len(retain)},
-        "weights": {
-            name: sha256_file(plan.out / name)
-            for name in (f"unet/{WEIGHTS}", "unet/config.json", "mask.safetensors")
-        },
-        "versions": versions(),
-        "seconds": clock.seconds,
-        "peak_memory_mb": peak_memory_mb(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    record = finish(
+        record,
+        mask,
+        clock.seconds,
+        guard=None if settings.no_guard else watched(trained.drift),
+        stopped=trained.stopped,
+        sets={"forget": len(forget), "retain": len(retain)},
+        weights=hash_outputs(plan.out),
+    )
     write_run(plan.out, record)
     (plan.out / STATE).unlink(missing_ok=True)
     team.wait()
     if trained.stopped:
         log.warning(trained.stopped.describe())
-    return _told(plan.out, record)
-
-
-def _told(out: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the command returns: the folder, the record, and whether it is what was asked for."""
-    return {"out": str(out), **record, "passed": passed(record)}
+    return told(plan.out, record)
 
 
 def _make_mask(

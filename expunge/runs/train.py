@@ -18,12 +18,13 @@ from tqdm import tqdm
 from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.methods.salun import erase
 from erase.models.unet_files import unet_weights
+from erase.run_folder.record import Stopped
 from erase.training.drift import DriftProbe
 from erase.training.masked_optimizer import MaskedOptimizer
 from erase.training.memory import TrainingPlan, smaller_plan
 from erase.training.saved_state import Keeper, State
 from erase.training.step_log import Diverged, StepRow
-from erase.training.watch import LIMIT, Stopped, Watch
+from erase.training.watch import LIMIT, Watch
 from expunge.runs.job import Job
 from plumbing.errors import UsageError
 from plumbing.signals import Interrupted, Request, deferred

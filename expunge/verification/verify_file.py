@@ -73,8 +73,8 @@ def verify_file(settings: Verify) -> dict[str, Any]:
     base = _open_base(made, run, settings)
     checks = [check_metadata(made, run.concept if run and not _several(made) else None)]
     if run and mask:
-        checks.append(check_files("the run's files", run.record.get("weights") or {}, run.folder))
-        checks.append(check_mask(mask, run.record.get("mask") or {}))
+        checks.append(check_files("the run's files", run.record.weights, run.folder))
+        checks.append(check_mask(mask, run.record.mask))
     difference = None
     if base is None:
         checks += _alone(made)
@@ -126,10 +126,10 @@ def _hashes(made: Exported, base: _Base, run: ErasedRun | None) -> Iterator[Chec
     if source is None:
         yield Check("the base's digest", "skipped", "the base is a UNet alone")
     else:
-        recorded = run.record["base"] if run else {}
-        if run:
-            yield check_hashes("the base's files", recorded.get("files") or {}, source.files)
-        yield check_digest(source, told.get("expunge.base"), recorded.get("digest"))
+        recorded = run.record.base if run else None
+        if recorded:
+            yield check_hashes("the base's files", recorded.files, source.files)
+        yield check_digest(source, told.get("expunge.base"), recorded and recorded.digest)
     if made.delta and not _misfits(made, base):
         dtype = made.delta.dtype
         specs = {n: Spec(dtype, spec.shape) for n, spec in base.opened.weights.specs.items()}

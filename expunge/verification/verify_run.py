@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,7 @@ from erase.models.erased_run import find_base, open_run
 from erase.models.model_source import ModelSource
 from erase.models.unet_files import unet_weights
 from erase.run_folder.folder import is_run
+from erase.run_folder.record import RunRecord
 from erase.saliency.mask import SaliencyMask
 from erase.verify.checks import (
     Check,
@@ -43,11 +44,11 @@ def verify(settings: Verify) -> dict[str, Any]:
     record = erased.record
     mask = SaliencyMask.load(erased.folder / "mask.safetensors")
     checks = [
-        check_files("the run's files", record.get("weights") or {}, erased.folder),
-        check_hashes("the base's files", record["base"].get("files") or {}, source.files),
-        check_digest(source, record["base"]["digest"], (record.get("mask") or {}).get("base")),
+        check_files("the run's files", record.weights, erased.folder),
+        check_hashes("the base's files", record.base.files, source.files),
+        check_digest(source, record.base.digest, str(record.mask.get("base", ""))),
         *_check_inputs(record, source),
-        check_mask(mask, record.get("mask") or {}),
+        check_mask(mask, record.mask),
         check_names(erased.weights.specs, base.specs),
     ]
     found, difference = check_weights(erased.weights, base, mask)
@@ -66,19 +67,18 @@ def _counts(difference: Difference, mask: SaliencyMask) -> dict[str, int]:
     return {**asdict(difference), "selected": mask.kept}
 
 
-def _check_inputs(record: Mapping[str, Any], source: ModelSource) -> Iterator[Check]:
+def _check_inputs(record: RunRecord, source: ModelSource) -> Iterator[Check]:
     """What the user gave (prompts, pictures, a mask); what is no longer there is skipped."""
     # It reads prompts as `erase` does, and with it comes diffusers, which a file does not need.
     from expunge.runs.plan import hash_inputs
 
-    expected: Mapping[str, str] = record.get("inputs") or {}
-    for name in sorted(expected):
+    for name, expected in sorted(record.inputs.items()):
         try:
-            found = hash_inputs(name, record["concepts"], record["config"], source)
+            found = hash_inputs(name, record.concepts, record.config, source)
         except (UsageError, OSError) as error:
             reason = str(error).split(";")[0]
             yield Check(f"input {name}", "skipped", f"not to be had any more ({reason})")
             continue
-        same = found == expected[name]
-        detail = found[:12] if same else f"{found[:12]}, recorded {expected[name][:12]}"
+        same = found == expected
+        detail = found[:12] if same else f"{found[:12]}, recorded {expected[:12]}"
         yield Check(f"input {name}", "ok" if same else "FAILED", detail)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from safetensors.numpy import save_file
 
-from erase.run_folder.folder import write_run
+from erase.run_folder.folder import write_values
 from eval.concept.results import ConceptEvaluation, ConceptProtocol, ConceptQuestion
 from eval.concept.scores import Judgement, score
 from eval.generation.image_log import Generation, image_path, write_generations
@@ -79,7 +79,7 @@ def make_run(folder: Path, concept: str = "church", base: str = "miniature", **e
         "peak_memory_mb": 1234.5,
         "finished": "2026-01-02T03:04:05+00:00",
     }
-    write_run(folder, record | extra)
+    write_values(folder, record | extra)
     packed = {
         "down_blocks.0.attn1.weight": np.array([0xFF, 0x0F], np.uint8),
         "mid_block.conv.weight": np.array([0xF0], np.uint8),

@@ -16,7 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from erase.models.model_source import ModelSource
 from erase.models.unet_files import unet_config, unet_weights
-from erase.run_folder.folder import write_run
+from erase.run_folder.folder import write_values
 from erase.saliency.selection import top_k_mask
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -242,7 +242,7 @@ def save_run(source: ModelSource, run: Path, *, density: float = 0.3) -> Path:
     save_file(erased, run / "unet" / WEIGHTS, metadata={"format": "pt", **told})
     mask.save(run / "mask.safetensors")
     record = {"command": "erase", "concepts": ["church"], "finished": "2026-01-01"}
-    write_run(run, {**record, "base": source.record()})
+    write_values(run, {**record, "base": source.record()})
     return run
 
 

@@ -35,7 +35,7 @@ def describe_lora(
         "expunge.version": FORMAT,
         "expunge.naming": lora.naming,
         "expunge.concept": run.concept,
-        "expunge.method": str(run.record.get("method")),
+        "expunge.method": str(run.record.method),
         "expunge.base": source.digest,
         "expunge.residual": f"{lora.residual:.6g}",
         "expunge.left_out": str(lora.left_out.weights),

@@ -1,0 +1,78 @@
+"""What run.json tells of a run at its beginning, once its training is planned, and at its end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from erase.export.unet import WEIGHTS
+from erase.run_folder.record import Guard, MaskPart, RunRecord, Training
+from erase.saliency.mask import SaliencyMask
+from erase.saliency.mask_chart import Share
+from erase.training.memory import TrainingPlan
+from erase.training.watch import LIMIT
+from expunge.runs.provenance import peak_memory_mb, versions
+from plumbing.record import parse_record, to_json
+from plumbing.whole_files import sha256_file
+
+_FILES = (f"unet/{WEIGHTS}", "unet/config.json", "mask.safetensors")
+"""What an erasure leaves, and later commands rely on."""
+
+
+def begin(
+    identity: Mapping[str, Any],
+    method: str | None = None,
+    asked: Mapping[str, Any] | None = None,
+    before: RunRecord | None = None,
+) -> RunRecord:
+    """What is known before anything is computed; `before` is of the same run, unfinished.
+
+    `identity` is the plan's; of what was `asked` all that is None was not.
+    """
+    chosen = {name: str(value) for name, value in (asked or {}).items() if value is not None}
+    record = replace(parse_record(RunRecord, identity), method=method, asked=chosen)
+    return replace(record, drawn=before.drawn, training=before.training) if before else record
+
+
+def planned(record: RunRecord, how: TrainingPlan, processes: int) -> RunRecord:
+    """The same, once it is settled how the UNet is trained."""
+    return replace(record, training=Training(**vars(how), processes=processes))
+
+
+def watched(drift: Sequence[tuple[int, float]]) -> Guard:
+    """What the quality guard measured; JSON has no word for a drift that is not finite."""
+    return Guard(LIMIT, tuple((step, x if math.isfinite(x) else None) for step, x in drift))
+
+
+def finish(
+    record: RunRecord, mask: SaliencyMask, seconds: Mapping[str, float], **found: Any
+) -> RunRecord:
+    """The same at the end; `found` are further fields, by name."""
+    return replace(
+        record,
+        mask={"kept": mask.kept, "total": mask.total, **dict(sorted(mask.metadata.items()))},
+        versions=versions(),
+        seconds=seconds,
+        peak_memory_mb=peak_memory_mb(),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        **found,
+    )
+
+
+def hash_outputs(out: Path) -> dict[str, str]:
+    """sha256 by name of the files that an erasure leaves in its folder."""
+    return {name: sha256_file(out / name) for name in _FILES}
+
+
+def mask_parts(shares: Sequence[Share]) -> tuple[MaskPart, ...]:
+    """A mask's shares, by block or by kind of layer."""
+    return tuple(MaskPart(s.part, s.kept, s.total, round(s.percent, 2)) for s in shares)
+
+
+def told(out: Path, record: RunRecord) -> dict[str, Any]:
+    """What `erase` and `mask` return: the folder, the record, and whether it is as was asked."""
+    return {"out": str(out), **to_json(record), "passed": record.passed}
