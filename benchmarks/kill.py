@@ -159,10 +159,10 @@ def state_of(folder: Path, evaluating: int) -> str:
         ("weights", lambda: (run / "unet").exists() or (run / ".unet.partial").exists()),
         ("training, saved", lambda: (run / "state.safetensors").exists()),
         ("mask", lambda: (run / "mask.safetensors").exists()),
-        ("sets", lambda: any(run.glob("cache/retain-*.safetensors"))),
-        ("retain set, a part", lambda: any(run.glob("cache/.retain-*"))),
-        ("forget set", lambda: any(run.glob("cache/forget-*.safetensors"))),
-        ("forget set, a part", lambda: any(run.glob("cache/.forget-*"))),
+        ("sets", lambda: any(run.glob("cache/retain-*/embeddings/*"))),
+        ("retain set, a part", lambda: any(run.glob("cache/retain-*"))),
+        ("forget set", lambda: any(run.glob("cache/forget-*/embeddings/*"))),
+        ("forget set, a part", lambda: any(run.glob("cache/forget-*"))),
         ("a folder", run.exists),
     ]
     if evaluating:

@@ -37,7 +37,7 @@ def save_images(folder: Path, count: int) -> None:
 
 def test_prompts_take_turns_and_tensors_fit(tiny: StableDiffusion, tmp_path: Path) -> None:
     images = draw(tiny, tmp_path)
-    assert images.posterior.shape == (3, 2, 4, 8, 8)
+    assert all_of(images).shape == (3, 2, 4, 8, 8)
     assert images.prompt_index.tolist() == [0, 1, 0]
     assert images.prompts == PROMPTS
     assert images.conditioning[torch.tensor([1, 0])].embeddings.shape == (2, 24, 16)
@@ -51,17 +51,28 @@ def all_of(images: RetainSet) -> torch.Tensor:
 
 def test_the_cache_is_used_and_gives_the_same(tiny: StableDiffusion, tmp_path: Path) -> None:
     first = all_of(draw(tiny, tmp_path))
-    posterior, embeddings = sorted(tmp_path.iterdir(), key=lambda path: len(path.name))
-    written = posterior.stat().st_mtime_ns
+    files = sorted(tmp_path.glob("*/*/*"))
+    assert [file.parent.name for file in files] == ["embeddings", "images", "images"]
+    written = [file.stat().st_mtime_ns for file in files]
     again = all_of(draw(tiny, tmp_path))
-    assert posterior.stat().st_mtime_ns == written
+    assert [file.stat().st_mtime_ns for file in files] == written
     assert torch.equal(first, again)
-    for file in (posterior, embeddings):
+    for file in files:
         data = file.read_bytes()
         for damaged in (b"damaged", data[:-100], data[:-300] + b"x" + data[-299:]):
             file.write_bytes(damaged)
             assert torch.equal(all_of(draw(tiny, tmp_path)), first)
             assert file.read_bytes() == data
+
+
+def test_a_set_of_an_older_version_is_told_of_and_drawn_anew(
+    tiny: StableDiffusion, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = tmp_path / "retain-0123456789abcdef.safetensors"
+    old.touch()
+    for _ in range(2):
+        draw(tiny, tmp_path)
+    assert caplog.text.count(f"{old} is of an older version") == 1
 
 
 def test_the_cache_key_covers_what_the_images_depend_on(
@@ -78,7 +89,7 @@ def test_the_cache_key_covers_what_the_images_depend_on(
         draw(tiny, tmp_path, drawing)
     draw(tiny, tmp_path, seed=1)
     draw(load_checkpoint(str(other_model_folder), device="cpu"), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2 * 8
+    assert len(list(tmp_path.iterdir())) == 8
 
 
 def test_images_come_from_a_folder(tiny: StableDiffusion, tmp_path: Path) -> None:
@@ -87,7 +98,7 @@ def test_images_come_from_a_folder(tiny: StableDiffusion, tmp_path: Path) -> Non
     images = read_set(
         tiny, captions, flag="--retain-data", role="retain", cache=tmp_path / "cache", batch_size=2
     )
-    assert images.posterior.shape == (3, 2, 4, 8, 8)
+    assert all_of(images).shape == (3, 2, 4, 8, 8)
     assert images.prompt_index.tolist() == [0, 1, 0]
 
 

@@ -45,7 +45,7 @@ def test_a_difference_would_be_seen(options: Options, starter: Starter, tmp_path
 
 @pytest.mark.parametrize(
     ("command", "sign"),
-    [(0, "run/cache/.forget-*.partial"), (1, "run/eval/i2p/erased/images/*.png")],
+    [(0, "run/cache/forget-*/images/*.safetensors"), (1, "run/eval/i2p/erased/images/*.png")],
     ids=["sets", "evaluate"],
 )
 def test_sigterm_ends_at_once_in_one_line_and_the_same_command_goes_on(

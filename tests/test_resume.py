@@ -26,6 +26,7 @@ from expunge.cli import main
 
 # They take seconds, a signal a fraction of one.
 STEPS = "120"
+NOW = {"torch": "2.9", "processes": "1"}
 
 
 class Stop(Exception):
@@ -74,7 +75,7 @@ def test_what_follows_a_saved_step_is_the_same(
 ) -> None:
     whole = train(model_folder, tmp_path, **changes)
     for stop in (1, 4):
-        keeper = Keeper(tmp_path / f"state-{stop}.safetensors", "k")
+        keeper = Keeper(tmp_path / f"state-{stop}.safetensors", "k", NOW)
         with pytest.raises(Stop):
             train(model_folder, tmp_path, keeper, stop, **changes)
         rows, weights = train(model_folder, tmp_path, keeper, **changes)
@@ -87,18 +88,32 @@ def test_what_follows_a_saved_step_is_the_same(
 def test_a_state_that_is_damaged_or_another_training_s_is_not_used(
     model_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keeper = Keeper(tmp_path / "state.safetensors", "k")
+    keeper = Keeper(tmp_path / "state.safetensors", "k", NOW)
     with pytest.raises(Stop):
         train(model_folder, tmp_path / "cache", keeper, 2)
     data = keeper.path.read_bytes()
     assert keeper.load() is not None
-    assert Keeper(keeper.path, "another").load() is None
+    assert Keeper(keeper.path, "another", NOW).load() is None
+    assert keeper.path.name not in caplog.text
     for damaged in (data[:-9], data[:-40] + b"!" + data[-39:], b"", b"\xff" * 64):
         keeper.path.write_bytes(damaged)
         caplog.clear()
         assert keeper.load() is None
         assert "is damaged" in caplog.text
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["state.safetensors"]
+
+
+def test_a_state_of_another_torch_or_of_more_processes_is_told_of_once(
+    model_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = Keeper(tmp_path / "state.safetensors", "k", NOW)
+    with pytest.raises(Stop):
+        train(model_folder, tmp_path / "cache", keeper, 2)
+    later = Keeper(keeper.path, "k", {"torch": "9.0", "processes": "2"})
+    assert later.load() is None and later.load() is None
+    told = f"{keeper.path} was saved with torch 2.9, now 9.0; processes 1, now 2: training from the"
+    assert caplog.text.count(told) == 1
+    assert keeper.load() is not None
 
 
 @pytest.fixture(scope="module")

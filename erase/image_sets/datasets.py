@@ -20,10 +20,9 @@ from erase.diffusion.conditioning import Conditioning, encode_prompts
 from erase.diffusion.latents import encode_images
 from erase.diffusion.prediction import autocast
 from erase.image_sets.captioned_folder import hash_captions, read_pixels
-from erase.image_sets.shared_rows import Make, write_together
+from erase.image_sets.shards import Make, Shards, fill
 from erase.image_sets.stored_conditioning import StoredConditioning, store_prompts
 from erase.models.stable_diffusion import StableDiffusion
-from erase.tensors.row_file import Rows, open_rows
 from plumbing.halving import Halving
 from plumbing.processes import ALONE, Team
 
@@ -35,7 +34,7 @@ Progress = Callable[[int], object]
 class RetainSet:
     """N encoded images with their captions among P prompts; the large parts stay on disk."""
 
-    posterior: Rows | Tensor
+    posterior: Shards | Tensor
     """[N, 2, C, h, w]: mean and log-variance of the autoencoder's posterior, unscaled."""
     prompt_index: Tensor
     """[N], which prompt describes each image."""
@@ -96,11 +95,11 @@ def draw_set(
         "dtype": str(drawing.dtype),
     }
 
-    def pixels(start: int, end: int) -> Iterator[Tensor]:
-        return _draw(sd, captions[start:end], seeds[start:end], drawing, progress)
+    def pixels(batches: Sequence[range]) -> Iterator[Tensor]:
+        return _draw(sd, captions, seeds, batches, drawing, progress)
 
     sizes = drawing.batch_size, team
-    return _cached(cache, role, sd, made_from, captions, pixels, progress, *sizes)
+    return _stored(cache, role, sd, made_from, captions, pixels, progress, *sizes)
 
 
 def read_set(
@@ -121,16 +120,15 @@ def read_set(
     """
     made_from = {"images": hash_captions(captions), "size": sd.image_size, "batch": batch_size}
 
-    def pixels(start: int, end: int) -> Iterator[Tensor]:
-        paths = list(captions)[start:end]
-        for first in range(0, len(paths), batch_size):
-            batch = paths[first : first + batch_size]
-            images = torch.stack([read_pixels(path, flag, sd.image_size) for path in batch])
-            progress(len(batch))
-            yield images
+    paths, texts = list(captions), list(captions.values())
 
-    texts = list(captions.values())
-    return _cached(cache, role, sd, made_from, texts, pixels, progress, batch_size, team)
+    def pixels(batches: Sequence[range]) -> Iterator[Tensor]:
+        for rows in batches:
+            images = [read_pixels(paths[row], flag, sd.image_size) for row in rows]
+            progress(len(rows))
+            yield torch.stack(images)
+
+    return _stored(cache, role, sd, made_from, texts, pixels, progress, batch_size, team)
 
 
 def add_relabels(
@@ -151,6 +149,7 @@ def _draw(
     sd: StableDiffusion,
     captions: Sequence[str],
     seeds: Sequence[int],
+    batches: Sequence[range],
     drawing: Drawing,
     progress: Progress,
 ) -> Iterator[Tensor]:
@@ -171,9 +170,8 @@ def _draw(
         progress(len(images))
         return images.float() * 2 - 1
 
-    both = list(zip(captions, seeds, strict=True))
-    for start in range(0, len(both), drawing.batch_size):
-        yield torch.cat(in_halves(both[start : start + drawing.batch_size], draw))
+    for rows in batches:
+        yield torch.cat(in_halves([(captions[row], seeds[row]) for row in rows], draw))
 
 
 def _image_seed(seed: int, role: str, number: int) -> int:
@@ -181,7 +179,7 @@ def _image_seed(seed: int, role: str, number: int) -> int:
     return int.from_bytes(digest[:4])
 
 
-def _cached(
+def _stored(
     cache: Path,
     role: str,
     sd: StableDiffusion,
@@ -195,7 +193,7 @@ def _cached(
     """The set from the cache, as far as it was made from the same things; the rest is made."""
     everything = {
         **made_from,
-        "layout": 2,
+        "layout": 3,
         "model": sd.source.digest,
         "device": sd.unet.device.type,
         "torch": torch.__version__,
@@ -203,25 +201,21 @@ def _cached(
         "transformers": transformers.__version__,
     }
     key = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
-    cache.mkdir(parents=True, exist_ok=True)
-    path = cache / f"{role}-{key[:16]}.safetensors"
-    rows = open_rows(path, key)
-    if rows is not None:
-        log.info("%s set: %d images from %s", role, len(rows), path)
+    folder = cache / f"{role}-{key[:16]}"
+    old = next(cache.glob(f"*{role}-*.safetensors*"), None)
+    if old and team.leads and not folder.exists():
+        log.warning("%s is of an older version, not read, and may be deleted", old)
 
-    def encode(start: int, end: int) -> Iterator[Tensor]:
-        for batch in pixels(start, end):
+    def encode(batches: Sequence[range]) -> Iterator[Tensor]:
+        for batch in pixels(batches):
             yield torch.stack(encode_images(sd.vae, batch), dim=1)
 
     prompts = tuple(dict.fromkeys(captions))
     place = {prompt: i for i, prompt in enumerate(prompts)}
-    if rows is None:
-        rows = write_together(path, key, len(captions), batch_size, encode, team, progress)
-    with team.leader_first():
-        conditioning = store_prompts(sd, prompts, cache / f"{role}-{key[:16]}", key)
+    images = Shards(folder / "images", len(captions), batch_size)
     return RetainSet(
-        posterior=rows,
+        posterior=fill(images, encode, team, progress),
         prompt_index=torch.tensor([place[caption] for caption in captions]),
         prompts=prompts,
-        conditioning=conditioning,
+        conditioning=store_prompts(sd, prompts, folder, team),
     )

@@ -9,15 +9,16 @@ from pathlib import Path
 from torch import Tensor
 
 from erase.diffusion.conditioning import AT_ONCE, Conditioning, encode_prompts
+from erase.image_sets.shards import Shards, fill
 from erase.models.stable_diffusion import StableDiffusion
-from erase.tensors.row_file import Rows, open_rows, write_rows
+from plumbing.processes import Team
 
 
 @dataclass(frozen=True)
 class StoredConditioning:
     """The same of any number of prompts, in files."""
 
-    rows: Mapping[str, Rows]
+    rows: Mapping[str, Shards]
     """By the field of `Conditioning`."""
 
     def __len__(self) -> int:
@@ -30,18 +31,16 @@ class StoredConditioning:
 
 
 def store_prompts(
-    sd: StableDiffusion, prompts: Sequence[str], stem: Path, key: str
+    sd: StableDiffusion, prompts: Sequence[str], folder: Path, team: Team
 ) -> StoredConditioning:
-    """Encode prompts into files beside `stem`, or find them there; `key` names what they are of."""
+    """Encode prompts into files below `folder`, or find them there; each process its part."""
+
+    def stored(name: str) -> Shards:
+        def encode(shards: Sequence[range]) -> Iterator[Tensor]:
+            for rows in shards:
+                yield getattr(encode_prompts(sd, prompts[rows.start : rows.stop]), name)
+
+        return fill(Shards(folder / name, len(prompts), AT_ONCE), encode, team)
+
     first = encode_prompts(sd, prompts[:1])
-    stored = {}
-    for name, _ in first.tensors():
-
-        def encode(start: int, name: str = name) -> Iterator[Tensor]:
-            for at in range(start, len(prompts), AT_ONCE):
-                yield getattr(encode_prompts(sd, prompts[at : at + AT_ONCE]), name)
-
-        path = stem.with_name(f"{stem.name}.{name}.safetensors")
-        found = open_rows(path, key)
-        stored[name] = found or write_rows(path, key, len(prompts), AT_ONCE, encode)
-    return StoredConditioning(stored)
+    return StoredConditioning({name: stored(name) for name, _ in first.tensors()})

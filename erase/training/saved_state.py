@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from erase.tensors.bits import raw_bytes
-from erase.tensors.writing import write_tensors
+from erase.tensors.sealed_file import open_sealed, write_sealed
 from erase.training.masked_optimizer import MaskedOptimizer
 from erase.training.step_log import StepRow
 
@@ -37,10 +34,14 @@ class State:
 class Keeper:
     """Saves the state of a training in one file, seldom enough to cost at most 1 % of the time."""
 
-    def __init__(self, path: Path, key: str) -> None:
-        """`key` tells trainings apart: only the same one goes on from the file."""
-        self.path, self.key = path, key
+    def __init__(self, path: Path, key: str, environment: Mapping[str, str]) -> None:
+        """`key` tells trainings apart: only the same one goes on from the file.
+
+        It does so only in the same `environment`, what the last bits depend on; else it says why.
+        """
+        self.path, self.key, self.environment = path, key, dict(environment)
         self._next = 0.0
+        self._told = False
 
     def save(
         self,
@@ -57,36 +58,40 @@ class Keeper:
         tensors = optimizer.state()
         metadata = {
             "key": self.key,
+            "environment": json.dumps(self.environment),
             "rows": json.dumps([asdict(row) for row in rows]),
             "drift": json.dumps(drift or []),
-            "crc32": json.dumps({name: _sum(tensor) for name, tensor in tensors.items()}),
         }
-        write_tensors(self.path, tensors, metadata)
+        write_sealed(self.path, tensors, metadata)
         ended = time.monotonic()
         self._next = ended + _SHARE * (ended - started)
 
     def load(self) -> State | None:
         """What was saved of this very training; None if nothing was, or if it is damaged."""
-        if not self.path.is_file():
-            return None
         try:
-            with safe_open(self.path, framework="pt") as file:
-                header = file.metadata() or {}
-                if header["key"] != self.key:
+            with open_sealed(self.path) as file:
+                said = file.metadata
+                if said["key"] != self.key or not self._same(json.loads(said["environment"])):
                     return None
-                # Copies, since the file is replaced while they are in use.
-                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-            if {name: _sum(tensor) for name, tensor in tensors.items()} != json.loads(
-                header["crc32"]
-            ):
-                raise ValueError("its checksums are wrong")
-            rows = [StepRow(**row) for row in json.loads(header["rows"])]
-            drift = [(int(step), float(value)) for step, value in json.loads(header["drift"])]
-            return State(rows, tensors, drift)
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-            log.warning("%s is damaged (%s): training from the beginning", self.path, error)
+                return State(
+                    rows=[StepRow(**row) for row in json.loads(said["rows"])],
+                    tensors={name: file[name] for name in file.names},
+                    drift=[(int(step), float(value)) for step, value in json.loads(said["drift"])],
+                )
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            log.warning("%s: training from the beginning", error)
+        return None
 
-
-def _sum(tensor: Tensor) -> int:
-    return zlib.crc32(raw_bytes(tensor))
+    def _same(self, saved: Mapping[str, str]) -> bool:
+        different = [
+            f"{what} {saved.get(what)}, now {now}"
+            for what, now in self.environment.items()
+            if saved.get(what) != now
+        ]
+        if different and not self._told:
+            self._told = True
+            told = f"{self.path} was saved with {'; '.join(different)}"
+            log.warning("%s: training from the beginning, for the same result to the bit", told)
+        return not different

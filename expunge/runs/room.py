@@ -22,6 +22,8 @@ from plumbing.processes import Team
 _FLOAT = 4
 _STATE = 3
 """Floats a selected weight: itself and Adam's two moments."""
+_LINE = 128
+"""Bytes that the header of a file says of an image or a prompt in it."""
 
 
 def require_memory(
@@ -111,21 +113,22 @@ def require_disk(
     require_space(
         [
             Need("--out", plan.out, files, there=sum(map(_allocated, apart))),
-            Need(flag, plan.cache, sets, there=_allocated(plan.cache)),
+            Need(flag, plan.cache, sets, there=_allocated(plan.cache), many=True),
         ]
     )
 
 
 def _image(sd: StableDiffusion) -> int:
-    """Bytes of an encoded image: mean and log-variance of its latents, and a checksum."""
+    """Bytes of an encoded image: mean and log-variance of its latents, and its line in a header."""
     channels = sd.vae.config["latent_channels"]
     side = sd.image_size // 2 ** (len(sd.vae.config["block_out_channels"]) - 1)
-    return 2 * channels * side * side * _FLOAT + 8
+    return 2 * channels * side * side * _FLOAT + _LINE
 
 
 def _prompt(sd: StableDiffusion) -> int:
     """Bytes of an encoded prompt."""
-    return sd.tokenizer.model_max_length * sd.unet.config["cross_attention_dim"] * _FLOAT
+    width = sd.unet.config["cross_attention_dim"]
+    return sd.tokenizer.model_max_length * width * _FLOAT + _LINE
 
 
 def _allocated(place: Path) -> int:

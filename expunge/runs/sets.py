@@ -12,7 +12,6 @@ from erase.image_sets.datasets import (
     draw_set,
     read_set,
 )
-from erase.image_sets.shared_rows import share
 from erase.models.stable_diffusion import StableDiffusion
 from erase.training.drift import PROMPTS, held_out
 from expunge.runs.plan import Plan
@@ -52,8 +51,8 @@ def _build_set(
     count = plan.data.forget_images if role == "forget" else plan.data.retain_images
     assert count is not None
     count = len(captions) if captions else count
-    first, last = share(count, plan.drawing.batch_size, team)
-    with tqdm(total=last - first, desc=f"{role} set", unit="img", disable=not team.leads) as bar:
+    own = -(-count // team.count)
+    with tqdm(total=own, desc=f"{role} set", unit="img", disable=not team.leads) as bar:
         if captions:
             images = read_set(
                 sd,
@@ -77,5 +76,5 @@ def _build_set(
                 progress=bar.update,
                 team=team,
             )
-        bar.update(last - first - bar.n)
+        bar.update(own - bar.n)
     return images

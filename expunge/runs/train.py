@@ -57,7 +57,7 @@ def train(
     last saved state on. A training that drifts too far, or whose numbers are no longer finite, is
     taken back to it.
     """
-    keeper = Keeper(job.plan.out / STATE, _key(job, how))
+    keeper = Keeper(job.plan.out / STATE, *_key(job, how))
     guard = _guard(job, how)
     while True:
         try:
@@ -218,12 +218,15 @@ def _restore_base(job: Job) -> None:
         parameter.copy_(base[name])
 
 
-def _key(job: Job, how: TrainingPlan) -> str:
+def _key(job: Job, how: TrainingPlan) -> tuple[str, dict[str, str]]:
     """What two trainings must have in common for one to go on from the other's state.
 
     Not how many images are seen at once, which run.json records and memory may change.
     """
-    parts = [job.plan.identity, sha256_file(job.plan.out / "mask.safetensors"), how.weights]
-    parts += [job.team.count] if job.team.count > 1 else []
-    parts += [torch.__version__]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    parts = [job.plan.identity, sha256_file(job.plan.out / "mask.safetensors")]
+    environment = {
+        "torch": torch.__version__,
+        "processes": str(job.team.count),
+        "weights": how.weights,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(), environment
