@@ -15,6 +15,7 @@ from support.drawn_rows import DRAWING, ROWS, Row
 from erase.models.stable_diffusion import StableDiffusion
 from eval.generation.generate import count_finished, generate, native_size
 from eval.generation.image_log import Generation, image_path, read_generations
+from eval.generation.pair import NO_BAR, Subject, draw_pair
 
 
 @pytest.fixture
@@ -120,3 +121,30 @@ def test_two_rows_of_one_name_and_a_safety_checker_are_refused(
     with pytest.raises(ValueError, match="safety checker"):
         draw(pipeline, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kill_after_the_last_image_leaves_nothing_once_it_is_asked_again(
+    pipeline: StableDiffusionPipeline, tmp_path: Path
+) -> None:
+    """When all is drawn, and the logs of the processes are not yet one."""
+
+    def ask() -> dict[str, bytes]:
+        """The files of an evaluation and of its cache."""
+        draw_pair(
+            ROWS,
+            Subject("original", "o", lambda: pipeline),
+            Subject("erased", "m", lambda: pipeline),
+            DRAWING,
+            batch_size=4,
+            out=tmp_path / "out",
+            originals=tmp_path / "originals",
+            open_bar=lambda total, done: NO_BAR,
+        )
+        paths = [path for path in tmp_path.rglob("*") if path.is_file()]
+        return {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in paths}
+
+    whole = ask()
+    for log in tmp_path.glob("*/*/generations.jsonl"):
+        log.with_name(".generations.jsonl.partial").write_bytes(b"half")
+        log.rename(log.with_name("generations.0.jsonl"))
+    assert ask() == whole

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from eval.generation.generate import Drawing, Drawings, Row, count_finished, drawing_of, generate
-from eval.generation.image_log import image_path, read_generations, write_generations
+from eval.generation.image_log import PARTS, image_path, read_generations, write_generations
 from plumbing.disk_space import Need, require_space
 from plumbing.processes import current_team
 from plumbing.whole_files import sync, whole
@@ -90,16 +90,18 @@ def draw_pair(
         jobs += cache_jobs(rows, original, drawing, originals)
     jobs.append((erased, rows, out / "erased", drawing))
     finished = [count_finished(rs, folder, how, s.sha256) for s, rs, folder, how in jobs]
+    # A kill after the last image leaves the logs of the processes, and no image to draw.
+    apart = [any(folder.glob(PARTS)) for _, _, folder, _ in jobs]
     team.wait()
     missing = [len(wanted) - done for (_, wanted, _, _), done in zip(jobs, finished, strict=True)]
     if team.leads:
         _require_disk(jobs, missing, out)
     own = sum(len(team.part(range(count))) for count in missing)
     with open_bar(sum(finished) + own, sum(finished)) if team.leads else NO_BAR as bar:
-        for (subject, wanted, folder, how), done in zip(jobs, finished, strict=True):
-            if done < len(wanted):
+        for (subject, wanted, folder, how), count, parts in zip(jobs, missing, apart, strict=True):
+            if count or parts:
                 generate(
-                    subject.open(),
+                    subject.open() if count else None,
                     wanted,
                     folder,
                     how,
