@@ -23,9 +23,8 @@ import tyro
 from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, write_results
 from erase.diffusion.train_method import trainable_parameters
+from erase.methods.salun import METHOD
 from erase.models.checkpoint import load_checkpoint
-from erase.models.locate import locate
-from erase.models.recommended import read_recommended
 from erase.training.drift import DriftProbe
 from erase.training.memory import TrainingPlan
 from erase.training.saved_state import Keeper
@@ -37,7 +36,8 @@ from expunge.runs.room import plan_run
 from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
 from expunge.runs.train import STATE, _restore_base, train
 from expunge.settings.erase import Erase
-from expunge.settings.groups import DataConfig, SalUnConfig
+from expunge.settings.groups import DataFlags
+from expunge.settings.salun import SalUnFlags
 from plumbing.processes import ALONE
 
 
@@ -113,24 +113,23 @@ def _percent(seconds: dict[str, float]) -> float:
 
 
 def _ready(options: Options) -> tuple[Job, TrainingPlan]:
-    source = locate("miniature")
-    settled = Erase(
+    command = Erase(
         concepts=("church",),
-        salun=SalUnConfig(steps=options.steps),
-        data=DataConfig(cache=options.out / ".cache"),
+        settings=SalUnFlags(steps=options.steps),
+        data=DataFlags(cache=options.out / ".cache"),
         out=options.out / "overhead",
-    ).resolve(read_recommended(source).lr)
-    settings = settled.salun
-    plan = make_plan("erase", settled, settings, source)
+    )
+    plan = make_plan("erase", command)
+    settings = plan.settings
     Path(plan.out).mkdir(parents=True, exist_ok=True)
     sd = load_checkpoint(plan.source)
-    parameters = trainable_parameters(sd.unet, settings.train_method or "full")
+    parameters = trainable_parameters(sd.unet, settings.train_method)
     forget = build_forget_set(sd, plan, "random", settings.seed)
     retain = build_retain_set(sd, plan, settings.seed)
     mask = build_mask(sd, parameters, forget, plan, settings, "saliency", ALONE)
     mask.save(plan.out / "mask.safetensors")
     held = held_prompts(sd, plan, retain)
-    job = Job(sd, parameters, mask, forget, retain, plan, settings, ALONE, guard=held, gone=None)
+    job = Job(METHOD, sd, parameters, mask, forget, retain, plan, ALONE, guard=held, gone=None)
     return job, plan_run(job, None)
 
 

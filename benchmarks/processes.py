@@ -70,8 +70,10 @@ def _compare(one: Path, two: Path) -> dict[str, float]:
         for run in (one, two)
     ]
     apart = {
-        loss: max(abs(a[loss] - b[loss]) for a, b in zip(*logs, strict=True))
-        for loss in ("forget_loss", "retain_loss")
+        f"{loss}_loss": max(
+            abs(a["losses"][loss] - b["losses"][loss]) for a, b in zip(*logs, strict=True)
+        )
+        for loss in ("forget", "retain")
     }
     return {"mask_bits": masks[0].total, "same": 100 * same / masks[0].total, **apart}
 

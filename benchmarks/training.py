@@ -44,6 +44,7 @@ from erase.diffusion.prediction import predict
 from erase.methods.salun import erase
 from erase.models.devices import resolve_dtype
 from erase.training.batches import Draw, draw_steps
+from erase.training.loop import Kit
 from erase.training.memory import plan_training
 from plumbing.whole_files import replace_file
 
@@ -172,26 +173,29 @@ def _ours(options: Options, dtype: torch.dtype, variant: Variant) -> list[float]
     print(plan.describe(), plan.gigabytes, file=sys.stderr)
     assert getattr(torch, plan.weights) == unet.dtype
     said: list[float] = [time.perf_counter()]
+    kit = Kit(
+        dtype=dtype,
+        micro_batch=plan.micro_batch,
+        teach_ahead=plan.teach_ahead,
+        compiled=variant == "compiled",
+        taught=lambda: said.append(time.perf_counter()),
+    )
     log, _ = erase(
         make_bundle(unet),
         parameters,
         mask.by_name(),
         forget,
         retain,
+        kit,
         steps=options.steps,
         lr=LR,
-        linear_decay=False,
+        lr_schedule="constant",
         batch_size=rows,
         alpha=3,
-        frozen_teacher=True,
-        teach_retained=True,
+        teacher="frozen",
+        retain_target="teacher",
         noise_weight=1,
         seed=0,
-        dtype=dtype,
-        micro_batch=plan.micro_batch,
-        teach_ahead=plan.teach_ahead,
-        compiled=variant == "compiled",
-        taught=lambda: said.append(time.perf_counter()),
     )
     taught = [after - before for before, after in pairwise(said)]
     return [a + row.seconds for a, row in zip(taught, log, strict=True)][1:]

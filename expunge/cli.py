@@ -24,61 +24,71 @@ class Command:
     summary: str
     """What `expunge --help` says of it."""
     settings: str
-    """Name of its dataclass in erase.config."""
+    """`module:class` of its flags in expunge.settings, or a function of its words that gives it."""
     run: str
-    """`module:function` that takes the settings and does the work."""
+    """`module:function` in expunge.commands that takes the settings and does the work."""
 
 
 COMMANDS: dict[tuple[str, ...], Command] = {
     ("erase",): Command(
-        "erase concepts from a model, write a run folder", "Erase", "expunge.commands.erase:run"
+        "erase concepts from a model, write a run folder",
+        "erase:erase_command",
+        "erase:run",
     ),
     ("mask",): Command(
-        "build the saliency mask alone, show where it lies", "Mask", "expunge.commands.mask:run"
+        "build the saliency mask alone, show where it lies",
+        "erase:Mask",
+        "mask:run",
     ),
     ("evaluate", "concept"): Command(
         "does the model still draw it, and what else changed?",
-        "EvaluateConcept",
-        "expunge.commands.evaluate_concept:run_concept",
+        "evaluate:EvaluateConcept",
+        "evaluate_concept:run_concept",
     ),
     ("evaluate", "i2p"): Command(
         "how much nudity do images of I2P's prompts show?",
-        "EvaluateI2P",
-        "expunge.commands.evaluate_i2p:run",
+        "evaluate_i2p:EvaluateI2P",
+        "evaluate_i2p:run",
     ),
     ("evaluate", "quality"): Command(
         "are other prompts still drawn as well as before?",
-        "EvaluateQuality",
-        "expunge.commands.evaluate_quality:run",
+        "evaluate:EvaluateQuality",
+        "evaluate_quality:run",
     ),
     ("report",): Command(
         "one page on a run: verdict, images, figures, origin",
-        "Report",
-        "expunge.commands.report:run",
+        "report:Report",
+        "report:run",
     ),
     ("export",): Command(
         "write the erased model as other tools take it, or what changed as one small file",
-        "Export",
-        "expunge.commands.export:run",
+        "export:Export",
+        "export:run",
     ),
     ("apply",): Command(
-        "make the erased model of a base and a delta or LoRA", "Apply", "expunge.commands.apply:run"
+        "make the erased model of a base and a delta or LoRA",
+        "apply:Apply",
+        "apply:run",
     ),
     ("undo",): Command(
-        "take a delta back: the base again, bit for bit", "Undo", "expunge.commands.undo:run"
+        "take a delta back: the base again, bit for bit",
+        "apply:Undo",
+        "undo:run",
     ),
     ("verify",): Command(
         "check a run's hashes, and that nothing changed but the mask's weights",
-        "Verify",
-        "expunge.commands.verify:run",
+        "verify:Verify",
+        "verify:run",
     ),
     ("classification",): Command(
         "SalUn and its rivals on a classifier, against training anew",
-        "Classification",
-        "expunge.commands.classification:run",
+        "classification:Classification",
+        "classification:run",
     ),
     ("demo",): Command(
-        "erase church from the shipped miniature, in minutes", "Demo", "expunge.commands.demo:run"
+        "erase church from the shipped miniature, in minutes",
+        "erase:Demo",
+        "demo:run",
     ),
 }
 HELP = ("-h", "--help")
@@ -122,14 +132,20 @@ def _refuse(reason: str) -> int:
     return 2
 
 
+def settings_of(name: tuple[str, ...], words: Sequence[str] = ()) -> type:
+    """The dataclass of a command's flags, which may depend on its words."""
+    found = _named("settings", COMMANDS[name].settings)
+    return found if isinstance(found, type) else found(words)
+
+
 def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
-    """Parse a command's flags into its dataclass of erase.config.
+    """Parse a command's flags into its dataclass.
 
     Raises UsageError for bad flags, and SystemExit(0) once `--help` is printed.
     """
     import tyro
 
-    settings = getattr(import_module("expunge.settings.erase"), COMMANDS[name].settings)
+    settings = settings_of(name, words)
     prog = " ".join(("expunge", *name))
     complaint = io.StringIO()
     try:
@@ -170,8 +186,12 @@ def _dispatch(words: Sequence[str]) -> Any:
             f"expunge {name[0]} runs in one process: start it without `accelerate launch`, "
             "which shares out the work of `expunge erase` and `evaluate` alone"
         )
-    module, function = COMMANDS[name].run.split(":")
-    return getattr(import_module(module), function)(settings)
+    return _named("commands", COMMANDS[name].run)(settings)
+
+
+def _named(room: str, place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(import_module(f"expunge.{room}.{module}"), name)
 
 
 def _find_command(words: Sequence[str]) -> tuple[str, ...] | None:

@@ -4,16 +4,17 @@ import os
 import shlex
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytest
 
 import erase
-from expunge.cli import COMMANDS, main, parse
-from expunge.settings import erase as config
-from expunge.settings.presets import DEFAULTS, PRESETS
+from expunge.cli import COMMANDS, main, parse, settings_of
+from expunge.settings.apply import Undo
+from expunge.settings.groups import DataFlags
+from expunge.settings.salun import DEFAULTS, PRESETS
 from plumbing.errors import UsageError
 
 NAMES = sorted(COMMANDS)
@@ -26,9 +27,9 @@ def run_python(*words: str) -> subprocess.CompletedProcess[str]:
 def flags(settings: Any) -> list[tuple[Any, str]]:
     """Every (dataclass, field) of a command, groups opened up."""
     found = []
-    for name, hint in get_type_hints(settings).items():
-        kind = next((k for k in (hint, *get_args(hint)) if is_dataclass(k)), None)
-        found += flags(kind) if kind else [(settings, name)]
+    for field in fields(settings):
+        group: Any = field.default_factory
+        found += flags(group) if is_dataclass(group) else [(settings, field.name)]
     return found
 
 
@@ -73,14 +74,10 @@ def test_every_flag_is_documented(name: tuple[str, ...], capsys: Any) -> None:
         parse(name, ["--help"])
     assert exit_.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    settings = getattr(config, COMMANDS[name].settings)
+    settings = settings_of(name)
     for owner, field in flags(settings):
         flag = f"--{field.replace('_', '-')}"
-        assert (
-            flag in text
-            or field in ("concepts", "deltas", "runs", "target")
-            or owner is config.Undo
-        )
+        assert flag in text or field in ("concepts", "deltas", "runs", "target") or owner is Undo
         assert documented(owner, field), f"{owner.__name__}.{field} has no docstring"
     assert "None" not in text
 
@@ -170,7 +167,7 @@ def test_flags_reach_their_fields() -> None:
     words = "church dog --density 0.1 --model m --forget-images 8 --json --out r --lr 1e-4"
     settings = parse(("erase",), words.split())
     assert settings.concepts == ("church", "dog")
-    assert (settings.salun.density, settings.salun.lr) == (0.1, 1e-4)
+    assert (settings.settings.density, settings.settings.lr) == (0.1, 1e-4)
     assert (settings.model.model, settings.data.forget_images) == ("m", 8)
     assert settings.json and settings.out == Path("r")
     settings = parse(("evaluate", "concept"), "r --concept church --concept dog".split())
@@ -181,23 +178,22 @@ def test_presets_fill_what_is_not_given() -> None:
     """A flag beats the preset, the preset beats the default; nothing else stays open."""
     words = ["church", "--preset", "salun-nudity", "--alpha", "3"]
     asked = parse(("erase",), words)
-    settled = asked.resolve()
-    assert (asked.salun.lr, asked.salun.alpha) == (None, 3)
-    assert (settled.salun.lr, settled.salun.alpha, settled.salun.teacher) == (1e-5, 3, "current")
-    assert settled.data.forget_images == 800
-    assert settled.resolve() == settled
-    assert asked.resolve(0.25) == settled
-    assert parse(("erase",), ["church"]).resolve(0.25).salun.lr == 0.25
-    plain = parse(("erase",), ["church", "--model", "a/b"]).resolve()
-    for field in fields(plain.salun):
-        if field.name in DEFAULTS:
-            assert getattr(plain.salun, field.name) == DEFAULTS[field.name]
+    own = {"lr": 0.25, "inference_steps": 7, "guidance_scale": 2.0}
+    settings, data = asked.settle(own)
+    assert (asked.settings.lr, asked.settings.alpha) == (None, 3)
+    assert (settings.lr, settings.alpha, settings.teacher) == (1e-5, 3, "current")
+    assert (data.forget_images, data.inference_steps, data.guidance_scale) == (800, 7, 2.0)
+    assert parse(("erase",), ["church"]).settle(own)[0].lr == 0.25
+    plain, data = parse(("erase",), ["church"]).settle(own | {"lr": DEFAULTS["lr"]})
+    assert {**asdict(plain), **asdict(data)}.items() >= DEFAULTS.items()
     assert all(set(preset) <= set(DEFAULTS) for preset in PRESETS.values())
+    every = parse(("erase",), ["church", "--mask-kind", "none"]).settle(own)[0]
+    assert (every.density, DEFAULTS["density"]) == (1.0, 0.5)
 
 
 def test_checks_hold_without_the_command_line() -> None:
     with pytest.raises(UsageError, match="--retain-data and --retain-prompts exclude"):
-        config.DataConfig(retain_data=Path("a"), retain_prompts=Path("b"))
+        DataFlags(retain_data=Path("a"), retain_prompts=Path("b"))
 
 
 def test_a_reader_that_has_gone_ends_it_quietly() -> None:

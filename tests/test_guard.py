@@ -101,7 +101,7 @@ def test_numbers_that_are_not_finite_take_it_back_to_the_last_state(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     steps = 0
-    losses = salun._losses
+    losses = salun.step_losses
 
     def poisoned(*given: Any) -> Any:
         nonlocal steps
@@ -112,7 +112,7 @@ def test_numbers_that_are_not_finite_take_it_back_to_the_last_state(
         return (forget * torch.nan if steps == 6 and where == "loss" else forget), retain
 
     with monkeypatch.context() as patched:
-        patched.setattr(salun, "_losses", poisoned)
+        patched.setattr(salun, "step_losses", poisoned)
         record = run(model_folder, tmp_path / "bad", "--steps", "8", code=1)
     assert record.stopped.reason == "not finite"
     assert (record.stopped.step, record.stopped.kept_step) == (6, 4)
@@ -122,7 +122,7 @@ def test_numbers_that_are_not_finite_take_it_back_to_the_last_state(
     text = (tmp_path / "bad" / "train_log.jsonl").read_text()
     rows = [json.loads(line) for line in text.splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert (rows[-1]["forget_loss"] is None) == (where == "loss") and "NaN" not in text
+    assert (rows[-1]["losses"]["forget"] is None) == (where == "loss") and "NaN" not in text
     assert main(["report", str(tmp_path / "bad")]) == 0
     assert "train_log.jsonl are broken" not in (tmp_path / "bad" / "report.html").read_text()
 

@@ -20,14 +20,14 @@ from benchmarks.reference import (
 from erase.diffusion.conditioning import encode_no_prompt
 from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.diffusion.train_method import trainable_parameters
-from erase.methods.salun import _losses, erase, forget_saliency
+from erase.methods.salun import erase, forget_saliency, step_losses
 from erase.models.stable_diffusion import StableDiffusion
 from erase.saliency.mask import freeze_mask
 from erase.saliency.selection import top_k_mask
 from erase.training.batches import Draw, NoisyBatch, add_noise, draw_steps, micro_batches
-from erase.training.teacher import teach
+from erase.training.loop import Kit
 
-PUBLISHED: dict[str, Any] = DEFAULTS | {"frozen_teacher": False, "alpha": 0.5}
+PUBLISHED: dict[str, Any] = DEFAULTS | {"teacher": "current", "alpha": 0.5}
 
 
 def draws(sd: StableDiffusion, cache: Path, steps: int) -> list[Draw]:
@@ -61,10 +61,13 @@ def test_losses_and_gradients_of_a_step_are_the_reference_s(
     unet.zero_grad()
     teacher = copy.deepcopy(unet) if frozen else unet
     parts = micro_batches(3, micro_batch)
-    targets = next(teach(teacher, [draw], parts, False, torch.float64))
+    kit = Kit(dtype=torch.float64)
     weights, ours = [torch.ones(3, 1, 1, 1, dtype=torch.float64)] * 2, torch.zeros(2).double()
-    for rows, target in zip(parts, targets, strict=True):
-        losses = _losses(unet, draw, target, weights, rows, torch.float64)
+    for rows in parts:
+        part = draw[rows]
+        with torch.no_grad():
+            target = kit.ask(teacher, part.relabelled()), part.retain.target
+        losses = step_losses(kit.predict(unet, part.both()), target, weights, rows)
         (losses[0] + 0.5 * losses[1]).backward()
         ours += torch.stack(losses).detach()
     assert ours.tolist() == pytest.approx([loss.item() for loss in theirs], abs=1e-9)
@@ -84,7 +87,7 @@ def test_twenty_steps_end_within_a_twentieth_of_one(tiny: StableDiffusion, tmp_p
         reference.step(draw)
     parameters = trainable_parameters(tiny.unet, "full")
     changes = PUBLISHED | {"steps": 20, "lr": 1e-4}
-    erase(tiny, parameters, bits, *make_sets(tiny, tmp_path, "a dog"), **changes)
+    erase(tiny, parameters, bits, *make_sets(tiny, tmp_path, "a dog"), Kit(), **changes)
     for name, parameter in theirs.named_parameters():
         worst = (tiny.unet.get_parameter(name) - parameter).abs().max().item()
         assert worst <= 0.05 * 1e-4, name
@@ -98,7 +101,7 @@ def test_saliency_and_mask_are_the_reference_s(tiny: StableDiffusion, tmp_path: 
     rows = torch.arange(4).split(2)
     batches = [add_noise(schedule, scale, forget, each, generator) for each in rows]
     parameters = trainable_parameters(tiny.unet, "full")
-    ours = forget_saliency(tiny, parameters, forget, guidance=7.5, batch_size=2, seed=0)
+    ours = forget_saliency(tiny, parameters, forget, Kit(), guidance=7.5, batch_size=2, seed=0)
     tiny.unet.requires_grad_(True)
     no_prompt = encode_no_prompt(tiny)
     theirs = reference_saliency(tiny.unet, schedule, batches, no_prompt, 7.5)

@@ -368,9 +368,10 @@ def test_the_command_that_is_shown_makes_the_same_run(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "fuel pump", base="./my model", config=config)
     source = (run / "report.md") if main(["report", str(run), "--format", "md"]) == 0 else run
     line = next(t for t in source.read_text().splitlines() if t.startswith("    expunge erase"))
-    settled = parse(("erase",), shlex.split(line)[2:]).resolve()
+    settled = parse(("erase",), shlex.split(line)[2:])
     assert (settled.concepts, settled.model.model) == (("fuel pump",), "./my model")
-    found = vars(settled.salun) | vars(settled.data)
+    settings, data = settled.settle({"inference_steps": 50, "guidance_scale": 7.5})
+    found = vars(settings) | vars(data)
     shared = set(found) & set(config)
     assert len(shared) == 23 and {name: found[name] for name in shared} == {
         name: config[name] for name in shared

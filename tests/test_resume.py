@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.erased_runs import SHORT, bits_equal, erase, unet
 from support.files import tree
-from support.salun_steps import DEFAULTS, make_sets
+from support.salun_steps import DEFAULTS, make_sets, split_kit
 from torch import Tensor
 
 from erase.diffusion.train_method import trainable_parameters
@@ -53,10 +53,9 @@ def train(
 
     saved = keeper.load() if keeper else None
     resume = (saved.rows, saved.tensors) if saved else None
-    settings = DEFAULTS | {"steps": 6, "linear_decay": True} | changes
-    rows, optimizer = train_salun(
-        sd, parameters, bits, *sets, resume=resume, progress=after, **settings
-    )
+    machine = {"resume": resume, "progress": after}
+    kit, numbers = split_kit(DEFAULTS | {"steps": 6, "lr_schedule": "linear"} | changes | machine)
+    rows, optimizer = train_salun(sd, parameters, bits, *sets, kit, **numbers)
     return rows, {name: optimizer.merged(name, p.detach()) for name, p in parameters.items()}
 
 
@@ -65,9 +64,9 @@ def train(
     [
         {},
         {"teach_ahead": False},
-        {"frozen_teacher": False},
+        {"teacher": "current"},
         {"micro_batch": 2},
-        {"teach_retained": True, "dtype": torch.bfloat16, "held": torch.bfloat16},
+        {"retain_target": "teacher", "dtype": torch.bfloat16, "held": torch.bfloat16},
     ],
 )
 def test_what_follows_a_saved_step_is_the_same(
@@ -79,9 +78,7 @@ def test_what_follows_a_saved_step_is_the_same(
         with pytest.raises(Stop):
             train(model_folder, tmp_path, keeper, stop, **changes)
         rows, weights = train(model_folder, tmp_path, keeper, **changes)
-        assert [(r.step, r.forget_loss, r.retain_loss) for r in rows] == [
-            (r.step, r.forget_loss, r.retain_loss) for r in whole[0]
-        ]
+        assert [(r.step, r.losses) for r in rows] == [(r.step, r.losses) for r in whole[0]]
         assert bits_equal(weights, whole[1])
 
 
@@ -141,7 +138,7 @@ def test_a_signal_ends_after_the_step_and_the_same_command_goes_on(
     process.send_signal(sent)
     read += process.stderr.read()
     assert process.wait() == code, read
-    assert f"of {STEPS} is saved, the same command goes on" in read.splitlines()[-1]
+    assert f"of {STEPS} is saved, the same command resumes" in read.splitlines()[-1]
     assert (out / "state.safetensors").is_file() and not (out / "unet").exists()
     assert main(words) == 0
     assert not (out / "state.safetensors").exists()

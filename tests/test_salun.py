@@ -10,11 +10,12 @@ import torch
 from support.salun_steps import DEFAULTS, make_sets, train, weights
 from torch import Tensor
 
-from erase.diffusion import cpu_kernels as kernels
 from erase.diffusion.train_method import trainable_parameters
 from erase.methods.salun import erase, forget_saliency, relabel_loss, retain_loss, saliency_loss
 from erase.models.checkpoint import load_checkpoint
 from erase.models.stable_diffusion import StableDiffusion
+from erase.training import loop
+from erase.training.loop import Kit
 from erase.training.step_log import StepRow
 
 
@@ -48,29 +49,29 @@ def test_the_saliency_of_small_passes_is_that_of_one(tiny: StableDiffusion, tmp_
     parameters = trainable_parameters(tiny.unet, "full")
     told: dict[str, Any] = {"guidance": 7.5, "batch_size": 4, "seed": 0}
     whole, parts = (
-        forget_saliency(tiny, parameters, forget, micro_batch=size, **told) for size in (4, 1)
+        forget_saliency(tiny, parameters, forget, Kit(micro_batch=size), **told) for size in (4, 1)
     )
     for name, saliency in whole.items():
         torch.testing.assert_close(parts[name], saliency, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("teacher", ["frozen", "current"])
 def test_nothing_to_forget_if_the_relabel_prompt_is_the_forget_prompt(
-    tiny: StableDiffusion, tmp_path: Path, frozen: bool
+    tiny: StableDiffusion, tmp_path: Path, teacher: str
 ) -> None:
     """Teacher and student are equal in the first step: so are their predictions for one prompt."""
-    rows, _ = train(tiny, tmp_path, 0.5, "a church", steps=1, frozen_teacher=frozen)
-    assert rows[0].forget_loss == pytest.approx(0, abs=1e-10)
-    assert rows[0].retain_loss > 0.1
+    rows, _ = train(tiny, tmp_path, 0.5, "a church", steps=1, teacher=teacher)
+    assert rows[0].losses["forget"] == pytest.approx(0, abs=1e-10)
+    assert rows[0].losses["retain"] > 0.1
 
 
 def test_nothing_moves_where_the_original_agrees_with_both_targets(
     tiny: StableDiffusion, tmp_path: Path
 ) -> None:
     """Relabelled to itself and held to its own predictions: both losses are 0, and stay so."""
-    changes: dict[str, Any] = {"teach_retained": True, "steps": 2}
+    changes: dict[str, Any] = {"retain_target": "teacher", "steps": 2}
     for row in train(tiny, tmp_path, 0.5, "a church", **changes)[0]:
-        assert (row.forget_loss, row.retain_loss) == pytest.approx((0, 0), abs=1e-8)
+        assert (row.losses["forget"], row.losses["retain"]) == pytest.approx((0, 0), abs=1e-8)
 
 
 def test_a_taught_retain_loss_leaves_out_what_no_weights_can_lower(
@@ -78,14 +79,14 @@ def test_a_taught_retain_loss_leaves_out_what_no_weights_can_lower(
 ) -> None:
     """Both begin with the same images, noise and weights; against the noise an error is left."""
     noise, _ = train(tiny, tmp_path, 0.5, steps=1)
-    taught, _ = train(tiny, tmp_path, 0.5, steps=1, teach_retained=True)
-    assert taught[0].retain_loss < noise[0].retain_loss
+    taught, _ = train(tiny, tmp_path, 0.5, steps=1, retain_target="teacher")
+    assert taught[0].losses["retain"] < noise[0].losses["retain"]
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_only_selected_weights_change(tiny: StableDiffusion, tmp_path: Path, frozen: bool) -> None:
+@pytest.mark.parametrize("teacher", ["frozen", "current"])
+def test_only_selected_weights_change(tiny: StableDiffusion, tmp_path: Path, teacher: str) -> None:
     before = weights(tiny)
-    rows, mask = train(tiny, tmp_path, 0.3, frozen_teacher=frozen)
+    rows, mask = train(tiny, tmp_path, 0.3, teacher=teacher)
     changed = 0
     for name, tensor in weights(tiny).items():
         differs = tensor != before[name]
@@ -112,7 +113,9 @@ def test_training_lowers_both_losses(tiny: StableDiffusion, tmp_path: Path) -> N
 
     def mean(part: list[StepRow]) -> tuple[float, float]:
         count = len(part)
-        return sum(r.forget_loss for r in part) / count, sum(r.retain_loss for r in part) / count
+        return sum(r.losses["forget"] for r in part) / count, sum(
+            r.losses["retain"] for r in part
+        ) / count
 
     (_, retain_before), (_, retain_after) = mean(rows[:10]), mean(rows[-10:])
     assert retain_after < retain_before
@@ -122,7 +125,7 @@ def test_training_lowers_both_losses(tiny: StableDiffusion, tmp_path: Path) -> N
 
 def test_linear_decay_ends_near_zero(tiny: StableDiffusion, tmp_path: Path) -> None:
     """Four steps from 1: 1, 3/4, 1/2, 1/4."""
-    rows, _ = train(tiny, tmp_path, 0.5, steps=4, lr=1e-3, linear_decay=True)
+    rows, _ = train(tiny, tmp_path, 0.5, steps=4, lr=1e-3, lr_schedule="linear")
     assert [row.lr for row in rows] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
 
 
@@ -131,7 +134,7 @@ def test_v_prediction_and_bfloat16_train_too(other_model_folder: Path, tmp_path:
     for dtype in (torch.float32, torch.bfloat16):
         sd = load_checkpoint(str(other_model_folder), device="cpu")
         rows, _ = train(sd, tmp_path, 0.5, dtype=dtype)
-        logs.append([(row.forget_loss, row.retain_loss) for row in rows])
+        logs.append([row.losses for row in rows])
         assert next(sd.unet.parameters()).dtype == torch.float32
     assert logs[0] != logs[1]
     for plain, rounded in zip(*logs, strict=True):
@@ -147,8 +150,9 @@ def test_training_in_bfloat16_rounds_no_weight_that_it_does_not_move(
     parameters = trainable_parameters(tiny.unet, "full")
     mask = {name: torch.ones_like(p, dtype=torch.bool) for name, p in parameters.items()}
     tiny.unet.to(torch.bfloat16)
-    changes = DEFAULTS | {"lr": 1e-12, "dtype": torch.bfloat16, "values": before}
-    _, optimizer = erase(tiny, parameters, mask, forget, retain, **changes)
+    kit = Kit(dtype=torch.bfloat16, values=before)
+    numbers = DEFAULTS | {"lr": 1e-12}
+    _, optimizer = erase(tiny, parameters, mask, forget, retain, kit, **numbers)
     for name, tensor in before.items():
         torch.testing.assert_close(optimizer.merged(name, tensor), tensor, rtol=1e-6, atol=1e-9)
 
@@ -159,7 +163,7 @@ def test_compiled_passes_train_the_same(
 ) -> None:
     """Seen by the compiler, and for minutes compiled: what rounding leaves is far below a step."""
     monkeypatch.setattr(
-        kernels, "compiled", lambda unet: torch.compile(unet, dynamic=False, backend=backend)
+        loop, "compiled", lambda unet: torch.compile(unet, dynamic=False, backend=backend)
     )
     forget, retain = make_sets(tiny, tmp_path, "a dog")
     parameters, before = trainable_parameters(tiny.unet, "full"), weights(tiny)
@@ -167,9 +171,10 @@ def test_compiled_passes_train_the_same(
     tiny.unet.to(torch.bfloat16)
     logs = []
     for compiled in (False, True):
-        changes = DEFAULTS | {"lr": 1e-5, "dtype": torch.bfloat16, "values": before}
-        rows, _ = erase(tiny, parameters, mask, forget, retain, compiled=compiled, **changes)
-        logs.append([(row.forget_loss, row.retain_loss) for row in rows])
+        kit = Kit(dtype=torch.bfloat16, values=before, compiled=compiled)
+        numbers = DEFAULTS | {"lr": 1e-5}
+        rows, _ = erase(tiny, parameters, mask, forget, retain, kit, **numbers)
+        logs.append([(row.losses["forget"], row.losses["retain"]) for row in rows])
         tiny.unet.load_state_dict(before)
     for plain, seen in zip(*logs, strict=True):
         assert seen == pytest.approx(plain, rel=0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from erase.training.masked_optimizer import MaskedOptimizer
@@ -12,8 +13,8 @@ class StepRow:
     """One training step, as `train_log.jsonl` has it."""
 
     step: int
-    forget_loss: float
-    retain_loss: float
+    losses: Mapping[str, float]
+    """Each term of the method's loss, by its name."""
     lr: float
     seconds: float
 

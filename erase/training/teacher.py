@@ -1,44 +1,41 @@
-"""What a teacher predicts of every step, all before a training begins or step by step."""
+"""A teacher: the model whose predictions are a training's targets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from erase.diffusion.prediction import predict, training_arithmetic
-from erase.training.batches import Draw, join_batches
+from erase.training.batches import Draw
 
-Target = tuple[Tensor, Tensor]
-"""What a micro-batch's forget and retain images are held to, each [B, C, h, w] on the CPU."""
+Target = tuple[Tensor, ...]
+"""What the images of a micro-batch are held to, each [B, C, h, w] on the CPU."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Who says what the student's predictions are held to."""
+
+    ask: Callable[[Any, Draw], Target]
+    """The targets of some of a step's images, given the teaching denoiser."""
+    frozen: bool
+    """The original model; or else the one that is being trained, as it is at each step."""
 
 
 @torch.no_grad()
 def teach(
-    teacher: Any, draws: Iterable[Draw], own: list[slice], teach_retained: bool, dtype: torch.dtype
+    denoiser: Any, teacher: Teacher, draws: Iterable[Draw], own: list[slice]
 ) -> Iterator[list[Target]]:
-    """What the teacher says of each step's own micro-batches, when it is asked for.
-
-    Of retained images that is its own prediction (`teach_retained`), or else the true noise.
-    """
+    """What the teacher says of each step's own micro-batches, when it is asked for."""
     for draw in draws:
-        said = []
-        for rows in own:
-            part = draw[rows].to(teacher.device)
-            asked = part.relabelled()
-            asked = join_batches(asked, part.retain) if teach_retained else asked
-            with training_arithmetic(teacher, dtype):
-                # In the arithmetic's own type nothing is lost, and half the memory is enough.
-                prediction = predict(teacher, *asked.inputs).to(dtype).cpu()
-            forget, *retain = prediction.split(len(part.forget))
-            said.append((forget, retain[0] if retain else draw[rows].retain.target))
-        yield said
+        yield [teacher.ask(denoiser, draw[rows].to(denoiser.device)) for rows in own]
 
 
 def listed(targets: Iterable[list[Target]], taught: Callable[[], object]) -> list[list[Target]]:
-    """All of them, told of one by one."""
+    """All of them, each reported."""
     found = []
     for target in targets:
         found.append(target)

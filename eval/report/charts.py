@@ -1,5 +1,6 @@
 """The report's charts of a run: its losses, its drift, its mask."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,17 +16,19 @@ _POINTS = 400
 
 
 def draw_losses(steps: Sequence[Step]) -> Markup:
-    """Both losses by step."""
+    """Each term of the loss by step."""
     some = steps[:: max(1, len(steps) // _POINTS)]
+    names, colours = list(dict.fromkeys(n for s in some for n in s.losses)), (ERASED, ORIGINAL)
 
     def draw(axes: Any) -> None:
         number = [step.step for step in some]
-        axes.plot(number, [s.forget_loss for s in some], color=ERASED, label="forget", lw=1.3)
-        axes.plot(number, [s.retain_loss for s in some], color=ORIGINAL, label="retain", lw=1.3)
-        axes.lines[1].set_linestyle((0, (4, 1.5)))
+        for i, name in enumerate(names):
+            values = [s.losses.get(name, math.nan) for s in some]
+            style = "-" if i == 0 else (0, (4, 1 + i / 2))
+            axes.plot(number, values, color=colours[i % 2], label=name, lw=1.3, linestyle=style)
         axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
 
-    return draw_chart("losses", "Forget and retain loss by training step.", draw)
+    return draw_chart("losses", f"Loss by training step: {' and '.join(names)}.", draw)
 
 
 def draw_drift(guard: Guard, kept_step: int | None = None) -> Markup:

@@ -84,8 +84,8 @@ class Step:
     """One line of `train_log.jsonl`, as far as a chart needs it."""
 
     step: int
-    forget_loss: float
-    retain_loss: float
+    losses: Mapping[str, float]
+    """By name; NaN where a training had diverged."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,10 @@ def _measurement(run: RunFolder, kind: Kind, problems: list[str]) -> Measurement
 
 
 def _step(data: Mapping[str, Any]) -> Step:
-    losses = data["forget_loss"], data["retain_loss"]
-    if not all(abs(value) < LARGEST for value in (data["step"], *losses) if value is not None):
+    # Before methods had losses of their own there were two, each with a field.
+    losses = data.get("losses") or {k: data[f"{k}_loss"] for k in ("forget", "retain")}
+    numbers = {str(name): value for name, value in losses.items() if value is not None}
+    if not all(abs(value) < LARGEST for value in (data["step"], *numbers.values())):
         raise ValueError("no loss")
     # A loss that was not finite is null there, and a gap in the chart.
-    return Step(int(data["step"]), *(math.nan if loss is None else float(loss) for loss in losses))
+    return Step(int(data["step"]), {n: float(numbers.get(n, math.nan)) for n in losses})

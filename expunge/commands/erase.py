@@ -21,6 +21,7 @@ def run(config: Erase) -> dict[str, Any]:
 def _table(record: Mapping[str, Any]) -> str:
     mask, seconds, out = record["mask"], record["seconds"], record["out"]
     stopped = record.get("stopped") or {}
+    steps = stopped.get("step", record["config"].get("steps"))
     nothing = stopped.get("kept_step") == 0
     rows = {
         "erased": f"nothing of {record['concept']['name']}"
@@ -28,7 +29,7 @@ def _table(record: Mapping[str, Any]) -> str:
         else record["concept"]["name"],
         "from": record["base"]["id"],
         "weights changed": f"{0 if nothing else mask['kept']:,} of {mask['total']:,}",
-        "steps": f"{stopped.get('step', record['config']['steps'])} in {seconds['train']:.0f} s",
+        **({"steps": f"{steps} in {seconds['train']:.0f} s"} if steps else {}),
         "all in all": f"{sum(seconds.values()):.0f} s, {record['peak_memory_mb']} MB at peak",
         "run folder": out,
         "next": f"expunge report {out}" if nothing else f"expunge evaluate concept {out}",

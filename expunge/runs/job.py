@@ -1,4 +1,4 @@
-"""All that a training takes, and how it fits into the memory that there is."""
+"""All that a training takes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 from erase.diffusion.conditioning import Conditioning
 from erase.image_sets.datasets import ForgetSet, RetainSet
+from erase.methods.method import Trained
 from erase.models.stable_diffusion import StableDiffusion
 from erase.saliency.mask import SaliencyMask
 from erase.training.watch import Gone
 from expunge.runs.plan import Plan
-from expunge.settings.groups import SalUnConfig
 from plumbing.processes import Team
 
 
@@ -21,21 +21,15 @@ from plumbing.processes import Team
 class Job:
     """All that a training takes."""
 
+    method: Trained
     sd: StableDiffusion
     parameters: Mapping[str, nn.Parameter]
     mask: SaliencyMask
     forget: ForgetSet
     retain: RetainSet
     plan: Plan
-    settings: SalUnConfig
     team: Team
     guard: Conditioning | None
     """Prompts that the quality guard looks at; None for no guard."""
     gone: Gone | None
     """Ends the training once the concept is gone."""
-
-    @property
-    def steps(self) -> int:
-        """How many were asked for."""
-        assert self.settings.steps
-        return self.settings.steps

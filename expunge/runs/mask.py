@@ -15,9 +15,10 @@ from erase.methods.salun import forget_saliency
 from erase.models.stable_diffusion import StableDiffusion
 from erase.saliency.mask import SaliencyMask
 from erase.saliency.selection import full_mask, random_mask, top_k_mask
+from erase.training.loop import Kit
 from erase.training.memory import plan_saliency
 from expunge.runs.plan import Plan
-from expunge.settings.groups import SaliencyConfig
+from expunge.settings.training import MaskKind, Saliency
 from plumbing.errors import UsageError
 from plumbing.processes import Team
 
@@ -40,26 +41,39 @@ def build_mask(
     parameters: Mapping[str, nn.Parameter],
     forget: ForgetSet,
     plan: Plan,
-    settings: SaliencyConfig,
-    kind: str,
+    settings: Saliency,
+    kind: MaskKind,
     team: Team,
 ) -> SaliencyMask:
     """A mask of `kind` saliency, random or none (all weights), with its story in the metadata."""
-    density = 1.0 if kind == "none" else settings.density or 1.0
-    guidance, batch_size = settings.saliency_guidance or 0.0, settings.batch_size or 1
+    guidance = settings.saliency_guidance
     metadata = {
         "kind": kind,
         "concept": plan.concept.name,
-        "density": repr(density),
+        "density": repr(settings.density),
         "loss": f"guided MSE, guidance {guidance}" if guidance else "MSE",
         "seed": str(settings.seed),
         "base": plan.source.digest,
-        "train_method": settings.train_method or "full",
+        "train_method": settings.train_method,
     }
     if kind == "none":
         return full_mask(parameters, metadata)
     if kind == "random":
-        return random_mask(parameters, density, settings.seed, metadata)
+        return random_mask(parameters, settings.density, settings.seed, metadata)
+    saliency, how = _saliency_in_memory(sd, parameters, forget, settings, team)
+    return top_k_mask(saliency, settings.density, metadata | how)
+
+
+def _saliency_in_memory(
+    sd: StableDiffusion,
+    parameters: Mapping[str, nn.Parameter],
+    forget: ForgetSet,
+    settings: Saliency,
+    team: Team,
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The saliency, in passes that fit the free memory; and what the mask's story says of them."""
+    batch_size, guidance = settings.batch_size, settings.saliency_guidance
+    how = {}
     micro_batch, checkpointing = plan_saliency(
         sd.unet,
         parameters=list(parameters.values()),
@@ -72,9 +86,9 @@ def build_mask(
     while saliency is None:
         if micro_batch < batch_size or checkpointing:
             log.info("saliency: %d images at once, as the free memory allows", micro_batch)
-            metadata |= {"micro_batch": str(micro_batch)}
+            how = {"micro_batch": str(micro_batch)}
         try:
-            saliency = _saliency(sd, parameters, forget, settings, guidance, micro_batch, team)
+            saliency = _saliency(sd, parameters, forget, settings, micro_batch, team)
         except RuntimeError as error:
             if micro_batch == 1 or team.count > 1 or not should_reduce_batch_size(error):
                 raise
@@ -83,15 +97,14 @@ def build_mask(
         clear_device_cache(garbage_collection=saliency is None)
     if checkpointing:
         sd.unet.disable_gradient_checkpointing()
-    return top_k_mask(saliency, density, metadata)
+    return saliency, how
 
 
 def _saliency(
     sd: StableDiffusion,
     parameters: Mapping[str, nn.Parameter],
     forget: ForgetSet,
-    settings: SaliencyConfig,
-    guidance: float,
+    settings: Saliency,
     micro_batch: int,
     team: Team,
 ) -> dict[str, Tensor]:
@@ -102,10 +115,8 @@ def _saliency(
             sd,
             parameters,
             forget,
-            guidance=guidance,
-            batch_size=settings.batch_size or 1,
-            micro_batch=micro_batch,
-            team=team,
+            Kit(micro_batch=micro_batch, team=team, seen=bar.update),
+            guidance=settings.saliency_guidance,
+            batch_size=settings.batch_size,
             seed=settings.seed,
-            progress=bar.update,
         )

@@ -22,10 +22,12 @@ from erase.models.locate import locate
 from erase.models.model_source import ModelSource
 from erase.models.recommended import read_recommended
 from expunge.settings.erase import Erase, Mask
-from expunge.settings.groups import DataConfig, ModelArgs, SaliencyConfig
+from expunge.settings.groups import Data
 from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
 from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
+
+_MASK_DECIDES = ("density", "train_method", "saliency_guidance")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ class Plan:
     source: ModelSource
     drawing: Drawing
     dtype: torch.dtype
-    data: DataConfig
+    method: str
+    settings: Any
+    """The method's settled settings; for a mask alone, `Saliency`."""
+    data: Data
     captions: dict[str, dict[Path, str]]
     """The images that the user gave, by role (`forget`, `retain`)."""
     identity: dict[str, Any]
@@ -45,41 +50,35 @@ class Plan:
     cache: Path
 
 
-def find_model(model: ModelArgs) -> ModelSource:
-    """The files of the model that the flags name; see `locate`."""
-    return locate(
+def make_plan(command: str, config: Erase | Mask) -> Plan:
+    """Check everything that can be checked without loading weights; bad input is a UsageError."""
+    model = config.model
+    dtype = resolve_dtype(model.dtype, resolve_device(model.device))
+    source = locate(
         model.model,
         revision=model.revision,
         variant=model.variant,
         config=model.config,
         prediction_type=model.prediction_type,
     )
-
-
-def make_plan(
-    command: str, config: Erase | Mask, settings: SaliencyConfig, source: ModelSource
-) -> Plan:
-    """Check everything that can be checked without loading weights; bad input is a UsageError.
-
-    `config` must be resolved; `settings` is its saliency or SalUn part, `source` its model.
-    """
-    data, model = config.data, config.model
-    dtype = resolve_dtype(model.dtype, resolve_device(model.device))
+    settings, data = config.settle(_own(source))
     concept = _read_concepts(config.concepts, source, data.forget_prompts, data.retain_prompts)
     given = {"forget": data.forget_data, "retain": data.retain_data}
     captions = {r: read_captions(folder, f"--{r}-data") for r, folder in given.items() if folder}
-    drawing = _drawing(source, data, settings.batch_size or 1, dtype)
     identity = {
         "command": command,
         "concepts": [str(Path(c).resolve()) if c.endswith(".toml") else c for c in config.concepts],
         "concept": {"name": concept.name, "kind": concept.kind, "source": concept.source},
-        "config": _record_config(config, settings, drawing, dtype),
+        "config": _record_config(settings, data, resolve_device(model.device).type, dtype),
         "inputs": {
             "prompts": _hash_json(asdict(concept)),
             **{f"{role}_data": hash_captions(images) for role, images in captions.items()},
         },
         "base": source.record(),
     }
+    method = "salun"
+    if isinstance(config, Erase):
+        method = identity["method"] = config.method
     mask_file = getattr(settings, "mask", None)
     if mask_file is not None:
         if not mask_file.is_file():
@@ -88,7 +87,17 @@ def make_plan(
     prefix = "" if command == "erase" else f"{command}-"
     out = config.out or _default_out(prefix, concept.name, identity)
     return Plan(
-        concept, source, drawing, dtype, data, captions, identity, out, data.cache or out / "cache"
+        concept=concept,
+        source=source,
+        drawing=_drawing(data, getattr(settings, "batch_size", 16), dtype),
+        dtype=dtype,
+        method=method,
+        settings=settings,
+        data=data,
+        captions=captions,
+        identity=identity,
+        out=out,
+        cache=data.cache or out / "cache",
     )
 
 
@@ -121,24 +130,30 @@ def _read_concepts(
     return concept
 
 
-def _drawing(source: ModelSource, data: DataConfig, batch_size: int, dtype: torch.dtype) -> Drawing:
-    usual, guidance = read_recommended(source), data.guidance_scale
+def _own(source: ModelSource) -> dict[str, Any]:
+    """What a model recommends for itself, by the settings' names."""
+    usual = read_recommended(source)
+    own = {"inference_steps": usual.steps, "guidance_scale": usual.guidance_scale}
+    return own | ({"lr": usual.lr} if usual.lr else {})
+
+
+def _drawing(data: Data, batch_size: int, dtype: torch.dtype) -> Drawing:
     return Drawing(
         sampler=data.sampler,
-        steps=data.inference_steps or usual.steps,
-        guidance_scale=usual.guidance_scale if guidance is None else guidance,
+        steps=data.inference_steps,
+        guidance_scale=data.guidance_scale,
         batch_size=batch_size,
         dtype=dtype,
     )
 
 
-def _record_config(
-    config: Erase | Mask, settings: SaliencyConfig, drawing: Drawing, dtype: torch.dtype
-) -> dict[str, Any]:
-    record = {**asdict(settings), **asdict(config.data)}
-    record |= {"guidance_scale": drawing.guidance_scale, "inference_steps": drawing.steps}
-    record |= {"device": resolve_device(config.model.device).type, "dtype": str(dtype)[6:]}
+def _record_config(settings: Any, data: Data, device: str, dtype: torch.dtype) -> dict[str, Any]:
+    """All settings; those that a mask decides are None where one was given."""
+    record = {**asdict(settings), **asdict(data), "device": device, "dtype": str(dtype)[6:]}
     del record["cache"]
+    overruled = _MASK_DECIDES if record.get("mask") else ()
+    overruled += ("density",) if record.get("mask_kind") == "none" else ()
+    record |= dict.fromkeys(overruled)
     return {k: str(v) if isinstance(v, Path) else v for k, v in record.items()}
 
 

@@ -25,7 +25,6 @@ _FILES = (f"unet/{WEIGHTS}", "unet/config.json", "mask.safetensors")
 
 def begin(
     identity: Mapping[str, Any],
-    method: str | None = None,
     asked: Mapping[str, Any] | None = None,
     before: RunRecord | None = None,
 ) -> RunRecord:
@@ -34,13 +33,13 @@ def begin(
     `identity` is the plan's; of what was `asked` all that is None was not.
     """
     chosen = {name: str(value) for name, value in (asked or {}).items() if value is not None}
-    record = replace(parse_record(RunRecord, identity), method=method, asked=chosen)
+    record = replace(parse_record(RunRecord, identity), asked=chosen)
     return replace(record, drawn=before.drawn, training=before.training) if before else record
 
 
-def planned(record: RunRecord, how: TrainingPlan, processes: int) -> RunRecord:
-    """The same, once it is settled how the UNet is trained."""
-    return replace(record, training=Training(**vars(how), processes=processes))
+def planned(how: TrainingPlan, processes: int) -> Training:
+    """How it was settled that the denoiser is trained."""
+    return Training(**vars(how), processes=processes)
 
 
 def watched(drift: Sequence[tuple[int, float]]) -> Guard:

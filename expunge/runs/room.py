@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from erase.methods.method import Teaching
 from erase.models.stable_diffusion import StableDiffusion
-from erase.saliency.mask import SaliencyMask
 from erase.training.memory import TrainingPlan, free_gigabytes, plan_training
 from expunge.runs.job import Job
 from expunge.runs.plan import Plan
-from expunge.settings.groups import SaliencyConfig, SalUnConfig
 from plumbing.disk_space import Need, require_space
 from plumbing.processes import Team
 
@@ -29,24 +28,32 @@ _LINE = 128
 def require_memory(
     sd: StableDiffusion,
     parameters: Mapping[str, nn.Parameter],
-    given: SaliencyMask | None,
+    selected: int,
     plan: Plan,
-    settings: SalUnConfig,
+    teaching: Teaching,
     team: Team,
 ) -> None:
-    """Refuse, as a UsageError with numbers, a training that cannot fit, before sets are drawn."""
-    total = sum(p.numel() for p in parameters.values())
-    density = 1.0 if settings.mask_kind == "none" else settings.density or 1.0
-    selected = given.kept if given else round(density * total)
+    """Refuse, as a UsageError with numbers, a training that cannot fit, before sets are drawn.
+
+    `selected` is how many of the parameters' weights are to be trained.
+    """
     released = sum(p.nbytes for part in sd.encoders for p in part.parameters()) / 1e9
-    free = free_gigabytes(sd.unet.device) + (0 if settings.until_erased else released)
-    _plan(sd, parameters, selected, plan, settings, team, settings.micro_batch, free)
+    free = free_gigabytes(sd.unet.device) + (0 if plan.settings.until_erased else released)
+    _plan(sd, parameters, selected, plan, teaching, team, plan.settings.micro_batch, free)
 
 
 def plan_run(job: Job, micro_batch: int | None) -> TrainingPlan:
     """How to train in the memory that is free; puts the UNet in that shape."""
-    unet, kept = job.sd.unet, job.mask.kept
-    how = _plan(job.sd, job.parameters, kept, job.plan, job.settings, job.team, micro_batch)
+    unet, kept, plan = job.sd.unet, job.mask.kept, job.plan
+    how = _plan(
+        job.sd,
+        job.parameters,
+        kept,
+        plan,
+        job.method.teaching(plan.settings),
+        job.team,
+        micro_batch,
+    )
     # Not diffusers' own `to`, which warns of parts to be kept in float32 where there are none.
     for part in (unet, *(job.sd.encoders if job.gone else ())):
         nn.Module.to(part, getattr(torch, how.weights))
@@ -60,7 +67,7 @@ def _plan(
     parameters: Mapping[str, nn.Parameter],
     selected: int,
     plan: Plan,
-    settings: SalUnConfig,
+    teaching: Teaching,
     team: Team,
     micro_batch: int | None,
     free: float | None = None,
@@ -69,12 +76,12 @@ def _plan(
         sd.unet,
         parameters=list(parameters.values()),
         selected=selected,
-        batch_size=settings.batch_size or 1,
+        batch_size=plan.settings.batch_size,
         processes=team.count,
-        steps=settings.steps or 1,
+        steps=plan.settings.steps,
         dtype=plan.dtype,
-        frozen_teacher=settings.teacher == "frozen",
-        teach_retained=settings.retain_target == "teacher",
+        frozen_teacher=teaching.frozen,
+        teach_retained=teaching.sets == 2,
         micro_batch=micro_batch,
         free=free,
     )
@@ -84,38 +91,45 @@ def require_disk(
     sd: StableDiffusion,
     parameters: Mapping[str, nn.Parameter],
     plan: Plan,
-    settings: SaliencyConfig,
+    roles: Sequence[str],
+    *,
+    density: float | None,
+    erases: bool = True,
 ) -> None:
     """Say what `erase` or `mask` will write and what is free; UsageError if it does not fit.
 
-    What an unfinished or an earlier run left there is used again or gives way, and is taken off.
+    `roles` are the sets that are drawn; `density` is the share of the parameters that is trained,
+    None without training. What an unfinished or an earlier run left there is used again or gives
+    way, and is taken off.
     """
-    erases = isinstance(settings, SalUnConfig)
-    images = {"forget": (plan.data.forget_images, plan.concept.forget_prompts)}
-    if erases:
-        images["retain"] = (plan.data.retain_images, plan.concept.retain_prompts)
-    sets = {}
-    for role, (count, prompts) in images.items():
-        given = plan.captions.get(role)
-        captions = set(given.values()) if given else prompts[: count or 0]
-        sets[f"{role} set"] = (len(given) if given else count or 0) * _image(sd) + len(
-            captions
-        ) * _prompt(sd)
     total = sum(parameter.numel() for parameter in parameters.values())
     files = {"mask": total / 8}
-    if erases:
+    if density is not None:
         # One stays until the next is whole.
-        state = _STATE * _FLOAT * total * (settings.density or 1.0)
+        state = _STATE * _FLOAT * total * density
         files |= {"state": state, "next state": state}
+    if erases:
         files["weights"] = _FLOAT * sd.unet.num_parameters()
     flag = "--out" if plan.data.cache is None else "--cache"
     apart = [plan.out / name for name in ("mask.safetensors", "state.safetensors", "unet")]
+    sets = {f"{role} set": _set_bytes(sd, plan, role) for role in roles}
     require_space(
         [
             Need("--out", plan.out, files, there=sum(map(_allocated, apart))),
             Need(flag, plan.cache, sets, there=_allocated(plan.cache), many=True),
         ]
     )
+
+
+def _set_bytes(sd: StableDiffusion, plan: Plan, role: str) -> float:
+    """What the images and prompts of a set take, encoded."""
+    given = plan.captions.get(role)
+    if given:
+        return len(given) * _image(sd) + len(set(given.values())) * _prompt(sd)
+    forgets = role == "forget"
+    count = plan.data.forget_images if forgets else plan.data.retain_images
+    prompts = plan.concept.forget_prompts if forgets else plan.concept.retain_prompts
+    return count * _image(sd) + len(prompts[:count]) * _prompt(sd)
 
 
 def _image(sd: StableDiffusion) -> int:

@@ -49,7 +49,6 @@ def _build_set(
 ) -> RetainSet:
     captions = plan.captions.get(role)
     count = plan.data.forget_images if role == "forget" else plan.data.retain_images
-    assert count is not None
     count = len(captions) if captions else count
     own = -(-count // team.count)
     with tqdm(total=own, desc=f"{role} set", unit="img", disable=not team.leads) as bar:

@@ -16,10 +16,11 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm import tqdm
 
 from erase.diffusion.noise_schedule import NoiseSchedule
-from erase.methods.salun import erase
+from erase.methods.method import numbers_for
 from erase.models.unet_files import unet_weights
 from erase.run_folder.record import Stopped
 from erase.training.drift import DriftProbe
+from erase.training.loop import Kit
 from erase.training.masked_optimizer import MaskedOptimizer
 from erase.training.memory import TrainingPlan, smaller_plan
 from erase.training.saved_state import Keeper, State
@@ -51,7 +52,7 @@ class Trained:
 def train(
     job: Job, how: TrainingPlan, changed: Callable[[TrainingPlan], object] = lambda how: None
 ) -> Trained:
-    """SalUn as the settings say; goes on from a saved state.
+    """Train as the settings say; resumes from a saved state.
 
     When memory runs out half as many images are taken at once, which `changed` is told of, from the
     last saved state on. A training that drifts too far, or whose numbers are no longer finite, is
@@ -88,12 +89,13 @@ def _attempt(job: Job, how: TrainingPlan, keeper: Keeper, guard: DriftProbe | No
         log.info("going on after step %d, from %s", len(state.rows), keeper.path)
     drift = list(state.drift) if state else []
     watch = Watch(job.sd.unet, keeper, guard, job.gone, job.team, drift)
-    lower = f"try a --lr below {job.settings.lr:g}"
+    steps = job.plan.settings.steps
+    lower = f"try a --lr below {job.plan.settings.lr:g}"
     try:
         with deferred() as request:
             rows, optimizer = _steps(job, how, state, watch, request)
     except Diverged as diverged:
-        stopped = Stopped("not finite", len(diverged.log), 0, job.steps, f"{diverged}; {lower}")
+        stopped = Stopped("not finite", len(diverged.log), 0, steps, f"{diverged}; {lower}")
         return _taken_back(diverged.log, diverged.optimizer, stopped, how, watch, keeper)
     if watch.reason == "drift":
         told = (
@@ -101,12 +103,12 @@ def _attempt(job: Job, how: TrainingPlan, keeper: Keeper, guard: DriftProbe | No
             f"{watch.drift[-1][1]:.2f}, where {LIMIT:g} is as if each had been exchanged for "
             f"another prompt; {lower}, a higher --alpha, or --no-guard"
         )
-        stopped = Stopped("drift", len(rows), 0, job.steps, told)
+        stopped = Stopped("drift", len(rows), 0, steps, told)
         return _taken_back(rows, optimizer, stopped, how, watch, keeper)
     stopped = None
     if watch.reason == "erased":
         told = f"at step {len(rows)} none of the images drawn of it showed the concept"
-        stopped = Stopped("erased", len(rows), len(rows), job.steps, told)
+        stopped = Stopped("erased", len(rows), len(rows), steps, told)
     return Trained(rows, optimizer, how, watch.drift, stopped)
 
 
@@ -129,69 +131,51 @@ def _taken_back(
 def _steps(
     job: Job, how: TrainingPlan, state: State | None, watch: Watch, request: Request
 ) -> tuple[list[StepRow], MaskedOptimizer]:
-    """`salun.erase` with its bars; a signal ends it after the step, once the state is saved."""
-    settings, team = job.settings, job.team
-    assert settings.lr
-    assert settings.batch_size
-    assert settings.alpha is not None
-    assert settings.noise_weight is not None
-    frozen = settings.teacher == "frozen"
+    """The method with its bars; a signal ends it after the step, once the state is saved."""
+    settings, team = job.plan.settings, job.team
     done = len(state.rows) if state else 0
     off = not team.leads
-    ahead = frozen and how.teach_ahead
-    left = job.steps - done
+    ahead = how.teach_ahead and job.method.teaching(settings).frozen
+    left = settings.steps - done
     teacher = tqdm(total=left, desc="teacher", unit="step", disable=off or not ahead)
 
     @cache
     def erasing() -> tqdm:
         teacher.close()
-        return tqdm(total=job.steps, initial=done, desc="erasing", unit="step", disable=off)
+        return tqdm(total=settings.steps, initial=done, desc="erasing", unit="step", disable=off)
 
     def after_step(rows: list[StepRow], optimizer: MaskedOptimizer) -> bool:
-        row = rows[-1]
-        losses = {"forget": f"{row.forget_loss:.4f}", "retain": f"{row.retain_loss:.4f}"}
-        erasing().set_postfix(losses)
+        erasing().set_postfix({name: f"{loss:.4f}" for name, loss in rows[-1].losses.items()})
         erasing().update()
         if team.any(request.number is not None, job.sd.unet.device):
             erasing().close()
             saved = watch.save(rows, optimizer)
-            note = f"step {saved} of {job.steps} is saved, the same command goes on"
+            note = f"step {saved} of {settings.steps} is saved, the same command resumes"
             raise Interrupted(request.number or signal.SIGTERM, note)
-        return watch.look(rows, optimizer, job.steps)
+        return watch.look(rows, optimizer, settings.steps)
 
     def taught() -> None:
         teacher.update()
         if request.number:
             raise Interrupted(request.number)
 
+    kit = Kit(
+        dtype=job.plan.dtype,
+        micro_batch=how.micro_batch,
+        teach_ahead=how.teach_ahead,
+        compiled=settings.compile,
+        values=unet_weights(job.plan.source),
+        team=team,
+        resume=(list(state.rows), state.tensors) if state else None,
+        progress=after_step,
+        taught=taught,
+    )
+    erase, mask = job.method.erase, job.mask.by_name()
+    numbers = numbers_for(erase, settings)
     with closing(teacher):
-        rows, optimizer = erase(
-            job.sd,
-            job.parameters,
-            job.mask.by_name(),
-            job.forget,
-            job.retain,
-            steps=job.steps,
-            lr=settings.lr,
-            linear_decay=settings.lr_schedule == "linear",
-            batch_size=settings.batch_size,
-            alpha=settings.alpha,
-            frozen_teacher=frozen,
-            teach_retained=settings.retain_target == "teacher",
-            noise_weight=settings.noise_weight,
-            seed=settings.seed,
-            values=unet_weights(job.plan.source),
-            dtype=job.plan.dtype,
-            micro_batch=how.micro_batch,
-            teach_ahead=how.teach_ahead,
-            compiled=settings.compile,
-            team=team,
-            resume=(list(state.rows), state.tensors) if state else None,
-            progress=after_step,
-            taught=taught,
-        )
+        found = erase(job.sd, job.parameters, mask, job.forget, job.retain, kit, **numbers)
     erasing().close()
-    return rows, optimizer
+    return found
 
 
 def _guard(job: Job, how: TrainingPlan) -> DriftProbe | None:

@@ -1,26 +1,19 @@
-"""The settings of every command: frozen dataclasses whose docstrings are the command line's help.
+"""The settings of `expunge erase`, `mask` and `demo`; imports no torch."""
 
-Nothing here imports torch, so that `--help` is instant.
-"""
-
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any
 
 import tyro
 
-from expunge.settings.apply import Apply as Apply
-from expunge.settings.apply import Undo as Undo
 from expunge.settings.checks import require
-from expunge.settings.classification import Classification as Classification
-from expunge.settings.evaluate import EvaluateConcept as EvaluateConcept
-from expunge.settings.evaluate import EvaluateQuality as EvaluateQuality
-from expunge.settings.evaluate_i2p import EvaluateI2P as EvaluateI2P
-from expunge.settings.export import Export as Export
-from expunge.settings.groups import DataConfig, ModelArgs, SaliencyConfig, SalUnConfig, shown
-from expunge.settings.presets import DEFAULTS, PRESETS, PresetName
-from expunge.settings.report import Report as Report
-from expunge.settings.verify import Verify as Verify
+from expunge.settings.groups import Data, DataFlags, ModelArgs, shown
+from expunge.settings.methods import METHODS, MethodEntry
+from expunge.settings.salun import MaskFlags, SalUnFlags
+from expunge.settings.settle import settle
+from expunge.settings.training import Saliency
 
 Flat = tyro.conf.OmitArgPrefixes
 Concepts = Annotated[
@@ -28,25 +21,14 @@ Concepts = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(metavar="CONCEPT [CONCEPT ...]", help_behavior_hint="(required)"),
 ]
-MASK_DECIDES = ("density", "train_method", "saliency_guidance")
-Settings = TypeVar("Settings", SaliencyConfig, SalUnConfig, DataConfig)
 
 
-def _settled(config: Settings, preset: PresetName | None, lr: float | None = None) -> Settings:
-    """Return a copy whose unsettled fields are filled from the preset, else from the defaults.
-
-    `lr` is the model's own.
-    """
-    own = {"lr": lr} if lr else {}
-    values = DEFAULTS | (PRESETS[preset] if preset else own)
-    if isinstance(config, SalUnConfig):
-        # A mask decides what a default would contradict.
-        if config.mask is not None:
-            values = {k: v for k, v in values.items() if k not in MASK_DECIDES}
-        if config.mask_kind == "none":
-            values = {k: v for k, v in values.items() if k != "density"}
-    unsettled = [f.name for f in fields(config) if getattr(config, f.name) is None]
-    return replace(config, **{name: values[name] for name in unsettled if name in values})
+def method_entry(name: str) -> MethodEntry:
+    """The method of a name; a UsageError lists near names."""
+    near = get_close_matches(name, METHODS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(METHODS)}"
+    require(name in METHODS, f"--method {name}: no such method; {hint}")
+    return METHODS[name]
 
 
 def _check_concepts(concepts: tuple[str, ...]) -> None:
@@ -62,9 +44,11 @@ class Erase:
 
     concepts: Concepts
     """What to erase, one or more: a shipped concept, free text in quotes, or a .toml file."""
+    method: Annotated[str, shown("{" + ",".join(METHODS) + "}", "salun")] = "salun"
+    """How; `expunge erase --method NAME --help` lists a method's own flags."""
     model: Flat[ModelArgs] = field(default_factory=ModelArgs)
-    salun: Flat[SalUnConfig] = field(default_factory=SalUnConfig)
-    data: Flat[DataConfig] = field(default_factory=DataConfig)
+    settings: Flat[Any] = field(default_factory=SalUnFlags)
+    data: Flat[DataFlags] = field(default_factory=DataFlags)
     out: Annotated[Path | None, shown("FOLDER", "runs/CONCEPT-HASH of config, seed, base")] = None
     """Run folder to write."""
     overwrite: bool = False
@@ -73,18 +57,18 @@ class Erase:
     """Print one JSON object for machines instead of a table."""
 
     def __post_init__(self) -> None:
-        """Refuse a blank concept."""
+        """Refuse a blank concept, and the flags of another method."""
         _check_concepts(self.concepts)
+        flags = method_entry(self.method).flags
+        require(
+            isinstance(self.settings, flags),
+            f"--method {self.method} takes the settings {flags.__name__}, "
+            f"not {type(self.settings).__name__}",
+        )
 
-    def resolve(self, lr: float | None = None) -> "Erase":
-        """Return the same command with every preset-dependent field settled.
-
-        `lr` is the learning rate that the model recommends, if it does.
-        """
-        preset = self.salun.preset
-        salun = _settled(self.salun, preset, lr)
-        data = _settled(self.data, preset)
-        return replace(self, salun=salun, data=data)
+    def settle(self, own: Mapping[str, Any]) -> tuple[Any, Data]:
+        """Every number of the method and of the sets; `own` is what the model recommends."""
+        return _settle(self.settings, self.data, method_entry(self.method), own)
 
 
 @dataclass(frozen=True)
@@ -94,8 +78,8 @@ class Mask:
     concepts: Concepts
     """What the mask is for: a shipped concept's name, free text in quotes, or a .toml file."""
     model: Flat[ModelArgs] = field(default_factory=ModelArgs)
-    saliency: Flat[SaliencyConfig] = field(default_factory=SaliencyConfig)
-    data: Flat[DataConfig] = field(default_factory=DataConfig)
+    settings: Flat[MaskFlags] = field(default_factory=MaskFlags)
+    data: Flat[DataFlags] = field(default_factory=DataFlags)
     out: Annotated[Path | None, shown("FOLDER", "runs/mask-CONCEPT-HASH")] = None
     """Folder to write."""
     overwrite: bool = False
@@ -107,12 +91,46 @@ class Mask:
         """Refuse a blank concept."""
         _check_concepts(self.concepts)
 
-    def resolve(self) -> "Mask":
-        """Return the same command with every preset-dependent field settled."""
-        preset = self.saliency.preset
-        saliency = _settled(self.saliency, preset)
-        data = _settled(self.data, preset)
-        return replace(self, saliency=saliency, data=data)
+    def settle(self, own: Mapping[str, Any]) -> tuple[Saliency, Data]:
+        """Every number of the mask and of the sets; `own` is what the model recommends."""
+        salun = METHODS["salun"]
+        entry = MethodEntry(salun.module, MaskFlags, Saliency, salun.defaults, salun.presets)
+        return _settle(self.settings, self.data, entry, own)
+
+
+def _settle(
+    flags: Any, data: DataFlags, entry: MethodEntry, own: Mapping[str, Any]
+) -> tuple[Any, Data]:
+    preset = getattr(flags, "preset", None)
+    require(
+        preset is None or preset in entry.presets,
+        f"--preset {preset}: none of this method's; one of {', '.join(entry.presets)}",
+    )
+    layers = [entry.presets[preset] if preset else {}, own, entry.defaults]
+    if getattr(flags, "mask_kind", None) == "none":
+        layers.insert(0, {"density": 1.0})
+    return settle(entry.settings, flags, *layers), settle(Data, data, *layers)
+
+
+def erase_command(words: Sequence[str]) -> type[Erase]:
+    """`Erase` with the flags of the method that a command line names."""
+    name = _value_of("--method", words) or "salun"
+    flags = method_entry(name).flags
+    if flags is SalUnFlags:
+        return Erase
+    new = ("settings", Flat[flags], field(default_factory=flags))
+    return make_dataclass("Erase", [new], bases=(Erase,), frozen=True)
+
+
+def _value_of(flag: str, words: Sequence[str]) -> str | None:
+    """The last value of a flag, given as `--flag value` or `--flag=value`."""
+    found = None
+    for i, word in enumerate(words):
+        if word == flag and i + 1 < len(words):
+            found = words[i + 1]
+        elif word.startswith(f"{flag}="):
+            found = word.partition("=")[2]
+    return found
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,28 @@ from erase.image_sets.datasets import Drawing, ForgetSet, RetainSet, add_relabel
 from erase.methods.salun import erase, forget_saliency
 from erase.models.stable_diffusion import StableDiffusion
 from erase.saliency.selection import top_k_mask
+from erase.training.loop import Kit
 from erase.training.step_log import StepRow
 
 DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, batch_size=4)
 DEFAULTS: dict[str, Any] = {
     "steps": 3,
     "lr": 1e-3,
-    "linear_decay": False,
+    "lr_schedule": "constant",
     "batch_size": 3,
     "alpha": 2.0,
-    "frozen_teacher": True,
-    "teach_retained": False,
+    "teacher": "frozen",
+    "retain_target": "noise",
     "noise_weight": 1.0,
     "seed": 0,
 }
+
+
+def split_kit(changes: dict[str, Any]) -> tuple[Kit, dict[str, Any]]:
+    """The machine's side of some arguments, and the method's numbers."""
+    names = {field.name for field in fields(Kit)}
+    machine = {name: value for name, value in changes.items() if name in names}
+    return Kit(**machine), {n: v for n, v in changes.items() if n not in names}
 
 
 def make_sets(sd: StableDiffusion, cache: Path, relabel: str) -> tuple[ForgetSet, RetainSet]:
@@ -44,9 +53,10 @@ def train(
     """Erase in place; gives the log and the mask."""
     forget, retain = make_sets(sd, cache, relabel)
     parameters = trainable_parameters(sd.unet, "full")
-    saliency = forget_saliency(sd, parameters, forget, guidance=7.5, batch_size=3, seed=0)
+    saliency = forget_saliency(sd, parameters, forget, Kit(), guidance=7.5, batch_size=3, seed=0)
     mask = top_k_mask(saliency, density, {}).unpacked()
-    return erase(sd, parameters, mask, forget, retain, **(DEFAULTS | changes))[0], mask
+    kit, numbers = split_kit(DEFAULTS | changes)
+    return erase(sd, parameters, mask, forget, retain, kit, **numbers)[0], mask
 
 
 def weights(sd: StableDiffusion) -> dict[str, Tensor]:

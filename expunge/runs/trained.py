@@ -1,0 +1,120 @@
+"""A run by a method that trains: its sets, its mask, its training."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from erase.diffusion.cpu_kernels import require_compiler
+from erase.diffusion.train_method import trainable_parameters
+from erase.methods.method import Trained
+from erase.models.stable_diffusion import StableDiffusion
+from erase.saliency.mask import SaliencyMask
+from erase.training.memory import TrainingPlan
+from expunge.runs.concept_probe import gone
+from expunge.runs.job import Job
+from expunge.runs.ledger import Ledger
+from expunge.runs.mask import build_mask, left_mask
+from expunge.runs.outcome import Outcome
+from expunge.runs.plan import Plan
+from expunge.runs.record import planned, watched
+from expunge.runs.room import plan_run, require_disk, require_memory
+from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
+from expunge.runs.train import train
+from plumbing.processes import Team
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training that can begin: everything that can be refused was looked at."""
+
+    method: Trained
+    sd: StableDiffusion
+    plan: Plan
+    team: Team
+    parameters: Mapping[str, nn.Parameter]
+    given: SaliencyMask | None
+    """The user's mask."""
+
+
+def prepare(method: Trained, sd: StableDiffusion, plan: Plan, team: Team) -> Prepared:
+    """Refuse, as a UsageError and before anything is written, what cannot be trained."""
+    settings = plan.settings
+    given = SaliencyMask.load(settings.mask) if settings.mask else None
+    scope = given.metadata.get("train_method", "full") if given else settings.train_method
+    parameters = trainable_parameters(sd.unet, scope)
+    if given:
+        given.require(settings.mask, plan.source.digest, parameters)
+    total = sum(p.numel() for p in parameters.values())
+    selected = given.kept if given else round(settings.density * total)
+    require_memory(sd, parameters, selected, plan, method.teaching(settings), team)
+    if settings.compile:
+        require_compiler(sd.unet.device)
+    require_disk(sd, parameters, plan, ("forget", "retain"), density=settings.density)
+    return Prepared(method, sd, plan, team, parameters, given)
+
+
+def run(prepared: Prepared, ledger: Ledger) -> Outcome:
+    """Draw the sets, choose the weights, train them; resumes from what is there."""
+    plan, team = prepared.plan, prepared.team
+    job = _job(prepared, ledger)
+    # What an unfinished run took is taken again: other passes would round otherwise.
+    size = ledger.record.training and ledger.record.training.micro_batch
+    how = plan_run(job, size or plan.settings.micro_batch)
+    log.info("training: %s", how.describe())
+
+    def note(how: TrainingPlan) -> None:
+        ledger.note(training=planned(how, team.count))
+
+    note(how)
+    trained = train(job, how, note)
+    ledger.clock.lap("train")
+    optimizer, guarded = trained.optimizer, not plan.settings.no_guard
+    return Outcome(
+        mask=job.mask,
+        weight=lambda name, base: optimizer.merged(name, base) if optimizer else base.float(),
+        rows=trained.rows,
+        stopped=trained.stopped,
+        facts={
+            "guard": watched(trained.drift) if guarded else None,
+            "sets": {"forget": len(job.forget), "retain": len(job.retain)},
+        },
+    )
+
+
+def _job(prepared: Prepared, ledger: Ledger) -> Job:
+    """The sets, drawn or read, and the mask, built or given."""
+    plan, team, sd, settings = prepared.plan, prepared.team, prepared.sd, prepared.plan.settings
+    relabel = prepared.method.relabel(settings)
+    forget = build_forget_set(sd, plan, relabel, settings.seed, team)
+    retain = build_retain_set(sd, plan, settings.seed, team)
+    ledger.clock.lap("sets")
+    # The folder's run.json has this run's identity, which decides the mask that was left there.
+    mask = prepared.given or left_mask(plan.out / "mask.safetensors")
+    if mask is None:
+        kind = settings.mask_kind
+        mask = build_mask(sd, prepared.parameters, forget, plan, settings, kind, team)
+    if team.leads:
+        mask.save(plan.out / "mask.safetensors")
+    team.wait()
+    ledger.clock.lap("mask")
+    job = Job(
+        prepared.method,
+        sd,
+        prepared.parameters,
+        mask,
+        forget,
+        retain,
+        plan,
+        team,
+        guard=None if settings.no_guard else held_prompts(sd, plan, retain),
+        gone=gone(sd, plan) if settings.until_erased else None,
+    )
+    if not job.gone:
+        sd.release_encoders()
+    return job

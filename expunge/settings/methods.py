@@ -1,0 +1,28 @@
+"""The methods of erasing, by the name that `--method` takes; a line each, and no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from expunge.settings import salun
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """Where a method lies, and its numbers."""
+
+    module: str
+    """Has `METHOD`: a `Trained` or a `ClosedForm` of erase.methods.method."""
+    flags: type
+    settings: type
+    """The same, settled: `settle` fills it."""
+    defaults: Mapping[str, Any]
+    presets: Mapping[str, Mapping[str, Any]]
+    """What was published, by the name that `--preset` takes."""
+
+
+METHODS: dict[str, MethodEntry] = {
+    "salun": MethodEntry(
+        "erase.methods.salun", salun.SalUnFlags, salun.SalUn, salun.DEFAULTS, salun.PRESETS
+    ),
+}

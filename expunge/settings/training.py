@@ -1,0 +1,116 @@
+"""What every trained method is told: how weights are chosen, and how they are trained.
+
+Flags, of which those that are None were not given, and the same settled: two types each.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from expunge.settings.checks import apart, at_least, positive, require, require_seed
+from expunge.settings.groups import shown
+
+TrainMethod = Literal["full", "xattn", "noxattn", "selfattn"]
+Schedule = Literal["constant", "linear"]
+MaskKind = Literal["saliency", "random", "none"]
+
+
+@dataclass(frozen=True)
+class SaliencyFlags:
+    """How the weights that may change are chosen."""
+
+    preset: Annotated[str | None, shown("NAME", "none")] = None
+    """Take the published settings as the defaults; flags given beside it still win."""
+    density: Annotated[float | None, shown("FLOAT", 0.5)] = None
+    """Share of the trainable weights that may change, above 0 and up to 1."""
+    train_method: Annotated[TrainMethod | None, shown(TrainMethod, "xattn")] = None
+    """Which weights may be chosen: all, only cross-attention, all but it, only self-attention."""
+    saliency_guidance: Annotated[float | None, shown("FLOAT", 7.5)] = None
+    """Guidance of the prediction in the saliency loss; 0: the plain conditional one."""
+    batch_size: Annotated[int | None, shown("INT", 16)] = None
+    """Images in a step, of the forget set and as many of the retain set."""
+    seed: int = 0
+    """Seed of everything that is drawn at random."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        require(
+            self.density is None or 0 < self.density <= 1,
+            f"--density must be above 0 and at most 1, not {self.density}",
+        )
+        at_least("--saliency-guidance", self.saliency_guidance, 0)
+        at_least("--batch-size", self.batch_size, 1)
+        require_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """The same, every number settled."""
+
+    preset: str | None
+    density: float
+    train_method: TrainMethod
+    saliency_guidance: float
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrainingFlags(SaliencyFlags):
+    """How a method trains the weights that were chosen."""
+
+    steps: Annotated[int | None, shown("INT", 100)] = None
+    """Training steps."""
+    lr: Annotated[float | None, shown("FLOAT", "the model's own, else 1e-05")] = None
+    """Learning rate of Adam."""
+    lr_schedule: Annotated[Schedule | None, shown(Schedule, "constant")] = None
+    """Keep the learning rate, or let it fall to 0 in a straight line."""
+    micro_batch: Annotated[int | None, shown("INT", "as the free memory allows")] = None
+    """Images of either set in one pass; a step takes as many passes as make its batch."""
+    compile: bool = False
+    """Let torch.compile make the training's passes: it takes minutes at first, each step less time
+    then. Needs a C++ compiler on a CPU."""
+    until_erased: bool = False
+    """End as soon as the concept's judge finds it in none of 32 images, drawn every tenth step."""
+    no_guard: bool = False
+    """Do not end, and go back, when the predictions for other prompts drift too far."""
+    mask: Annotated[Path | None, shown("FILE", "build one")] = None
+    """Reuse this mask.safetensors of the same model instead of building one."""
+    mask_kind: MaskKind = "saliency"
+    """For ablations: choose the weights by saliency, at random, or not at all (train them all)."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range and flags that exclude each other."""
+        super().__post_init__()
+        at_least("--steps", self.steps, 1)
+        positive("--lr", self.lr)
+        at_least("--micro-batch", self.micro_batch, 1)
+        for flag, value in (
+            ("--density", self.density),
+            ("--train-method", self.train_method),
+            ("--saliency-guidance", self.saliency_guidance),
+        ):
+            apart("--mask", self.mask, flag, value)
+        other = None if self.mask_kind == "saliency" else self.mask_kind
+        apart("--mask", self.mask, "--mask-kind", other)
+        require(
+            self.mask_kind != "none" or self.density is None,
+            "--mask-kind none trains every weight, so --density cannot be given beside it",
+        )
+
+
+@dataclass(frozen=True)
+class Training(Saliency):
+    """The same, every number settled."""
+
+    steps: int
+    lr: float
+    lr_schedule: Schedule
+    micro_batch: int | None
+    """None: as the free memory allows."""
+    compile: bool
+    until_erased: bool
+    no_guard: bool
+    mask: Path | None
+    """A given one decides density and train_method instead of the settings."""
+    mask_kind: MaskKind
