@@ -17,7 +17,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -89,9 +89,10 @@ class Starter:
         self._context: Any = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(PRELOADED))
 
-    def start(self, words: Sequence[str], log: Path) -> Any:
-        """A process of `expunge WORDS`, its output in a file."""
-        process = self._context.Process(target=_run, args=(list(words), str(log)))
+    def start(self, words: Sequence[str], log: Path, told: Mapping[str, str] | None = None) -> Any:
+        """A process of `expunge WORDS`, its output in a file, `told` in its environment."""
+        given = (list(words), str(log), dict(told or {}))
+        process = self._context.Process(target=_run, args=given)
         process.start()
         return process
 
@@ -105,7 +106,8 @@ class Starter:
         return time.perf_counter() - started
 
 
-def _run(words: list[str], log: str) -> None:
+def _run(words: list[str], log: str, told: dict[str, str]) -> None:
+    os.environ.update(told)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for number in (1, 2):
         os.dup2(output, number)

@@ -1,9 +1,9 @@
-"""Does a long-lived process leak? Many short erasures in one; memory, open files, threads.
+"""Does a long-lived process leak? Many short erasures in one; memory, tensors, files, threads.
 
     python -m benchmarks.soak [--erasures 200]
 
 Resident memory after the last may be 5 % above that after the tenth, when all that is loaded once
-is there; open files and threads may not be more.
+is there; tensors, open files and threads may not be more.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
+import torch
 import tyro
 
 from expunge.cli import main as expunge
@@ -47,6 +48,8 @@ class Usage:
     open_files: int
     descriptors: int
     threads: int
+    tensors: int
+    """That Python holds, whatever their size."""
 
 
 def soak(options: Options) -> Iterator[Usage]:
@@ -72,13 +75,14 @@ def soak(options: Options) -> Iterator[Usage]:
             len(process.open_files()),
             process.num_fds() if hasattr(process, "num_fds") else 0,
             process.num_threads(),
+            sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects()),
         )
 
 
 def leaks(warm: Usage, end: Usage) -> list[str]:
     """What has grown between two moments."""
     grown = ["memory"] if end.resident_mb > GROWTH * warm.resident_mb else []
-    counts = ("open_files", "descriptors", "threads")
+    counts = ("open_files", "descriptors", "threads", "tensors")
     return grown + [name for name in counts if getattr(end, name) > getattr(warm, name)]
 
 

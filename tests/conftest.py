@@ -25,6 +25,7 @@ from support.tiny_models import save_clip, save_model
 from support.tiny_sdxl import save_sdxl
 from support.verified_files import make_single
 
+from benchmarks.kill import Starter
 from erase.models.checkpoint import load_checkpoint
 from erase.models.stable_diffusion import StableDiffusion
 from erase.run_folder.folder import write_run
@@ -33,6 +34,15 @@ from erase.run_folder.record import Base, RunRecord
 # A deadline is on the wall clock, and fails an example for what else the machine does.
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
+
+LONGEST = ("test_miniature", "test_kill", "test_lora_diffusers", "test_plain_diffusers")
+"""The modules that begin, so that no worker is left with one of them when the others have ended."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest modules first; all else stays in its order."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +116,12 @@ def finished(erase_once: EraseOnce) -> Path:
 def run(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished run, free to be altered."""
     return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def starter() -> Starter:
+    """Starts commands in processes of their own, all forked from one that has imported torch."""
+    return Starter()
 
 
 @pytest.fixture(scope="session")

@@ -241,9 +241,9 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def measured(target: Path, out: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> Any:
-    """`evaluate concept` in four steps a image, judged by the miniature's own CLIP."""
+    """`evaluate concept` in two steps an image, judged by the miniature's own CLIP."""
     words = [str(target), "--baseline", "miniature", "--concept", "church", "--out", str(out)]
-    how = ["--detector", "clip", "--protocol", "demo", "--steps", "4", "--device", "cpu"]
+    how = ["--detector", "clip", "--protocol", "demo", "--steps", "2", "--device", "cpu"]
     assert main(["evaluate", "concept", *words, *how, *flags]) == 0
     return capsys.readouterr().out
 

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.launches import wait_for
 
 from benchmarks.kill import Options, Starter, commands, compare, kill_often, stop
-
-
-@pytest.fixture(scope="module")
-def starter() -> Starter:
-    """The same for all tests: its process imports torch once."""
-    return Starter()
 
 
 @pytest.fixture
 def options(model_folder: Path, prompts: Path) -> Options:
     """A run of a second or so."""
-    small = {"forget": 6, "retain": 8, "inference_steps": 4, "steps": 30, "rows": 6}
+    small = {"forget": 6, "retain": 8, "inference_steps": 2, "steps": 20, "rows": 6}
     return Options(model=str(model_folder), prompts=prompts, kills=10, **small)
 
 
@@ -67,11 +60,3 @@ def test_sigterm_ends_at_once_in_one_line_and_the_same_command_goes_on(
     assert "Traceback" not in log.read_text()
     starter.run(words, log)
     assert compare(whole, other) == []
-
-
-def wait_for(there: Callable[[], bool]) -> None:
-    """Until it is so; a minute at most."""
-    end = time.monotonic() + 60
-    while not there():
-        assert time.monotonic() < end
-        time.sleep(0.002)

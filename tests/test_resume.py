@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,12 @@ import pytest
 import torch
 from support.erased_runs import SHORT, bits_equal, erase, unet
 from support.files import tree
+from support.launches import wait_for
 from support.salun_steps import DEFAULTS, make_sets, split_kit
 from torch import Tensor
 
+from benchmarks.kill import Starter
+from benchmarks.kill import stop as end_by
 from erase.diffusion.train_method import trainable_parameters
 from erase.methods.salun import erase as train_salun
 from erase.models.checkpoint import load_checkpoint
@@ -25,7 +25,7 @@ from erase.training.step_log import StepRow
 from expunge.cli import main
 
 # They take seconds, a signal a fraction of one.
-STEPS = "120"
+STEPS = "60"
 NOW = {"torch": "2.9", "processes": "1"}
 
 
@@ -122,23 +122,22 @@ def whole(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_after_the_step_and_the_same_command_goes_on(
-    model_folder: Path, whole: Path, tmp_path: Path, sent: signal.Signals, code: int
+    model_folder: Path,
+    whole: Path,
+    starter: Starter,
+    tmp_path: Path,
+    sent: signal.Signals,
+    code: int,
 ) -> None:
     out = tmp_path / "run"
     words = ["erase", "church", "--model", str(model_folder), "--out", str(out), *SHORT]
     words += ["--steps", STEPS]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "expunge", *words], stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr
-    read = ""
-    while "erasing:" not in read and process.poll() is None:
-        read += process.stderr.read(64)
-    time.sleep(0.2)
-    process.send_signal(sent)
-    read += process.stderr.read()
-    assert process.wait() == code, read
-    assert f"of {STEPS} is saved, the same command resumes" in read.splitlines()[-1]
+    log = tmp_path / "log"
+    log.touch()
+    process = starter.start(words, log)
+    wait_for(lambda: "erasing:" in log.read_text() or process.exitcode is not None)
+    assert end_by(process, 0.2, sent) and process.exitcode == code, log.read_text()
+    assert f"of {STEPS} is saved, the same command resumes" in log.read_text().splitlines()[-1]
     assert (out / "state.safetensors").is_file() and not (out / "unet").exists()
     assert main(words) == 0
     assert not (out / "state.safetensors").exists()

@@ -58,9 +58,9 @@ def test_only_the_mask_s_weights_change(sdxl_folder: Path, xl_run: Path) -> None
 def test_the_losses_fall(tmp_path: Path, prediction: str, zero: bool) -> None:
     save_sdxl(tmp_path / "model", prediction, zero_unconditional=zero)
     sd = load_checkpoint(str(tmp_path / "model"), device="cpu")
-    changes = {"steps": 60, "lr": 3e-3, "batch_size": 8, "retain_target": "teacher"}
+    changes = {"steps": 20, "lr": 1e-2, "batch_size": 4, "retain_target": "teacher"}
     rows, _ = train(sd, tmp_path, 0.5, **changes)
-    first, last = rows[:10], rows[-10:]
+    first, last = rows[:5], rows[-5:]
     # Taught on both sets, it starts as its teacher: nothing is left to learn but the relabelling.
     assert sum(row.losses["forget"] for row in last) < sum(row.losses["forget"] for row in first)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from support.erased_runs import erase, unet
 from support.files import tree
+from support.launches import launch_two
 
+from benchmarks.kill import Starter
 from erase.saliency.mask import SaliencyMask
 
 FLAGS = (
@@ -21,27 +20,14 @@ FLAGS = (
 ).split()
 
 
-def launch(model: Path, out: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """`torchrun`, which is what `accelerate launch` starts on several GPUs, but not on a CPU."""
-    words = ["--nproc_per_node", "2", "-m", "expunge", "erase", "church"]
-    words += ["--model", str(model), "--out", str(out), *FLAGS, *flags]
-    return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *words],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
 @pytest.mark.parametrize("flags", [("--micro-batch", "1"), ("--batch-size", "3")])
 def test_two_processes_end_where_one_does(
-    model_folder: Path, tmp_path: Path, flags: tuple[str, ...]
+    model_folder: Path, tmp_path: Path, starter: Starter, flags: tuple[str, ...]
 ) -> None:
     alone = erase(model_folder, tmp_path / "alone", *FLAGS, *flags)
-    done = launch(model_folder, tmp_path / "two", *flags)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("run folder") == 1
+    words = ["erase", "church", "--model", str(model_folder), "--out", str(tmp_path / "two")]
+    told = launch_two(starter, [*words, *FLAGS, *flags], tmp_path / "log")
+    assert told.count("run folder") == 1
     assert sorted(tree(alone)) == sorted(tree(tmp_path / "two"))
     masks = [SaliencyMask.load(run / "mask.safetensors") for run in (alone, tmp_path / "two")]
     different = sum(
