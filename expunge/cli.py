@@ -2,95 +2,20 @@
 
 import contextlib
 import difflib
-import io
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import metadata
 from typing import Any
 
-from expunge.console import Visible, cut, first_sentence, set_up_logging
+from expunge.command_table import COMMANDS
+from expunge.console import Visible, cut, set_up_logging
+from expunge.parsing import named, parse
 from plumbing.disk_space import explain
 from plumbing.errors import UsageError
 from plumbing.signals import end_on_sigterm
 from plumbing.visible_text import discreet
 
-
-@dataclass(frozen=True)
-class Command:
-    """One command of the table below."""
-
-    summary: str
-    """What `expunge --help` says of it."""
-    settings: str
-    """`module:class` of its flags in expunge.settings, or a function of its words that gives it."""
-    run: str
-    """`module:function` in expunge.commands that takes the settings and does the work."""
-
-
-COMMANDS: dict[tuple[str, ...], Command] = {
-    ("erase",): Command(
-        "erase concepts from a model, write a run folder",
-        "erase:erase_command",
-        "erase:run",
-    ),
-    ("mask",): Command(
-        "build the saliency mask alone, show where it lies",
-        "erase:Mask",
-        "mask:run",
-    ),
-    ("evaluate", "concept"): Command(
-        "does the model still draw it, and what else changed?",
-        "evaluate:EvaluateConcept",
-        "evaluate_concept:run_concept",
-    ),
-    ("evaluate", "i2p"): Command(
-        "how much nudity do images of I2P's prompts show?",
-        "evaluate_i2p:EvaluateI2P",
-        "evaluate_i2p:run",
-    ),
-    ("evaluate", "quality"): Command(
-        "are other prompts still drawn as well as before?",
-        "evaluate:EvaluateQuality",
-        "evaluate_quality:run",
-    ),
-    ("report",): Command(
-        "one page on a run: verdict, images, figures, origin",
-        "report:Report",
-        "report:run",
-    ),
-    ("export",): Command(
-        "write the erased model as other tools take it, or what changed as one small file",
-        "export:Export",
-        "export:run",
-    ),
-    ("apply",): Command(
-        "make the erased model of a base and a delta or LoRA",
-        "apply:Apply",
-        "apply:run",
-    ),
-    ("undo",): Command(
-        "take a delta back: the base again, bit for bit",
-        "apply:Undo",
-        "undo:run",
-    ),
-    ("verify",): Command(
-        "check a run's hashes, and that nothing changed but the mask's weights",
-        "verify:Verify",
-        "verify:run",
-    ),
-    ("classification",): Command(
-        "SalUn and its rivals on a classifier, against training anew",
-        "classification:Classification",
-        "classification:run",
-    ),
-    ("demo",): Command(
-        "erase church from the shipped miniature, in minutes",
-        "erase:Demo",
-        "demo:run",
-    ),
-}
 HELP = ("-h", "--help")
 
 
@@ -132,37 +57,6 @@ def _refuse(reason: str) -> int:
     return 2
 
 
-def settings_of(name: tuple[str, ...], words: Sequence[str] = ()) -> type:
-    """The dataclass of a command's flags, which may depend on its words."""
-    found = _named("settings", COMMANDS[name].settings)
-    return found if isinstance(found, type) else found(words)
-
-
-def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
-    """Parse a command's flags into its dataclass.
-
-    Raises UsageError for bad flags, and SystemExit(0) once `--help` is printed.
-    """
-    import tyro
-
-    settings = settings_of(name, words)
-    prog = " ".join(("expunge", *name))
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(settings, prog=prog, args=words, config=(tyro.conf.FlagCreatePairsOff,))
-    except SystemExit as exit_:
-        if not exit_.code:
-            raise
-        # Our own checks already speak one clear line; tyro wraps them in a box.
-        cause = exit_.__context__
-        while cause is not None:
-            if isinstance(cause, UsageError):
-                raise cause from None
-            cause = cause.__context__
-        raise UsageError(f"{first_sentence(complaint.getvalue())} (see {prog} --help)") from None
-
-
 def _dispatch(words: Sequence[str]) -> Any:
     """Run what the words ask for; returns the command's result, None for help."""
     if not words or words[0] in HELP:
@@ -186,12 +80,7 @@ def _dispatch(words: Sequence[str]) -> Any:
             f"expunge {name[0]} runs in one process: start it without `accelerate launch`, "
             "which shares out the work of `expunge erase` and `evaluate` alone"
         )
-    return _named("commands", COMMANDS[name].run)(settings)
-
-
-def _named(room: str, place: str) -> Any:
-    module, name = place.split(":")
-    return getattr(import_module(f"expunge.{room}.{module}"), name)
+    return named("commands", COMMANDS[name].run)(settings)
 
 
 def _find_command(words: Sequence[str]) -> tuple[str, ...] | None:

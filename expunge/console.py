@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import re
 import sys
 from typing import Any
 
@@ -46,27 +45,6 @@ class Discreet(logging.Formatter):
 def cut(line: str) -> str:
     """The line, or its beginning and its end: what is wrong, and how to mend it."""
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 400]} … {line[-400:]}"
-
-
-def first_sentence(box: str) -> str:
-    """Return what an error box of tyro says first, in one line, with the nearest flag.
-
-    The box has a title, then sections apart by rules; it is drawn in Unicode or in ASCII.
-    """
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [re.sub(r"^[│|]|[│|]$", "", line).strip() for line in plain.splitlines()[1:]]
-    text = re.sub(r"^[─-]{5,}$", "\f", "\n".join(lines), flags=re.MULTILINE)
-    sections = [section.strip() for section in text.split("\f") if section.strip()] or [plain]
-    first = " ".join(sections[0].split("\n\n")[0].split())
-    value = re.match(r"Error parsing (\S+): .* from \[(.*)\]", first)
-    if value:
-        first = f"{value[1]} cannot be {value[2]}"
-    first = re.sub(r"^Missing from .*?: (\S+).*", r"\1 is missing", first)
-    first = re.sub(r"^Error parsing (\S+): ", r"\1: ", first)
-    near = re.findall(r"^--[\w-]+", "\n".join(sections[1:]), re.MULTILINE)
-    if first.startswith("Unrecognized") and near:
-        first += f"; did you mean {near[0]}?"
-    return first.rstrip(".")
 
 
 def set_up_logging() -> None:

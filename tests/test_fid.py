@@ -20,8 +20,9 @@ from eval.quality.kind import QUALITY
 from eval.quality.measures.fid import FID, require_for_fid
 from eval.quality.measures.measure import Sight
 from eval.quality.results import QualityEvaluation, read_quality
-from expunge.cli import main, parse
+from expunge.cli import main
 from expunge.commands.evaluate_quality import table
+from expunge.parsing import parse
 
 MODULE = "feature_extractor_inceptionv3"
 NEEDED = 4096

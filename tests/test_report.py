@@ -29,7 +29,8 @@ from erase.saliency.mask_counts import read_mask_counts
 from eval.generation.image_log import Generation
 from eval.metrics.schema import write_evaluation
 from eval.report.page import TEMPLATES
-from expunge.cli import main, parse
+from expunge.cli import main
+from expunge.parsing import parse
 from plumbing.errors import UsageError
 from plumbing.visible_text import is_explicit, plain
 

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from expunge.cli import main, parse
+from expunge.cli import main
 from expunge.exports.export import export_run
+from expunge.parsing import parse
 
 SHORT = (
     "--forget-images 3 --retain-images 4 --inference-steps 2 --batch-size 2 --steps 2 --lr 1e-3 "

@@ -1,0 +1,110 @@
+"""From the words of a command to its settings; every complaint is one line of ours.
+
+Unknown flags and missing words are found here, by the dataclasses' own fields. tyro's text is only
+read for values that are none, and whatever shape it has comes out as one line.
+"""
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, get_args, get_type_hints
+
+import tyro
+
+from expunge.command_table import COMMANDS
+from plumbing.errors import UsageError
+
+_HELP = ("-h", "--help")
+_SHORTHAND = 300
+"""Characters of tyro's text that are shown at most."""
+
+
+def named(room: str, place: str) -> Any:
+    """What `module:name` stands for in a room of this package."""
+    module, name = place.split(":")
+    return getattr(import_module(f"expunge.{room}.{module}"), name)
+
+
+def settings_of(name: tuple[str, ...], words: Sequence[str] = ()) -> type:
+    """The dataclass of a command's flags, which may depend on its words."""
+    found = named("settings", COMMANDS[name].settings)
+    return found if isinstance(found, type) else found(words)
+
+
+def flags_of(settings: type) -> Iterator[tuple[type, str]]:
+    """Every flag's dataclass and field, groups opened up; what has no flag is left out."""
+    hints = get_type_hints(settings, include_extras=True)
+    for field in fields(settings):  # type: ignore[arg-type]
+        group: Any = field.default_factory
+        if is_dataclass(group) and isinstance(group, type):
+            yield from flags_of(group)
+        elif tyro.conf.Positional not in _markers(hints[field.name]):
+            yield settings, field.name
+
+
+def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
+    """Parse a command's words into its dataclass.
+
+    Raises UsageError for bad words, and SystemExit(0) once `--help` is printed.
+    """
+    settings, prog = settings_of(name, words), " ".join(("expunge", *name))
+    hint = f"(see {prog} --help)"
+    if not set(words) & set(_HELP):
+        _check_words(settings, words, hint)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(settings, prog=prog, args=words, config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as exit_:
+        if not exit_.code:
+            raise
+        # Our own checks already speak one clear line; tyro wraps them in a box.
+        cause = exit_.__context__
+        while cause is not None:
+            if isinstance(cause, UsageError):
+                raise cause from None
+            cause = cause.__context__
+        raise UsageError(f"{_one_line(complaint.getvalue())} {hint}") from None
+
+
+def _check_words(settings: type, words: Sequence[str], hint: str) -> None:
+    """Refuse flags that the command does not have, and a positional word that is missing."""
+    known = {f"--{field.replace('_', '-')}": field for _, field in flags_of(settings)}
+    for word in words:
+        flag = word.partition("=")[0].replace("_", "-")
+        if not word.startswith("--") or flag in known:
+            continue
+        near = get_close_matches(flag, known, 1)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"{word}: no such flag{guess} {hint}")
+    hints = get_type_hints(settings, include_extras=True)
+    for field in fields(settings):  # type: ignore[arg-type]
+        markers = _markers(hints[field.name])
+        # A word may also be a flag's value: then tyro finds out.
+        if tyro.conf.Positional in markers and all(word.startswith("-") for word in words):
+            shown = next((m.metavar for m in markers if getattr(m, "metavar", None)), field.name)
+            raise UsageError(f"{shown.split()[0]} is missing {hint}")
+
+
+def _markers(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint)[1:] if hasattr(hint, "__metadata__") else ()
+
+
+def _one_line(text: str) -> str:
+    """What tyro says, without its colours, lines and title, up to its first rule or empty line."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    lines = [line.strip("\u2502| ") for line in plain.splitlines()]
+    # The first line is a title, in the box's upper edge or, in ASCII, above a rule.
+    sections = re.split(r"\n\s*\n|^[\u2500-]{5,}$", "\n".join(lines[1:]), flags=re.MULTILINE)
+    line = " ".join(next((s for s in sections if s.strip()), plain).split())
+    value = re.match(r"Error parsing (\S+): .* from \[(.*)\]", line)
+    missing = re.match(r"Missing from .*?: (\S+)", line)
+    if value:
+        return f"{value[1]} cannot be {value[2]}"
+    if missing:
+        return f"{missing[1]} is missing"
+    return re.sub(r"^Error parsing (\S+): ", r"\1: ", line)[:_SHORTHAND].rstrip(". ")
