@@ -20,7 +20,7 @@ from benchmarks.common import Options, erase_case, table, write_results
 from erase.models.model_source import MINIATURE
 from eval.concept.results import ConceptEvaluation
 from eval.metrics.rates import cell
-from expunge.evaluations.concept import measure
+from expunge.evaluations.concept import evaluate_concept
 from expunge.settings.erase import Erase
 from expunge.settings.evaluate import EvaluateConcept
 from expunge.settings.groups import SalUnConfig
@@ -50,7 +50,7 @@ def main(options: CollapseOptions) -> None:
     found: dict[str, ConceptEvaluation] = {}
     for name, target in _targets(options):
         folder = options.out / "collapse" / name.replace(" ", "-")
-        found[name], _ = measure(
+        found[name], _ = evaluate_concept(
             EvaluateConcept(
                 target=str(target),
                 baseline=str(MINIATURE),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from eval.concept.results import ConceptEvaluation, ConceptScores
 from eval.metrics.rates import change
 from eval.metrics.schema import Metric
-from expunge.evaluations.concept import measure
+from expunge.evaluations.concept import evaluate_concept
 from expunge.runs.erase import erase_concepts
 from expunge.settings.erase import Erase
 from expunge.settings.evaluate import EvaluateConcept
@@ -49,7 +49,9 @@ class Case:
 def run_case(name: str, command: Erase, options: Options) -> Case:
     """Erase and measure one case, in the folder of its name; both resume and are kept."""
     record = erase_case(name, command, options)
-    evaluation, _ = measure(EvaluateConcept(target=record["out"], protocol=options.protocol))
+    evaluation, _ = evaluate_concept(
+        EvaluateConcept(target=record["out"], protocol=options.protocol)
+    )
     return Case(name, command.concepts[0], evaluation, sum(record["seconds"].values()))
 
 

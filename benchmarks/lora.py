@@ -16,7 +16,7 @@ from benchmarks.common import SCORES, Options, run_case, score_cells, table, wri
 from erase.export.place import put_in_place
 from erase.models.erased_run import open_run
 from eval.concept.results import ConceptScores
-from expunge.evaluations.concept import measure
+from expunge.evaluations.concept import evaluate_concept
 from expunge.exports.export import export_run
 from expunge.exports.lora_check import write_with_lora
 from expunge.settings.erase import Erase
@@ -76,7 +76,7 @@ def _measure(rank: int, options: LoraOptions) -> tuple[dict[str, Any], ConceptSc
         write_with_lora(run, file, place)
 
     put_in_place(folder / "model", write, overwrite=True)
-    evaluation, _ = measure(
+    evaluation, _ = evaluate_concept(
         EvaluateConcept(
             target=str(folder / "model"),
             protocol=options.protocol,

@@ -21,7 +21,7 @@ from benchmarks.common import table, write_results
 from benchmarks.machine import machine
 from erase.run_folder.folder import read_run
 from erase.saliency.mask import SaliencyMask
-from expunge.evaluations.concept import measure
+from expunge.evaluations.concept import evaluate_concept
 from expunge.settings.evaluate import EvaluateConcept
 
 STAGES = ("sets", "mask", "train")
@@ -53,7 +53,9 @@ def main(options: Options) -> None:
     alike = _compare(*runs.values())
     gone = {}
     for name, run in runs.items():
-        evaluation, _ = measure(EvaluateConcept(target=str(run), protocol=options.protocol))
+        evaluation, _ = evaluate_concept(
+            EvaluateConcept(target=str(run), protocol=options.protocol)
+        )
         gone[name] = evaluation.to_dict()["erased"]["ua"]
     found = {"machine": machine(), "seconds": seconds, "alike": alike, "ua": gone}
     markdown = f"{table(['seconds', *STAGES], rows)}\n{json.dumps(alike)}\n{json.dumps(gone)}\n"

@@ -21,7 +21,7 @@ from benchmarks.common import (
     write_results,
 )
 from eval.concept.results import ConceptScores
-from expunge.evaluations.concept import measure
+from expunge.evaluations.concept import evaluate_concept
 from expunge.exports.export import export_run
 from expunge.settings.erase import Erase
 from expunge.settings.evaluate import EvaluateConcept
@@ -69,7 +69,7 @@ def _measure(strength: float, options: StrengthOptions) -> tuple[dict[str, Any],
     target, place = options.out / options.concept, folder / "model"
     settings = Export(target=target, strength=strength, to=place, overwrite=True)
     exported = export_run(settings)
-    evaluation, _ = measure(
+    evaluation, _ = evaluate_concept(
         EvaluateConcept(
             target=str(place),
             baseline=options.model,

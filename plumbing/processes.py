@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from plumbing.errors import UsageError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -67,6 +69,13 @@ class Team:
 
 
 ALONE = Team()
+
+
+def sole(found: T | None) -> T:
+    """What work gave that gives None in a process that does not lead; a UsageError there."""
+    if found is None:
+        raise UsageError("this is for one process: start it without `accelerate launch`")
+    return found
 
 
 def current_team() -> Team:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,18 @@ import pytest
 from support.erased_runs import MakeRun
 from support.files import files, jsonl
 
+from erase.models.checkpoint import load_checkpoint
+from erase.models.model_source import ModelSource
+from erase.models.stable_diffusion import StableDiffusion
 from eval.concept.results import read_evaluation
 from eval.judges.classifier import load_classifier
 from expunge.cli import main
 from expunge.commands.evaluate_concept import table
-from expunge.evaluations.concept import measure
-from expunge.settings.evaluate import EvaluateConcept
+from expunge.evaluations.concept import evaluate_concept
+from expunge.evaluations.i2p import evaluate_i2p
+from expunge.evaluations.quality import evaluate_quality
+from expunge.settings.evaluate import EvaluateConcept, EvaluateQuality
+from expunge.settings.evaluate_i2p import EvaluateI2P
 from plumbing.errors import UsageError
 
 
@@ -28,7 +35,7 @@ def settings(target: Path, **changes: Any) -> EvaluateConcept:
 
 def test_it_leaves_exactly_these_files_and_says_what_it_found(make_run: MakeRun) -> None:
     run = make_run()
-    evaluation, out = measure(settings(run))
+    evaluation, out = evaluate_concept(settings(run))
     ids = [f"{i:05d}" for i in range(sum(evaluation.protocol.images.values()))]
     images = {f"{model}/images/{i}.png" for model in ("original", "erased") for i in ids}
     logs = {"original/generations.jsonl", "erased/generations.jsonl", "judgements.jsonl"}
@@ -45,7 +52,7 @@ def test_it_leaves_exactly_these_files_and_says_what_it_found(make_run: MakeRun)
 @pytest.mark.parametrize("concept", ["church", "outline"])
 def test_every_number_recounts_from_the_judgements(make_run: MakeRun, concept: str) -> None:
     """ua = 100 * misses / forget rows; ira and cra = 100 * hits / rows of their split."""
-    _, out = measure(settings(make_run(concept=concept)))
+    _, out = evaluate_concept(settings(make_run(concept=concept)))
     result = json.loads((out / "evaluation.json").read_text())
     rows = jsonl(out / "judgements.jsonl")
     domains = {(row["split"], row["domain"]) for row in rows}
@@ -66,7 +73,7 @@ def test_every_number_recounts_from_the_judgements(make_run: MakeRun, concept: s
 
 
 def test_a_model_against_itself_changes_nothing(model_folder: Path, tmp_path: Path) -> None:
-    evaluation, out = measure(
+    evaluation, out = evaluate_concept(
         settings(
             model_folder, concept=("dog",), baseline=str(model_folder), out=tmp_path / "x" / "e"
         )
@@ -80,7 +87,9 @@ def test_a_model_against_itself_changes_nothing(model_folder: Path, tmp_path: Pa
 
 
 def test_without_a_baseline_the_original_is_left_open(model_folder: Path, tmp_path: Path) -> None:
-    evaluation, out = measure(settings(model_folder, concept=("dog",), out=tmp_path / "x" / "e"))
+    evaluation, out = evaluate_concept(
+        settings(model_folder, concept=("dog",), out=tmp_path / "x" / "e")
+    )
     assert evaluation.original is None
     assert "baseline" in evaluation.notes["original"]
     assert not (out / "original").exists()
@@ -90,27 +99,27 @@ def test_without_a_baseline_the_original_is_left_open(model_folder: Path, tmp_pa
 
 def test_a_finished_evaluation_is_kept_and_another_one_refused(make_run: MakeRun) -> None:
     run = make_run()
-    evaluation, out = measure(settings(run))
+    evaluation, out = evaluate_concept(settings(run))
     before = {name: (out / name).stat().st_mtime_ns for name in files(out)}
-    assert measure(settings(run))[0] == evaluation
+    assert evaluate_concept(settings(run))[0] == evaluation
     with pytest.raises(UsageError, match=r"protocol\.steps.*--overwrite"):
-        measure(settings(run, steps=2))
+        evaluate_concept(settings(run, steps=2))
     assert {name: (out / name).stat().st_mtime_ns for name in files(out)} == before
-    again, _ = measure(settings(run, steps=2, overwrite=True))
+    again, _ = evaluate_concept(settings(run, steps=2, overwrite=True))
     assert again.protocol.steps == 2
     assert files(out) == set(before)
 
 
 def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(make_run: MakeRun) -> None:
     run = make_run()
-    evaluation, out = measure(settings(run))
+    evaluation, out = evaluate_concept(settings(run))
     judged = (out / "judgements.jsonl").read_bytes()
     for name in ("evaluation.json", "judgements.jsonl", "erased/images/00003.png"):
         (out / name).unlink()
     stray = out / "erased" / "images" / "99999.png"
     shutil.copy(out / "erased" / "images" / "00001.png", stray)
     kept = (out / "erased" / "images" / "00002.png").stat().st_mtime_ns
-    assert measure(settings(run))[0] == evaluation
+    assert evaluate_concept(settings(run))[0] == evaluation
     assert (out / "judgements.jsonl").read_bytes() == judged
     assert (out / "erased" / "images" / "00002.png").stat().st_mtime_ns == kept
     assert not stray.exists()
@@ -118,11 +127,11 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(make_run: MakeRu
 
 def test_the_originals_images_serve_the_next_run(make_run: MakeRun) -> None:
     first, second = make_run("first"), make_run("second")
-    measure(settings(first))
+    evaluate_concept(settings(first))
     cache = first.parent / ".originals"
     drawn = {path: path.stat().st_mtime_ns for path in cache.rglob("*.png")}
     assert drawn
-    measure(settings(second))
+    evaluate_concept(settings(second))
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.png")} == drawn
 
 
@@ -179,5 +188,28 @@ def test_a_folder_that_cannot_be_written_is_refused(make_run: MakeRun) -> None:
     run = make_run()
     (run / "eval").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
-        measure(settings(run))
+        evaluate_concept(settings(run))
     assert not (run.parent / ".originals").exists()
+
+
+def test_a_finished_evaluation_loads_no_model(
+    make_run: MakeRun, clip_folder: Path, prompts: Path
+) -> None:
+    run, loaded = str(make_run()), []
+
+    def load(source: ModelSource, **how: Any) -> StableDiffusion:
+        loaded.append(source.id)
+        return load_checkpoint(source, **how)
+
+    quick: dict[str, Any] = {"target": run, "steps": 1, "device": "cpu"}
+    ask = {
+        "concept": partial(evaluate_concept, EvaluateConcept(protocol="demo", **quick)),
+        "i2p": partial(evaluate_i2p, EvaluateI2P(prompts=prompts, **quick)),
+        "quality": partial(
+            evaluate_quality, EvaluateQuality(images=3, clip=str(clip_folder), **quick)
+        ),
+    }
+    first = {kind: evaluate(load=load) for kind, evaluate in ask.items()}
+    assert len(loaded) == 6
+    assert {kind: evaluate(load=load) for kind, evaluate in ask.items()} == first
+    assert len(loaded) == 6

@@ -22,7 +22,7 @@ from eval.i2p.results import read_nudity
 from eval.judges.nudenet import Detector
 from eval.judges.nudenet_labels import EXPOSED
 from expunge.commands.evaluate_i2p import table
-from expunge.evaluations.i2p import measure
+from expunge.evaluations.i2p import evaluate_i2p
 from plumbing.errors import UsageError
 
 
@@ -30,7 +30,7 @@ def test_it_leaves_exactly_these_files_and_says_what_it_did(
     make_run: MakeRun, prompts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run()
-    evaluation, out = measure(settings(run, prompts))
+    evaluation, out = evaluate_i2p(settings(run, prompts))
     ids = [f"{i:05d}" for i in range(6)] + [f"control-{i:02d}" for i in range(24)]
     images = {f"{model}/images/{i}.png" for model in ("original", "erased") for i in ids}
     logs = {"original/generations.jsonl", "erased/generations.jsonl", "detections.jsonl"}
@@ -57,11 +57,11 @@ def test_each_row_is_drawn_with_its_own_guidance_and_size(
 ) -> None:
     """In batches or one by one; rounding may differ by one step of 255."""
     plain = tiny.pipeline("ddim")
-    _, out = measure(settings(make_run(shift=0.0), prompts))
+    _, out = evaluate_i2p(settings(make_run(shift=0.0), prompts))
     other = settings(
         make_run("b", shift=0.0), prompts, batch_size=1, originals=prompts.parent / "b"
     )
-    _, alone = measure(other)
+    _, alone = evaluate_i2p(other)
     for model in ("original", "erased"):
         lines = jsonl(out / model / "generations.jsonl")[: len(I2P_ROWS)]
         assert [(g["prompt"], g["seed"]) for g in lines] == [(r[0], r[6]) for r in I2P_ROWS]
@@ -94,7 +94,7 @@ def check(counts: dict[str, Any], found: list[list[dict[str, Any]]]) -> None:
 
 @pytest.mark.usefixtures("moons")
 def test_every_number_recounts_from_the_detections(make_run: MakeRun, prompts: Path) -> None:
-    _, out = measure(settings(make_run(), prompts))
+    _, out = evaluate_i2p(settings(make_run(), prompts))
     result = json.loads((out / "evaluation.json").read_text())
     rows = jsonl(out / "detections.jsonl")
     assert [(r["model"], r["id"]) for r in rows] == [
@@ -120,7 +120,7 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     asked = settings(make_run(), prompts)
-    whole, out = measure(asked)
+    whole, out = evaluate_i2p(asked)
     names, lines = files(out), (out / "detections.jsonl").read_bytes()
     detect_one, seen = Detector.detect_one, []
 
@@ -135,7 +135,7 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
     kept = (out / "erased" / "images" / "00002.png").stat().st_mtime_ns
     monkeypatch.setattr(Detector, "detect_one", dies_at_the_eighth)
     with pytest.raises(KeyboardInterrupt):
-        measure(asked)
+        evaluate_i2p(asked)
     (partial,) = out.glob(".detections-*.jsonl")
     finished = partial.read_text().splitlines(keepends=True)
     assert len(finished) == 7
@@ -144,7 +144,7 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
     partial.write_text("".join([*finished[:3], flipped, *finished[4:], finished[0][:20]]))
     seen.clear()
     monkeypatch.setattr(Detector, "detect_one", lambda d, i: seen.append(i) or detect_one(d, i))
-    assert measure(asked)[0] == whole
+    assert evaluate_i2p(asked)[0] == whole
     assert len(seen) == 6 and "1 of 7 lines are damaged, the first is line 4" in caplog.text
     assert (out / "detections.jsonl").read_bytes() == lines
     assert files(out) == names
@@ -155,15 +155,15 @@ def test_a_finished_evaluation_is_kept_and_another_one_refused(
     make_run: MakeRun, prompts: Path
 ) -> None:
     asked = settings(make_run(), prompts, first=2)
-    evaluation, out = measure(asked)
+    evaluation, out = evaluate_i2p(asked)
     before = {name: (out / name).stat().st_mtime_ns for name in files(out)}
-    assert measure(asked)[0] == evaluation
+    assert evaluate_i2p(asked)[0] == evaluation
     with pytest.raises(UsageError, match=r"protocol\.steps.*--overwrite"):
-        measure(replace(asked, steps=2))
+        evaluate_i2p(replace(asked, steps=2))
     assert {name: (out / name).stat().st_mtime_ns for name in files(out)} == before
-    again, _ = measure(replace(asked, steps=2, overwrite=True))
+    again, _ = evaluate_i2p(replace(asked, steps=2, overwrite=True))
     assert again.protocol.steps == 2 and files(out) == set(before)
     cache = out.parents[2] / ".originals"
     drawn = {path: path.stat().st_mtime_ns for path in cache.rglob("*.png")}
-    measure(settings(make_run("second"), prompts, first=2))
+    evaluate_i2p(settings(make_run("second"), prompts, first=2))
     assert drawn and {p: p.stat().st_mtime_ns for p in cache.rglob("*.png")} == drawn

@@ -20,7 +20,7 @@ from erase.run_folder.record import Base
 from eval.generation.image_log import Generation, read_generations, write_generations
 from expunge.cli import main
 from expunge.console import Discreet, Visible
-from expunge.evaluations.quality import measure
+from expunge.evaluations.quality import evaluate_quality
 from expunge.runs.plan import _default_out
 from expunge.settings.evaluate import EvaluateQuality
 from plumbing.errors import UsageError
@@ -118,7 +118,7 @@ def test_prompts_of_any_kind_are_drawn_and_change_no_other_file(
     run = make_run()
     before = tree(tmp_path)
     flags = {"steps": 1, "device": "cpu", "clip": str(clip_folder), "images": len(texts)}
-    _, out = measure(EvaluateQuality(target=str(run), prompts=file, **flags))
+    _, out = evaluate_quality(EvaluateQuality(target=str(run), prompts=file, **flags))
     drawn = [json.loads(t) for t in (out / "similarities.jsonl").read_text().split("\n")[:-1]]
     assert [line["prompt"] for line in drawn] == texts
     assert main(["report", str(run)]) == 0

@@ -25,7 +25,7 @@ from eval.judges.open_judge import open_judge
 from eval.judges.safety_checker import load_safety_checker
 from eval.judges.zero_shot import ZeroShot
 from expunge.cli import main
-from expunge.evaluations.concept import measure
+from expunge.evaluations.concept import evaluate_concept
 from expunge.evaluations.judge_choice import choose_judges
 from expunge.settings.evaluate import EvaluateConcept
 from plumbing.errors import UsageError
@@ -199,7 +199,7 @@ def test_nakedness_is_more_than_feet() -> None:
 
 def test_nudity_is_judged_by_the_real_nudenet(judgeless: Path, tmp_path: Path) -> None:
     """A random model draws nobody: all of the forget images pass, and nothing else is claimed."""
-    evaluation, _ = measure(settings(judgeless, tmp_path / "out", concept=("nudity",)))
+    evaluation, _ = evaluate_concept(settings(judgeless, tmp_path / "out", concept=("nudity",)))
     assert evaluation.judges["object"]["name"].startswith("nudenet/320n.onnx 3.4.2")
     assert "FEMALE_BREAST_EXPOSED" in evaluation.concept.labels
     assert evaluation.erased.ua is not None and evaluation.erased.ua.value == 100
@@ -211,7 +211,7 @@ def test_imagenettes_classes_are_judged_against_each_other(
     judgeless: Path, imagenet: Path, tmp_path: Path
 ) -> None:
     asked = settings(judgeless, tmp_path / "out", concept=("gas pump",), detector=str(imagenet))
-    evaluation, out = measure(asked)
+    evaluation, out = evaluate_concept(asked)
     assert evaluation.concept.kind == "object"
     assert evaluation.concept.labels == (IMAGENET[8],)
     assert evaluation.erased.ira is not None and evaluation.erased.ira.n == 81
@@ -259,9 +259,9 @@ def test_the_models_own_judges_come_first_but_for_the_flag(
     make_run: MakeRun, clip_folder: Path, tmp_path: Path
 ) -> None:
     run = make_run()
-    own, _ = measure(settings(run, tmp_path / "own"))
+    own, _ = evaluate_concept(settings(run, tmp_path / "own"))
     assert set(own.judges) == {"object", "style"}
-    told, out = measure(settings(run, tmp_path / "told", detector=str(clip_folder)))
+    told, out = evaluate_concept(settings(run, tmp_path / "told", detector=str(clip_folder)))
     assert told.judges["object"]["name"].endswith(", zero-shot")
     assert told.erased.ua is not None and told.erased.ira is None
     asked = "/".join(clip_folder.parts[-2:])

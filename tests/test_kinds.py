@@ -2,10 +2,8 @@
 
 import json
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -39,10 +37,9 @@ from expunge.evaluations.models_under_test import (
     drawing,
     find_models,
     find_place,
-    open_bar,
-    subject,
+    pair_up,
 )
-from expunge.evaluations.quality import measure as evaluate_quality
+from expunge.evaluations.quality import evaluate_quality
 from expunge.reports.write_report import write_report
 from expunge.settings.evaluate import DrawnEvaluation, EvaluateQuality
 from expunge.settings.report import Report
@@ -89,33 +86,18 @@ def evaluate_brightness(settings: DrawnEvaluation) -> Brightness:
     place = find_place(settings, "brightness")
     original, erased = find_models(place)
     assert original
-    under_test = partial(subject, sampler="ddim", device="cpu", dtype="float32")
-    before, after = under_test(place.baseline, original), under_test(place.target, erased)
-    how = drawing(original, after, sampler="ddim", steps=1, guidance_scale=None, dtype="float32")
+    pair = pair_up(place, original, erased, settings, sampler="ddim")
+    how = drawing(original, erased, settings)
     rows = [PromptRow(f"{i:05d}", "retain", f"a dog, number {i}", i) for i in range(4)]
     with evaluating(place):
-        draw_pair(
-            rows,
-            before,
-            after,
-            how,
-            batch_size=4,
-            out=place.out,
-            originals=place.originals,
-            open_bar=open_bar,
-        )
-        light = {m: [_light(place.out / m, row) for row in rows] for m in ("original", "erased")}
+        assert draw_pair(rows, pair, how)
+        light = {m: mean([_light(place.out / m, row) for row in rows]) for m in pair.subjects}
         protocol = BrightnessProtocol(
             len(rows), 0, "ddim", 1, how.guidance_scale, *how.size, how.dtype, sha256().hexdigest()
         )
-        models = {k: {"name": s.name, "sha256": s.sha256} for k, s in _both(before, after)}
-        found = Brightness(protocol, models, mean(light["original"]), mean(light["erased"]))
+        found = Brightness(protocol, pair.told, light["original"], light["erased"])
         write_evaluation(place.out / "evaluation.json", found)
     return found
-
-
-def _both(before: Any, after: Any) -> list[tuple[str, Any]]:
-    return [("original", before), ("erased", after)]
 
 
 def _light(folder: Path, row: PromptRow) -> float:
@@ -154,7 +136,7 @@ ALL = (*KINDS, BRIGHTNESS)
 @pytest.fixture
 def run(make_run: MakeRun) -> Path:
     run = make_run()
-    evaluate_brightness(DrawnEvaluation(target=str(run), device="cpu"))
+    evaluate_brightness(DrawnEvaluation(target=str(run), steps=1, device="cpu"))
     return run
 
 

@@ -13,7 +13,7 @@ from support.erased_runs import EraseOnce, export_lora
 from support.files import written
 
 from erase.models.erased_run import open_run
-from expunge.evaluations.concept import measure
+from expunge.evaluations.concept import evaluate_concept
 from expunge.exports.export_lora import lora_rows
 from expunge.exports.lora_check import write_with_lora
 from expunge.settings.evaluate import EvaluateConcept
@@ -34,7 +34,7 @@ def test_the_check_measures_what_evaluations_of_the_run_and_of_the_sum_do(
     seen_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("expunge.exports.lora_check.EvaluateConcept", quick)
-    evaluated = {"erased": measure(quick(target=str(seen_run)))[0]}
+    evaluated = {"erased": evaluate_concept(quick(target=str(seen_run)))[0]}
     before = written(seen_run.parent)
     flags = ("--rank", "1", "--check", "yes")
     path, result = export_lora(seen_run, tmp_path / "a.safetensors", *flags)
@@ -43,7 +43,7 @@ def test_the_check_measures_what_evaluations_of_the_run_and_of_the_sum_do(
 
     with_lora = write_with_lora(open_run(seen_run), path, tmp_path / "with")
     originals = seen_run.parent / ".originals"
-    evaluated["lora"] = measure(quick(target=str(with_lora), originals=originals))[0]
+    evaluated["lora"] = evaluate_concept(quick(target=str(with_lora), originals=originals))[0]
     check = result["check"]
     assert set(check) == {"protocol", "original", "erased", "lora"}
     assert set(check["lora"]) == {"ua", "ira", "cra"}

@@ -17,7 +17,7 @@ from erase.models.model_source import MINIATURE
 from erase.saliency.mask import SaliencyMask
 from eval.judges.classifier import load_classifier
 from expunge.cli import main
-from expunge.evaluations.concept import measure
+from expunge.evaluations.concept import evaluate_concept
 from expunge.settings.evaluate import EvaluateConcept
 
 
@@ -68,7 +68,9 @@ def test_plain_diffusers_opens_it_and_it_draws_what_it_is_asked_for(
 
 
 def test_church_is_gone_and_the_rest_is_not(erased: Path) -> None:
-    evaluation, _ = measure(EvaluateConcept(target=str(erased), protocol="demo", device="cpu"))
+    evaluation, _ = evaluate_concept(
+        EvaluateConcept(target=str(erased), protocol="demo", device="cpu")
+    )
     before, after = evaluation.original, evaluation.erased
     assert before and before.ua and before.ira and before.cra
     assert after.ua and after.ira and after.cra

@@ -15,7 +15,7 @@ from eval.generation.image_log import Generation
 from eval.judges.nudenet import Detector
 from expunge.cli import main
 from expunge.commands.evaluate_i2p import table
-from expunge.evaluations.i2p import measure
+from expunge.evaluations.i2p import evaluate_i2p
 
 
 def images(folder: Path) -> list[Path]:
@@ -38,12 +38,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 @pytest.mark.usefixtures("moons")
 def test_the_figures_are_the_same_and_no_image_stays(make_run: MakeRun, prompts: Path) -> None:
     run = make_run()
-    bare, out = measure(settings(run, prompts, no_images=True))
+    bare, out = evaluate_i2p(settings(run, prompts, no_images=True))
     assert images(run.parent) == []
     logs = {f"{model}/generations.jsonl" for model in ("original", "erased")}
     told = {name for name in files(out) if "judged-" not in name}
     assert told == logs | {"detections.jsonl", "evaluation.json"}
-    whole, shown = measure(settings(run, prompts, out=run / "whole", originals=run / "cache"))
+    whole, shown = evaluate_i2p(settings(run, prompts, out=run / "whole", originals=run / "cache"))
     assert (bare.original, bare.erased) == (whole.original, whole.erased)
     assert bare.control and (bare.control, bare.collapsed) == (whole.control, whole.collapsed)
     assert bare.erased and bare.erased.curve[0].total > 0
@@ -77,7 +77,7 @@ def test_what_was_judged_before_a_kill_is_not_drawn_again(
     monkeypatch.setattr(Detector, "detect", interrupted)
     before = drawn(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        measure(settings(run, prompts, batch_size=2, no_images=True))
+        evaluate_i2p(settings(run, prompts, batch_size=2, no_images=True))
     monkeypatch.setattr(Detector, "detect", judge)
     assert max(calls) <= 2 and len(images(run.parent)) <= 2
     judged = [json.loads(line) for path in run.parent.rglob("judged-*") for line in path.open()]
@@ -91,7 +91,7 @@ def test_what_was_judged_before_a_kill_is_not_drawn_again(
     names.discard((torn["model"], torn["id"]))
     first, after = list(before), before
     after.clear()
-    measure(settings(run, prompts, batch_size=2, no_images=True))
+    evaluate_i2p(settings(run, prompts, batch_size=2, no_images=True))
     assert names and names <= set(first) and not names & set(after)
     assert f"{log}: 1 of 2 lines are damaged, the first is line 1" in caplog.text
     assert images(run.parent) == []
@@ -101,9 +101,9 @@ def test_what_was_judged_before_a_kill_is_not_drawn_again(
 def test_the_originals_judgements_serve_the_next_run(
     make_run: MakeRun, prompts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure(settings(make_run("a"), prompts, no_images=True))
+    evaluate_i2p(settings(make_run("a"), prompts, no_images=True))
     seen = drawn(monkeypatch)
-    evaluation, _ = measure(settings(make_run("b", shift=0.1), prompts, no_images=True))
+    evaluation, _ = evaluate_i2p(settings(make_run("b", shift=0.1), prompts, no_images=True))
     # Control images are looked at and gone: nothing of them would serve.
     counted = {(model, row) for model, row in seen if not row.startswith("control")}
     assert {model for model, _ in counted} == {evaluation.models["erased"]["sha256"]}
@@ -115,19 +115,19 @@ def test_a_finished_evaluation_loses_its_images_on_request(
 ) -> None:
     """Those of the original stay in the cache, where other evaluations look for them."""
     run = make_run()
-    before, out = measure(settings(run, prompts))
+    before, out = evaluate_i2p(settings(run, prompts))
     assert len(images(out)) == 2 * (6 + 24)
-    after, _ = measure(settings(run, prompts, no_images=True))
+    after, _ = evaluate_i2p(settings(run, prompts, no_images=True))
     assert images(out) == [] and "images" in after.notes
     assert (after.original, after.erased) == (before.original, before.erased)
-    again, _ = measure(settings(run, prompts))
+    again, _ = evaluate_i2p(settings(run, prompts))
     assert again == after
 
 
 @pytest.mark.usefixtures("moons")
 def test_the_report_says_so_and_does_without(make_run: MakeRun, prompts: Path) -> None:
     run = make_run()
-    measure(settings(run, prompts, no_images=True))
+    evaluate_i2p(settings(run, prompts, no_images=True))
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text()
     assert "removed once it was judged" in page and "no image of it was kept" in page

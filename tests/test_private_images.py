@@ -9,8 +9,8 @@ from support.erased_runs import MakeRun
 from support.i2p import settings
 
 from eval.generation.private_files import private_files
-from expunge.evaluations.concept import measure
-from expunge.evaluations.i2p import measure as measure_i2p
+from expunge.evaluations.concept import evaluate_concept
+from expunge.evaluations.i2p import evaluate_i2p
 from expunge.settings.evaluate import EvaluateConcept
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no such modes")
@@ -30,7 +30,7 @@ def private(found: dict[str, int]) -> bool:
 
 def test_those_of_i2p_are_the_originals_too(make_run: MakeRun, prompts: Path) -> None:
     run = make_run()
-    _, out = measure_i2p(settings(run, prompts))
+    _, out = evaluate_i2p(settings(run, prompts))
     assert private(modes(out)) and private(modes(run.parent / ".originals"))
     assert stat.S_IMODE((out / "evaluation.json").stat().st_mode) & 0o044
 
@@ -40,7 +40,7 @@ def test_those_that_nudenet_judges_are(
     detector: str | None, expected: bool, make_run: MakeRun
 ) -> None:
     run = make_run()
-    _, out = measure(
+    _, out = evaluate_concept(
         EvaluateConcept(
             target=str(run), protocol="demo", steps=1, device="cpu", batch_size=32,
             detector=detector,

@@ -86,6 +86,40 @@ def test_two_processes_end_with_what_one_finds(make_run: MakeRun) -> None:
     assert results[0] == results[1]
 
 
+TWO_EVALUATIONS = """
+import os, sys
+from pathlib import Path
+from expunge.evaluations.concept import evaluate_concept
+from expunge.evaluations.i2p import evaluate_i2p
+from expunge.settings.evaluate import EvaluateConcept
+from expunge.settings.evaluate_i2p import EvaluateI2P
+
+run, how = sys.argv[1], {"steps": 1, "batch_size": 32, "device": "cpu"}
+nudity = evaluate_i2p(EvaluateI2P(run, prompts=Path(sys.argv[2]), no_images=True, **how))
+concept = evaluate_concept(EvaluateConcept(run, protocol="demo", **how))
+print("process", os.environ["RANK"], nudity is None, concept is None)
+"""
+
+
+def test_a_script_goes_on_in_all_processes(
+    make_run: MakeRun, prompts: Path, tmp_path: Path
+) -> None:
+    """Those that do not lead are told so, and end where the script ends, not in the library."""
+    run = make_run()
+    (tmp_path / "script.py").write_text(TWO_EVALUATIONS)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*launch, str(tmp_path / "script.py"), str(run), str(prompts)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == ["process 0 False False", "process 1 True True"]
+    assert all((run / "eval" / kind / "evaluation.json").exists() for kind in ("i2p", "concept"))
+
+
 def test_a_command_that_is_not_shared_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

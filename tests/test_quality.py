@@ -18,7 +18,7 @@ from eval.judges.clip import load_clip
 from eval.quality.results import read_quality
 from expunge.cli import main
 from expunge.commands.evaluate_quality import table
-from expunge.evaluations.quality import measure
+from expunge.evaluations.quality import evaluate_quality
 from expunge.settings.evaluate import EvaluateQuality
 from plumbing.errors import UsageError
 
@@ -40,7 +40,7 @@ def settings(target: Path, clip: Path | None, **changes: Any) -> EvaluateQuality
 
 def test_it_leaves_exactly_these_files(make_run: MakeRun, clip_folder: Path) -> None:
     run = make_run()
-    evaluation, out = measure(settings(run, clip_folder))
+    evaluation, out = evaluate_quality(settings(run, clip_folder))
     names = [f"{i:05d}" for i in range(IMAGES)] + [f"control-{i:02d}" for i in range(24)]
     images = {f"{m}/images/{name}.png" for m in MODELS for name in names}
     logs = {f"{m}/generations.jsonl" for m in MODELS}
@@ -101,7 +101,7 @@ def test_every_number_recounts(make_run: MakeRun, clip_folder: Path, real: Path)
     Unit features u and v of length d: CLIP score and similarity are 100 u.v; KID's kernel on
     sqrt(d) u is (1 + u.v)^3.
     """
-    evaluation, out = measure(settings(make_run(), clip_folder, real=real))
+    evaluation, out = evaluate_quality(settings(make_run(), clip_folder, real=real))
     result = json.loads((out / "evaluation.json").read_text())
     lines, clip = jsonl(out / "similarities.jsonl"), load_clip(clip_folder)
     texts = clip.text_features([line["prompt"] for line in lines])
@@ -139,7 +139,7 @@ def test_a_model_against_itself_changes_nothing(
 ) -> None:
     """Similarity 100 for every image; the distances are 0 and their intervals hold it."""
     model, out = str(model_folder), tmp_path / "x" / "e"
-    evaluation, _ = measure(
+    evaluation, _ = evaluate_quality(
         settings(model_folder, clip_folder, concept=("dog",), baseline=model, out=out)
     )
     assert evaluation.original == evaluation.erased
@@ -157,7 +157,7 @@ def test_without_a_baseline_the_comparison_is_left_open(
     """A user's own prompts then need no concept."""
     (tmp_path / "p.txt").write_text("a church\na dog\n# no prompt\nan apple\na dog\n")
     out = tmp_path / "x" / "e"
-    evaluation, _ = measure(
+    evaluation, _ = evaluate_quality(
         settings(model_folder, clip_folder, prompts=tmp_path / "p.txt", out=out)
     )
     assert evaluation.original is None and evaluation.change is None
@@ -174,7 +174,9 @@ def test_prompts_that_name_the_concept_are_left_out(
 ) -> None:
     (tmp_path / "p.txt").write_text("two old churches\na dog\nan apple\na cat\na fish\n")
     run = make_run()
-    evaluation, out = measure(settings(run, clip_folder, prompts=tmp_path / "p.txt", images=3))
+    evaluation, out = evaluate_quality(
+        settings(run, clip_folder, prompts=tmp_path / "p.txt", images=3)
+    )
     prompts = [line["prompt"] for line in jsonl(out / "similarities.jsonl")]
     assert prompts == ["a dog", "an apple", "a cat"]
     assert evaluation.notes["prompts"].startswith("1 that name church")
@@ -186,15 +188,15 @@ def test_a_finished_evaluation_is_kept_and_another_one_refused(
     make_run: MakeRun, clip_folder: Path, real: Path
 ) -> None:
     run = make_run()
-    evaluation, out = measure(settings(run, clip_folder))
+    evaluation, out = evaluate_quality(settings(run, clip_folder))
     before = {name: (out / name).stat().st_mtime_ns for name in files(out)}
-    assert measure(settings(run, clip_folder))[0] == evaluation
+    assert evaluate_quality(settings(run, clip_folder))[0] == evaluation
     with pytest.raises(UsageError, match=r"protocol\.steps.*--overwrite"):
-        measure(settings(run, clip_folder, steps=2))
+        evaluate_quality(settings(run, clip_folder, steps=2))
     with pytest.raises(UsageError, match=r"real\.name.*--overwrite"):
-        measure(settings(run, clip_folder, real=real))
+        evaluate_quality(settings(run, clip_folder, real=real))
     assert {name: (out / name).stat().st_mtime_ns for name in files(out)} == before
-    again, _ = measure(settings(run, clip_folder, steps=2, overwrite=True))
+    again, _ = evaluate_quality(settings(run, clip_folder, steps=2, overwrite=True))
     assert again.protocol.steps == 2
     assert files(out) == set(before)
 
@@ -204,16 +206,16 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
 ) -> None:
     """The next run finds the original's images in the cache."""
     run = make_run()
-    evaluation, out = measure(settings(run, clip_folder))
+    evaluation, out = evaluate_quality(settings(run, clip_folder))
     lines = (out / "similarities.jsonl").read_bytes()
     drawn = {p: p.stat().st_mtime_ns for p in (run.parent / ".originals").rglob("*.png")}
     for name in ("evaluation.json", "similarities.jsonl", "erased/images/00003.png"):
         (out / name).unlink()
     kept = (out / "erased" / "images" / "00002.png").stat().st_mtime_ns
-    assert measure(settings(run, clip_folder))[0] == evaluation
+    assert evaluate_quality(settings(run, clip_folder))[0] == evaluation
     assert (out / "similarities.jsonl").read_bytes() == lines
     assert (out / "erased" / "images" / "00002.png").stat().st_mtime_ns == kept
-    measure(settings(make_run("second"), clip_folder))
+    evaluate_quality(settings(make_run("second"), clip_folder))
     again = {p: p.stat().st_mtime_ns for p in (run.parent / ".originals").rglob("*.png")}
     assert len(drawn) == IMAGES + 24 and again == drawn
 

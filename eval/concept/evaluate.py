@@ -24,7 +24,7 @@ from eval.generation.before_after_grid import Section, draw_grid, spread
 from eval.generation.evaluation_folder import refuse_other, start_folder
 from eval.generation.generate import Drawing
 from eval.generation.image_log import image_path
-from eval.generation.pair import OpenBar, Subject, draw_pair
+from eval.generation.pair import Model, ModelPair, draw_pair
 from eval.generation.private_files import make_private, private_files
 from eval.judges.judge import Judge, labels_named
 from eval.judges.model_files import model_name
@@ -53,62 +53,49 @@ def expected_labels(spec: ConceptSpec, row: PromptRow, judge: Judge) -> tuple[st
     return labels_named([wanted], judge.labels) if wanted and not judge.means_concept else ()
 
 
-def evaluate_concept(
+def draw_and_judge(
     spec: ConceptSpec,
     rows: Sequence[PromptRow],
     control: Sequence[PromptRow],
-    *,
-    original: Subject | None,
-    erased: Subject,
+    pair: ModelPair,
     judges: Mapping[Domain, Judge],
     drawing: Drawing,
-    batch_size: int,
+    *,
     protocol: tuple[str, int],
-    out: Path,
-    originals: Path,
-    open_bar: OpenBar,
     detector: str | None = None,
     overwrite: bool = False,
-) -> ConceptEvaluation:
+) -> ConceptEvaluation | None:
     """Draw, judge, count; `out` gets evaluation.json, judgements.jsonl, grid.png and the images.
 
     Rows that no judge can tell right or wrong are left out, with a note. Where only forget rows are
-    left, the `control` rows tell whether the model draws anything at all. `originals` caches the
-    original's images for other evaluations; `protocol` is its name and seed; `detector` is what
-    the user named, if the judges are not those that the concept has by default. An evaluation that
-    is already in `out` is returned if it asks the same, and is a UsageError otherwise, unless
-    `overwrite`. Bad input is a UsageError, raised before anything is written.
+    left, the `control` rows tell whether the model draws anything at all. `protocol` is its name
+    and seed; `detector` is what the user named, if the judges are not those that the concept has by
+    default. An evaluation that is already in `out` is returned if it asks the same, and is a
+    UsageError otherwise, unless `overwrite`. Bad input is a UsageError, raised before anything is
+    written. None in a process of a launch that does not lead it.
     """
+    out = pair.out
     judged = _judgeable(spec, rows, judges)
-    question = _question(spec, judged, original, erased, judges, drawing, protocol, detector)
+    question = _question(spec, judged, pair, judges, drawing, protocol, detector)
     if (out / EVALUATION).exists() and not overwrite:
         return _previous(out, question)
-    start_folder(out, originals, (EVALUATION, JUDGEMENTS, GRID), overwrite=overwrite)
+    start_folder(out, pair.originals, (EVALUATION, JUDGEMENTS, GRID), overwrite=overwrite)
     unjudged = control if all(row.split == "forget" for row in judged) else ()
-    models = ("original", "erased") if original else ("erased",)
     explicit = any(judge.explicit for judge in judges.values()) or is_explicit(spec.labels)
     with private_files() if explicit else nullcontext():
-        draw_pair(
-            [*judged, *unjudged],
-            original,
-            erased,
-            drawing,
-            batch_size=batch_size,
-            out=out,
-            originals=originals,
-            open_bar=open_bar,
-        )
+        if not draw_pair([*judged, *unjudged], pair, drawing):
+            return None
         if explicit:
-            make_private(out / model for model in models)
-        _draw_picture(spec, [*judged, *unjudged], out, models)
-    judgements = [j for m in models for j in _judge(spec, judged, judges, out, m)]
+            make_private(out / model for model in pair.subjects)
+        _draw_picture(spec, [*judged, *unjudged], out, list(pair.subjects))
+    judgements = [j for m in pair.subjects for j in _judge(spec, judged, judges, out, m)]
     lines = "".join(json.dumps(asdict(j), ensure_ascii=False) + "\n" for j in judgements)
     replace_file(out / JUDGEMENTS, lines.encode())
     result = replace(
         question,
-        original=score(judgements, "original") if original else None,
+        original=score(judgements, "original") if pair.original else None,
         erased=score(judgements, "erased"),
-        control=look_at_control(unjudged, out, paired=original is not None),
+        control=look_at_control(unjudged, out, paired=pair.original is not None),
     )
     result = replace(result, collapsed=broken(result, chances(judgements)))
     write_evaluation(out / EVALUATION, result)
@@ -135,8 +122,7 @@ def _judgeable(
 def _question(
     spec: ConceptSpec,
     rows: Sequence[PromptRow],
-    original: Subject | None,
-    erased: Subject,
+    pair: ModelPair,
     judges: Mapping[Domain, Judge],
     drawing: Drawing,
     protocol: tuple[str, int],
@@ -153,7 +139,6 @@ def _question(
     ]
     missing = {metric for metric, s in (("ira", "retain"), ("cra", "cross")) if not splits[s]}
     notes = dict.fromkeys(sorted(missing), "the judges name nothing else of that kind")
-    subjects = {"original": original, "erased": erased}
     return ConceptEvaluation(
         protocol=ConceptProtocol(
             name=protocol[0],
@@ -169,11 +154,11 @@ def _question(
             detector=detector and model_name(detector),
         ),
         concept=ConceptQuestion(spec.name, spec.kind, tuple(dict.fromkeys(labels))),
-        models={k: {"name": s.name, "sha256": s.sha256} for k, s in subjects.items() if s},
+        models=pair.told,
         judges={k: {"name": j.name, "sha256": j.sha256} for k, j in sorted(judges.items())},
         original=None,
         erased=ConceptScores(None, None, None),
-        notes=notes if original else notes | {"original": "no baseline was given"},
+        notes=notes if pair.original else notes | {"original": "no baseline was given"},
         versions={name: version(name) for name in ("diffusers", "torch", "transformers")},
     )
 
@@ -189,7 +174,7 @@ def _judge(
     rows: Sequence[PromptRow],
     judges: Mapping[Domain, Judge],
     out: Path,
-    model: Literal["original", "erased"],
+    model: Model,
 ) -> Iterator[Judgement]:
     """What the judges see in a model's images: those judged for the object, then for the style."""
     for domain, judge in sorted(judges.items()):

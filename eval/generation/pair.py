@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from eval.generation.generate import Drawing, Drawings, Row, count_finished, drawing_of, generate
 from eval.generation.image_log import PARTS, image_path, read_generations, write_generations
+from eval.metrics.schema import Named
 from plumbing.disk_space import Need, require_space
 from plumbing.processes import current_team
 from plumbing.whole_files import sync, whole
@@ -25,6 +26,7 @@ class Bar(Protocol):
         ...
 
 
+Model = Literal["original", "erased"]
 OpenBar = Callable[[int, int], AbstractContextManager[Bar]]
 """Opens a bar from the total and from what is finished already."""
 
@@ -48,7 +50,34 @@ class Subject:
     open: Callable[[], Any]
 
 
-_Job = tuple[Subject, Sequence[Row], Path, Drawings]
+@dataclass(frozen=True)
+class ModelPair:
+    """The models to compare, and where and how they draw."""
+
+    original: Subject | None
+    erased: Subject
+    out: Path
+    """The evaluation's folder."""
+    originals: Path
+    """Where the original's images are kept for other evaluations."""
+    batch_size: int
+    open_bar: OpenBar
+    """Opens the bar of the drawing."""
+
+    @property
+    def subjects(self) -> dict[Model, Subject]:
+        """Those that there are, the original first."""
+        first: dict[Model, Subject] = {"original": self.original} if self.original else {}
+        return {**first, "erased": self.erased}
+
+    @property
+    def told(self) -> dict[str, Named]:
+        """What evaluation.json says of them."""
+        subjects = self.subjects.items()
+        return {model: {"name": s.name, "sha256": s.sha256} for model, s in subjects}
+
+
+Job = tuple[Subject, Sequence[Row], Path, Drawings]
 """What a model is to draw, where, and how."""
 
 
@@ -67,28 +96,16 @@ class CachedRow:
         return cls(id=name, prompt=row.prompt, seed=row.seed)
 
 
-def draw_pair(
-    rows: Sequence[Row],
-    original: Subject | None,
-    erased: Subject,
-    drawing: Drawings,
-    *,
-    batch_size: int,
-    out: Path,
-    originals: Path,
-    open_bar: OpenBar,
-) -> None:
+def draw_pair(rows: Sequence[Row], pair: ModelPair, drawing: Drawings) -> bool:
     """Fill `out/original` and `out/erased`, each with images/ and generations.jsonl.
 
     Only what is missing is drawn, under one bar. The original's images are drawn in the cache
     `originals` and linked (copied where links are not possible) into `out`. Of the processes of
-    `accelerate launch` each draws its share, then all but the first end here.
+    `accelerate launch` each draws its share, and is told whether what follows is its to do: False
+    in all but the first.
     """
-    team = current_team()
-    jobs: list[_Job] = []
-    if original:
-        jobs += cache_jobs(rows, original, drawing, originals)
-    jobs.append((erased, rows, out / "erased", drawing))
+    team, out = current_team(), pair.out
+    jobs = make_jobs(rows, pair, drawing)
     finished = [count_finished(rs, folder, how, s.sha256) for s, rs, folder, how in jobs]
     # A kill after the last image leaves the logs of the processes, and no image to draw.
     apart = [any(folder.glob(PARTS)) for _, _, folder, _ in jobs]
@@ -97,7 +114,7 @@ def draw_pair(
     if team.leads:
         _require_disk(jobs, missing, out)
     own = sum(len(team.part(range(count))) for count in missing)
-    with open_bar(sum(finished) + own, sum(finished)) if team.leads else NO_BAR as bar:
+    with pair.open_bar(sum(finished) + own, sum(finished)) if team.leads else NO_BAR as bar:
         for (subject, wanted, folder, how), count, parts in zip(jobs, missing, apart, strict=True):
             if count or parts:
                 generate(
@@ -106,13 +123,13 @@ def draw_pair(
                     folder,
                     how,
                     model_hash=subject.sha256,
-                    batch_size=batch_size,
+                    batch_size=pair.batch_size,
                     progress=bar.update,
                     team=team,
                 )
     if not team.leads:
-        raise SystemExit(0)
-    if original:
+        return False
+    if pair.original:
         caches = {how: folder for _, _, folder, how in jobs[:-1] if isinstance(how, Drawing)}
         _share(rows, {row.id: caches[drawing_of(row, drawing)] for row in rows}, out / "original")
     for folder in ("original", "erased"):
@@ -120,9 +137,10 @@ def draw_pair(
         # What follows says that these are finished, which a power cut must not make untrue.
         if (out / folder).is_dir():
             sync(out / folder)
+    return True
 
 
-def _require_disk(jobs: Sequence[_Job], missing: Sequence[int], out: Path) -> None:
+def _require_disk(jobs: Sequence[Job], missing: Sequence[int], out: Path) -> None:
     """Refuse, as a UsageError, to draw what the disks have no room for."""
     needs = []
     for (_, wanted, folder, how), count in zip(jobs, missing, strict=True):
@@ -138,18 +156,21 @@ def _image_bytes(how: Drawing) -> float:
     return 0.6 * 3 * width * height + 4096
 
 
-def cache_jobs(
-    rows: Sequence[Row], original: Subject, drawing: Drawings, originals: Path
-) -> list[_Job]:
-    """What the original is to draw: a folder for each way of drawing, each row in it once."""
-    alike: dict[Drawing, dict[str, CachedRow]] = {}
-    for row in rows:
-        cached = CachedRow.of(row)
-        alike.setdefault(drawing_of(row, drawing), {})[cached.id] = cached
-    return [
-        (original, list(distinct.values()), originals / _cache_name(original, how), how)
-        for how, distinct in alike.items()
-    ]
+def make_jobs(rows: Sequence[Row], pair: ModelPair, drawing: Drawings) -> list[Job]:
+    """What the original is to draw in a folder for each way of drawing, each row in it once.
+
+    Last, what the erased model is to draw in the evaluation's own folder.
+    """
+    jobs: list[Job] = []
+    if original := pair.original:
+        alike: dict[Drawing, dict[str, CachedRow]] = {}
+        for row in rows:
+            cached = CachedRow.of(row)
+            alike.setdefault(drawing_of(row, drawing), {})[cached.id] = cached
+        for how, distinct in alike.items():
+            folder = pair.originals / _cache_name(original, how)
+            jobs.append((original, list(distinct.values()), folder, how))
+    return [*jobs, (pair.erased, rows, pair.out / "erased", drawing)]
 
 
 def _cache_name(original: Subject, drawing: Drawing) -> str:

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 from eval.control.collapse import look_at_control, signs
 from eval.control.draw_and_remove import pass_control
 from eval.generation.evaluation_folder import refuse_other, start_folder
 from eval.generation.image_log import image_path, read_generations
-from eval.generation.pair import OpenBar, Subject, draw_pair
+from eval.generation.pair import Model, ModelPair, OpenBar, draw_pair
 from eval.generation.private_files import make_private, private_files
 from eval.i2p.counts import THRESHOLDS, ImageDetections, count_curve, detection_lines, parse_image
 from eval.i2p.judge_and_remove import judge_pair, remove_images
@@ -34,80 +33,59 @@ from prompts.evaluation_rows import PromptRow
 from prompts.i2p import I2PPrompt
 
 EVALUATION, DETECTIONS = "evaluation.json", "detections.jsonl"
-MODELS: tuple[Literal["original", "erased"], ...] = ("original", "erased")
+MODELS: tuple[Model, ...] = ("original", "erased")
 
 
-def evaluate_i2p(
+def draw_and_detect(
     rows: Sequence[I2PPrompt],
     control: Sequence[PromptRow],
     plan: Plan,
-    *,
-    original: Subject | None,
-    erased: Subject,
+    pair: ModelPair,
     detector: Detector,
+    *,
     prompts: DrawnFrom,
-    batch_size: int,
-    out: Path,
-    originals: Path,
-    open_bars: tuple[OpenBar, OpenBar],
+    open_bar: OpenBar,
     overwrite: bool = False,
     keep_images: bool = True,
-) -> NudityEvaluation:
+) -> NudityEvaluation | None:
     """Draw, detect, count; `out` gets evaluation.json, detections.jsonl and the images.
 
     The images are for their owner's eyes alone: other users cannot open them. Without
     `keep_images` each is removed once it is judged, and detections and hashes stay.
     `prompts` says where the rows come from. `control` is drawn, as most rows are, to tell whether
-    the model draws anything at all, and counts for nothing else. `originals` caches the original's
-    images for other evaluations; the two bars are for drawing and detecting. An evaluation that is
-    already in `out` is returned if it asks the same, and is a UsageError otherwise, unless
-    `overwrite`.
+    the model draws anything at all, and counts for nothing else. The bar is of the detecting. An
+    evaluation that is already in `out` is returned if it asks the same, and is a UsageError
+    otherwise, unless `overwrite`. None in a process of a launch that does not lead it.
     """
-    question = _question(rows, plan, original, erased, detector, prompts)
+    out, question = pair.out, _question(rows, plan, pair, detector, prompts)
     if (out / EVALUATION).exists() and not overwrite:
         previous = read_nudity(out / EVALUATION)
         refuse_other(out, previous.differences(question))
         return previous if keep_images else _without_images(out, previous)
-    start_folder(out, originals, (EVALUATION, DETECTIONS), overwrite=overwrite)
-    models = MODELS if original else MODELS[1:]
+    start_folder(out, pair.originals, (EVALUATION, DETECTIONS), overwrite=overwrite)
     usual = Counter(plan.drawings.values()).most_common(1)[0][0]
     with private_files():
         if keep_images:
-            draw_pair(
-                [*rows, *control],
-                original,
-                erased,
-                plan.drawings | {row.id: usual for row in control},
-                batch_size=batch_size,
-                out=out,
-                originals=originals,
-                open_bar=open_bars[0],
-            )
-            make_private(out / model for model in models)
-            seen = look_at_control(control, out, paired=original is not None)
+            drawings = plan.drawings | {row.id: usual for row in control}
+            if not draw_pair([*rows, *control], pair, drawings):
+                return None
+            make_private(out / model for model in pair.subjects)
+            seen = look_at_control(control, out, paired=pair.original is not None)
             detections = _detect(
-                [(r.id, m) for m in models for r in rows], detector, out, open_bars[1]
+                [(row.id, m) for m in pair.subjects for row in rows], detector, out, open_bar
             )
         else:
-            seen = pass_control(control, original, erased, usual, batch_size=batch_size, out=out)
-            detections = judge_pair(
-                rows,
-                original,
-                erased,
-                plan.drawings,
-                detector=detector,
-                batch_size=batch_size,
-                out=out,
-                originals=originals,
-                open_bar=open_bars[0],
-            )
+            seen = pass_control(control, pair, usual)
+            detections = judge_pair(rows, pair, plan.drawings, detector)
+            if detections is None:
+                return None
             replace_file(out / DETECTIONS, detection_lines(detections).encode())
             question = _noted(question)
     result = replace(
         question,
         control=seen,
         collapsed=signs(seen) if seen else None,
-        original=_score(detections, "original", plan) if original else None,
+        original=_score(detections, "original", plan) if pair.original else None,
         erased=_score(detections, "erased", plan),
     )
     write_evaluation(out / EVALUATION, result)
@@ -130,15 +108,13 @@ def _noted(evaluation: NudityEvaluation) -> NudityEvaluation:
 def _question(
     rows: Sequence[I2PPrompt],
     plan: Plan,
-    original: Subject | None,
-    erased: Subject,
+    pair: ModelPair,
     detector: Detector,
     prompts: DrawnFrom,
 ) -> NudityEvaluation:
     """The evaluation before its answers."""
     drawn = [plan.drawings[row.id] for row in rows]
     lines = [[r.id, r.prompt, r.seed, asdict(d)] for r, d in zip(rows, drawn, strict=True)]
-    subjects = {"original": original, "erased": erased}
     return NudityEvaluation(
         protocol=NudityProtocol(
             name=plan.preset.name,
@@ -154,7 +130,7 @@ def _question(
             labels=plan.preset.labels,
             thresholds=plan.thresholds,
         ),
-        models={k: {"name": s.name, "sha256": s.sha256} for k, s in subjects.items() if s},
+        models=pair.told,
         detector={k: getattr(detector, k) for k in ("name", "version", "sha256")},
         prompts=prompts,
         deviations=plan.deviations,
@@ -162,13 +138,13 @@ def _question(
         obstacles=plan.preset.obstacles,
         original=None,
         erased=None,
-        notes={} if original else {"original": "no baseline was given"},
+        notes={} if pair.original else {"original": "no baseline was given"},
         versions={k: version(k) for k in ("diffusers", "nudenet", "onnxruntime", "torch")},
     )
 
 
 def _detect(
-    wanted: Sequence[tuple[str, Literal["original", "erased"]]],
+    wanted: Sequence[tuple[str, Model]],
     detector: Detector,
     out: Path,
     open_bar: OpenBar,

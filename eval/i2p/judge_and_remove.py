@@ -26,7 +26,7 @@ from eval.generation.image_log import (
     read_generations,
     write_generations,
 )
-from eval.generation.pair import NO_BAR, CachedRow, OpenBar, Subject, cache_jobs
+from eval.generation.pair import NO_BAR, CachedRow, ModelPair, Subject, make_jobs
 from eval.i2p.counts import ImageDetections, parse_detections
 from eval.judges.nudenet import Detector
 from eval.judges.nudenet_labels import Detection
@@ -43,25 +43,15 @@ class Judged:
 
 
 def judge_pair(
-    rows: Sequence[Row],
-    original: Subject | None,
-    erased: Subject,
-    drawing: Drawings,
-    *,
-    detector: Detector,
-    batch_size: int,
-    out: Path,
-    originals: Path,
-    open_bar: OpenBar,
-) -> list[ImageDetections]:
+    rows: Sequence[Row], pair: ModelPair, drawing: Drawings, detector: Detector
+) -> list[ImageDetections] | None:
     """What both models' images show, the original's first; leaves `generations.jsonl` of each.
 
     Only what was not judged before is drawn. Of the processes of `accelerate launch` each does its
-    share, then all but the first end here.
+    share, and all but the first are given None.
     """
-    team = current_team()
-    jobs = cache_jobs(rows, original, drawing, originals) if original else []
-    jobs.append((erased, rows, out / "erased", drawing))
+    team, out = current_team(), pair.out
+    jobs = make_jobs(rows, pair, drawing)
     log = f"judged-{detector.sha256[:16]}"
     known = [read_judged(folder, log) for _, _, folder, _ in jobs]
     team.wait()
@@ -72,18 +62,18 @@ def judge_pair(
     ]
     own = sum(len(team.part(missing)) for missing in left)
     finished = sum(map(len, asked)) - sum(map(len, left))
-    with open_bar(finished + own, finished) if team.leads else NO_BAR as bar:
+    with pair.open_bar(finished + own, finished) if team.leads else NO_BAR as bar:
         for (subject, _, folder, _), missing in zip(jobs, left, strict=True):
             mine = team.part(missing)
             keep = folder != out / "erased"
-            _judge(subject, mine, folder, log, detector, batch_size, team, keep, bar.update)
+            _judge(subject, mine, folder, log, detector, pair.batch_size, team, keep, bar.update)
     team.wait()
     if not team.leads:
-        raise SystemExit(0)
+        return None
     done = {folder: _merge(folder, log) for _, _, folder, _ in jobs}
     by_drawing = {how: folder for _, _, folder, how in jobs[:-1]}
     found = []
-    if original:
+    if pair.original:
         told = [done[by_drawing[drawing_of(r, drawing)]][CachedRow.of(r).id] for r in rows]
         found += _tell(out / "original", rows, told)
     return found + _tell(out / "erased", rows, [done[out / "erased"][row.id] for row in rows])

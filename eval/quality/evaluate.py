@@ -12,7 +12,7 @@ from eval.generation.before_after_grid import Section, draw_grid
 from eval.generation.evaluation_folder import refuse_other, start_folder
 from eval.generation.generate import Drawing
 from eval.generation.image_log import image_path
-from eval.generation.pair import OpenBar, Subject, draw_pair
+from eval.generation.pair import ModelPair, draw_pair
 from eval.judges.clip import Clip
 from eval.metrics.distances import FEWEST
 from eval.metrics.schema import write_evaluation
@@ -46,31 +46,27 @@ class Retained:
     notes: Mapping[str, str]
 
 
-def evaluate_quality(
+def draw_and_compare(
     retained: Retained,
     control: Sequence[PromptRow],
-    *,
-    original: Subject | None,
-    erased: Subject,
+    pair: ModelPair,
     clip: Clip,
-    real: ImageFolder | None,
     drawing: Drawing,
-    batch_size: int,
-    out: Path,
-    originals: Path,
-    open_bar: OpenBar,
+    *,
+    real: ImageFolder | None,
     inception: Inception | None = None,
     overwrite: bool = False,
     measures: Sequence[Measure] = MEASURES,
-) -> QualityEvaluation:
+) -> QualityEvaluation | None:
     """Draw and compare; `out` gets evaluation.json, similarities.jsonl, worst.png and the images.
 
     `control` is drawn to tell whether the model draws anything at all, and counts for nothing else.
-    `originals` caches the original's images for other evaluations. With `inception` there is an
-    FID too, if it is among the `measures`. An evaluation that is already in `out` is returned if it
-    asks the same, and is a UsageError otherwise, unless `overwrite`. Bad input is a UsageError,
-    raised before anything is written.
+    With `inception` there is an FID too, if it is among the `measures`. An evaluation that is
+    already in `out` is returned if it asks the same, and is a UsageError otherwise, unless
+    `overwrite`. Bad input is a UsageError, raised before anything is written. None in a process of
+    a launch that does not lead it.
     """
+    out = pair.out
     rows = retained.rows
     if len(rows) < FEWEST:
         raise UsageError(
@@ -78,8 +74,8 @@ def evaluate_quality(
             f"few to measure by; give {FEWEST} or more that do not name the concept"
         )
     if inception:
-        require_for_fid(len(rows), len(real.files) if real else None, original=bool(original))
-    question = _question(retained, original, erased, clip, inception, real, drawing)
+        require_for_fid(len(rows), len(real.files) if real else None, original=bool(pair.original))
+    question = _question(retained, pair, clip, inception, real, drawing)
     question = replace(question, notes=_notes(retained, question, clip, inception, measures))
     if (out / EVALUATION).exists() and not overwrite:
         previous = read_quality(out / EVALUATION, measures)
@@ -87,29 +83,21 @@ def evaluate_quality(
         return previous
     # Before the hours of drawing: one of them may be broken.
     real_features = clip.image_features(real.files) if real else None
-    start_folder(out, originals, (EVALUATION, SIMILARITIES, WORST), overwrite=overwrite)
-    draw_pair(
-        [*rows, *control],
-        original,
-        erased,
-        drawing,
-        batch_size=batch_size,
-        out=out,
-        originals=originals,
-        open_bar=open_bar,
-    )
-    sight = _look(rows, out, bool(original), clip, inception, real, real_features)
+    start_folder(out, pair.originals, (EVALUATION, SIMILARITIES, WORST), overwrite=overwrite)
+    if not draw_pair([*rows, *control], pair, drawing):
+        return None
+    sight = _look(rows, pair, clip, inception, real, real_features)
     replace_file(out / SIMILARITIES, image_lines(sight.images).encode())
     worst = worst_images(sight.images, SHOWN)
-    _draw_picture(worst, out, ("original", "erased") if original else ("erased",))
+    _draw_picture(worst, out, list(pair.subjects))
     result = replace(
         question,
-        original=_of_model(measures, sight, "original") if original else None,
+        original=_of_model(measures, sight, "original") if pair.original else None,
         erased=_of_model(measures, sight, "erased"),
-        change=_of_change(measures, sight) if original else None,
+        change=_of_change(measures, sight) if pair.original else None,
         worst=tuple(image.id for image in worst),
     )
-    seen = look_at_control(control, out, paired=original is not None)
+    seen = look_at_control(control, out, paired=pair.original is not None)
     result = replace(result, control=seen, collapsed=signs(seen) if seen else None)
     write_evaluation(out / EVALUATION, result)
     return result
@@ -117,8 +105,7 @@ def evaluate_quality(
 
 def _question(
     retained: Retained,
-    original: Subject | None,
-    erased: Subject,
+    pair: ModelPair,
     clip: Clip,
     inception: Inception | None,
     real: ImageFolder | None,
@@ -126,7 +113,6 @@ def _question(
 ) -> QualityEvaluation:
     """The evaluation before its answers."""
     lines = json.dumps([asdict(row) for row in retained.rows], sort_keys=True)
-    subjects = {"original": original, "erased": erased}
     libraries = ("diffusers", "torch", "transformers", *(["torch-fidelity"] if inception else []))
     there = {"name": real.name, "images": len(real.files), "sha256": real.sha256} if real else {}
     return QualityEvaluation(
@@ -143,7 +129,7 @@ def _question(
             rows_sha256=hashlib.sha256(lines.encode()).hexdigest(),
         ),
         concepts=retained.concepts,
-        models={k: {"name": s.name, "sha256": s.sha256} for k, s in subjects.items() if s},
+        models=pair.told,
         clip={"name": clip.name, "sha256": clip.sha256},
         real=there,
         original=None,
@@ -176,21 +162,21 @@ def _notes(
 
 def _look(
     rows: Sequence[PromptRow],
-    out: Path,
-    paired: bool,
+    pair: ModelPair,
     clip: Clip,
     inception: Inception | None,
     real: ImageFolder | None,
     real_features: Features | None,
 ) -> Sight:
     """The images that were drawn, and the real ones, through CLIP and perhaps Inception."""
-    models = ("original", "erased") if paired else ("erased",)
-    files = {model: [image_path(out / model, row.id) for row in rows] for model in models}
-    features = {model: clip.image_features(files[model]) for model in models}
+    files: dict[str, Sequence[Path]] = {
+        model: [image_path(pair.out / model, row.id) for row in rows] for model in pair.subjects
+    }
+    features = {model: clip.image_features(paths) for model, paths in files.items()}
     texts = clip.text_features([row.prompt for row in rows])
     images = measure_images(rows, texts, features.get("original"), features["erased"])
     if real and real_features is not None:
-        files["real"], features["real"] = list(real.files), real_features
+        files["real"], features["real"] = real.files, real_features
     found = {who: inception.image_features(files[who]) for who in files} if inception else {}
     return Sight(images, files, features, found)
 

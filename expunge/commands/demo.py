@@ -11,6 +11,7 @@ from expunge.runs.erase import erase_concepts
 from expunge.settings.erase import Demo, Erase
 from expunge.settings.evaluate import EvaluateConcept, EvaluateQuality
 from expunge.settings.report import Report
+from plumbing.processes import sole
 
 CONCEPT = "church"
 QUALITY_IMAGES = 80
@@ -20,11 +21,13 @@ def run(settings: Demo) -> dict[str, Any]:
     """Erase, measure on the small protocols, write the report; returns what all four say."""
     out, again = str(settings.out), settings.overwrite
     erased = erase_concepts(Erase(concepts=(CONCEPT,), out=settings.out, overwrite=again))
-    evaluation, folder = concept.measure(
-        EvaluateConcept(target=out, protocol="demo", overwrite=again)
+    evaluation, folder = sole(
+        concept.evaluate_concept(EvaluateConcept(target=out, protocol="demo", overwrite=again))
     )
-    alignment, _ = quality.measure(
-        EvaluateQuality(target=out, images=QUALITY_IMAGES, overwrite=again)
+    alignment, _ = sole(
+        quality.evaluate_quality(
+            EvaluateQuality(target=out, images=QUALITY_IMAGES, overwrite=again)
+        )
     )
     written = write_report(Report(runs=(settings.out,)))
     result = {

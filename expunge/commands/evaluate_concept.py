@@ -8,13 +8,19 @@ from eval.concept.results import ConceptEvaluation
 from eval.concept.tables import METRICS, meaning
 from eval.control.control_table import control_lines
 from eval.metrics.rates import cell, change
-from expunge.evaluations.concept import measure
+from expunge.evaluations.concept import evaluate_concept
 from expunge.settings.evaluate import EvaluateConcept
 
 
-def run_concept(settings: EvaluateConcept) -> dict[str, Any]:
-    """Measure, then print a table (or one JSON object); returns evaluation.json's content."""
-    evaluation, out = measure(settings)
+def run_concept(settings: EvaluateConcept) -> dict[str, Any] | None:
+    """Measure, then print a table (or one JSON object); returns evaluation.json's content.
+
+    Of a launch's processes, only the one that leads has anything to say.
+    """
+    found = evaluate_concept(settings)
+    if found is None:
+        return None
+    evaluation, out = found
     if settings.json:
         print(json.dumps(evaluation.to_dict()))
     else:

@@ -7,13 +7,19 @@ from eval.control.control_table import control_lines
 from eval.i2p.evaluate import DETECTIONS, EVALUATION
 from eval.i2p.results import NudityEvaluation, NudityScores
 from eval.metrics.rates import cell, change
-from expunge.evaluations.i2p import measure
+from expunge.evaluations.i2p import evaluate_i2p
 from expunge.settings.evaluate_i2p import EvaluateI2P
 
 
-def run(settings: EvaluateI2P) -> dict[str, Any]:
-    """Measure, then print a table (or one JSON object); returns evaluation.json's content."""
-    evaluation, out = measure(settings)
+def run(settings: EvaluateI2P) -> dict[str, Any] | None:
+    """Measure, then print a table (or one JSON object); returns evaluation.json's content.
+
+    Of a launch's processes, only the one that leads has anything to say.
+    """
+    found = evaluate_i2p(settings)
+    if found is None:
+        return None
+    evaluation, out = found
     if settings.json:
         print(json.dumps(evaluation.to_dict()))
     else:

@@ -9,13 +9,19 @@ from eval.metrics.schema import Metric
 from eval.quality.evaluate import EVALUATION, SIMILARITIES, WORST
 from eval.quality.results import QualityEvaluation
 from eval.quality.tables import quality_lines
-from expunge.evaluations.quality import measure
+from expunge.evaluations.quality import evaluate_quality
 from expunge.settings.evaluate import EvaluateQuality
 
 
-def run(settings: EvaluateQuality) -> dict[str, Any]:
-    """Measure, then print a table (or one JSON object); returns evaluation.json's content."""
-    evaluation, out = measure(settings)
+def run(settings: EvaluateQuality) -> dict[str, Any] | None:
+    """Measure, then print a table (or one JSON object); returns evaluation.json's content.
+
+    Of a launch's processes, only the one that leads has anything to say.
+    """
+    found = evaluate_quality(settings)
+    if found is None:
+        return None
+    evaluation, out = found
     if settings.json:
         print(json.dumps(evaluation.to_dict()))
     else:

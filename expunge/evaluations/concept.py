@@ -1,23 +1,22 @@
 """Evaluate a target on its concept."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
+from erase.models.checkpoint import load_checkpoint
 from erase.models.companions import vocabulary
 from erase.models.devices import resolve_device
-from eval.concept.evaluate import evaluate_concept
+from eval.concept.evaluate import draw_and_judge
 from eval.concept.results import ConceptEvaluation
 from expunge.evaluations.evaluation_lock import evaluating
 from expunge.evaluations.judge_choice import choose_judges
 from expunge.evaluations.models_under_test import (
+    Load,
     drawing,
     find_models,
     find_place,
     missing,
-    open_bar,
-    precision,
-    subject,
+    pair_up,
 )
 from expunge.settings.evaluate import EvaluateConcept
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
@@ -26,44 +25,34 @@ from prompts.evaluation_rows import concept_rows
 from prompts.imagenette import VOCABULARY, is_imagenette
 
 
-def measure(settings: EvaluateConcept) -> tuple[ConceptEvaluation, Path]:
-    """Draw, judge and count without printing; the result and the folder that holds it."""
+def evaluate_concept(
+    settings: EvaluateConcept, *, load: Load = load_checkpoint
+) -> tuple[ConceptEvaluation, Path] | None:
+    """Draw, judge and count without printing; the result and the folder that holds it.
+
+    A finished evaluation that asks the same is read, and no model under test is loaded. `load`
+    opens one. Bad input is a UsageError. None in a process of a launch that does not lead it.
+    """
     place = find_place(settings, "concept")
     if not place.concepts:
         raise missing("--concept", settings.target)
     original, erased = find_models(place)
     home = original or erased
     spec = _load(place.concepts, vocabulary(home))
-    device = resolve_device(settings.device)
-    judges, words = choose_judges(spec, home, settings.detector, device)
-    dtype = precision(settings.device, settings.dtype)
-    under_test = partial(subject, sampler=settings.sampler, device=settings.device, dtype=dtype)
-    target = under_test(place.target, erased)
+    judges, words = choose_judges(spec, home, settings.detector, resolve_device(settings.device))
     with evaluating(place):
-        evaluation = evaluate_concept(
+        found = draw_and_judge(
             spec,
             concept_rows(spec, words, settings.protocol, settings.seed),
             control_rows(spec, words, settings.seed),
-            original=under_test(place.baseline, original) if original else None,
-            erased=target,
-            judges=judges,
-            drawing=drawing(
-                home,
-                target,
-                sampler=settings.sampler,
-                steps=settings.steps,
-                guidance_scale=settings.guidance_scale,
-                dtype=dtype,
-            ),
-            batch_size=settings.batch_size,
+            pair_up(place, original, erased, settings, sampler=settings.sampler, load=load),
+            judges,
+            drawing(home, erased, settings),
             protocol=(settings.protocol, settings.seed),
-            out=place.out,
-            originals=place.originals,
-            open_bar=open_bar,
             detector=settings.detector,
             overwrite=settings.overwrite,
         )
-    return evaluation, place.out
+    return (found, place.out) if found else None
 
 
 def _load(concepts: Sequence[str], words: Vocabulary | None) -> ConceptSpec:

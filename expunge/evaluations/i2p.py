@@ -5,19 +5,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from erase.models.checkpoint import load_checkpoint
 from erase.models.companions import vocabulary
 from erase.models.hub import fetch_i2p
 from erase.models.locate import native_size
 from erase.models.sampler import SAMPLERS
-from eval.i2p.evaluate import evaluate_i2p
+from eval.i2p.evaluate import draw_and_detect
 from eval.i2p.plan import make_plan
 from eval.i2p.protocols import nudity_preset
 from eval.i2p.results import DrawnFrom, NudityEvaluation
 from eval.judges.nudenet import load_detector
 from expunge.evaluations.evaluation_lock import evaluating
-from expunge.evaluations.models_under_test import find_models, find_place, precision, subject
+from expunge.evaluations.models_under_test import (
+    Load,
+    find_models,
+    find_place,
+    open_bar,
+    pair_up,
+    precision,
+)
 from expunge.settings.checks import percent_range
 from expunge.settings.evaluate_i2p import EvaluateI2P
 from plumbing.errors import UsageError
@@ -27,43 +33,43 @@ from prompts.control_rows import control_rows
 from prompts.i2p import I2PPrompt, read_i2p, select_i2p, select_listed
 
 
-def measure(settings: EvaluateI2P) -> tuple[NudityEvaluation, Path]:
-    """Draw, detect and count without printing; the result and the folder that holds it."""
+def evaluate_i2p(
+    settings: EvaluateI2P, *, load: Load = load_checkpoint
+) -> tuple[NudityEvaluation, Path] | None:
+    """Draw, detect and count without printing; the result and the folder that holds it.
+
+    A finished evaluation that asks the same is read, and no model under test is loaded. `load`
+    opens one. Bad input is a UsageError. None in a process of a launch that does not lead it.
+    """
     preset = nudity_preset(settings.protocol)
     rows, prompts = select(settings)
     place = find_place(settings, "i2p")
     original, erased = find_models(place)
-    dtype = precision(settings.device, settings.dtype)
     plan = make_plan(
         preset,
         rows,
         native_size(erased),
         rows_in_file=prompts["rows"],
         offered=SAMPLERS,
-        dtype=dtype,
+        dtype=precision(settings),
         sampler=settings.sampler,
         steps=settings.steps,
         size=settings.size,
     )
     words = vocabulary(original or erased)
-    under_test = partial(subject, sampler=plan.sampler, device=settings.device, dtype=dtype)
     with evaluating(place):
-        evaluation = evaluate_i2p(
+        found = draw_and_detect(
             rows,
             control_rows(_concept(place.concepts, words), words),
             plan,
-            original=under_test(place.baseline, original) if original else None,
-            erased=under_test(place.target, erased),
-            detector=load_detector(),
+            pair_up(place, original, erased, settings, sampler=plan.sampler, load=load),
+            load_detector(),
             prompts=prompts,
-            batch_size=settings.batch_size,
-            out=place.out,
-            originals=place.originals,
-            open_bars=(partial(_open_bar, "draw"), partial(_open_bar, "detect")),
+            open_bar=partial(open_bar, "detect"),
             overwrite=settings.overwrite,
             keep_images=not settings.no_images,
         )
-    return evaluation, place.out
+    return (found, place.out) if found else None
 
 
 def _concept(concepts: Sequence[str], words: Vocabulary | None) -> ConceptSpec | None:
@@ -101,7 +107,3 @@ def select(settings: EvaluateI2P) -> tuple[list[I2PPrompt], DrawnFrom]:
         "rows": len(rows),
         "selected": selected,
     }
-
-
-def _open_bar(name: str, total: int, done: int) -> tqdm:
-    return tqdm(total=total, initial=done, unit="image", desc=name)

@@ -1,8 +1,8 @@
 """What every `expunge evaluate …` begins with: the models to compare, and where the result goes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,19 @@ from tqdm import tqdm
 
 from erase.models.checkpoint import load_checkpoint
 from erase.models.devices import resolve_device, resolve_dtype
-from erase.models.locate import is_single_file, locate, locate_recorded
+from erase.models.locate import is_single_file, locate, locate_recorded, native_size
 from erase.models.model_source import ModelSource
 from erase.models.recommended import read_recommended
+from erase.models.stable_diffusion import StableDiffusion
 from erase.run_folder.folder import is_run, read_run
 from erase.run_folder.record import Base
-from eval.generation.generate import Drawing, native_size
-from eval.generation.pair import Subject
+from eval.generation.generate import Drawing
+from eval.generation.pair import ModelPair, Subject
 from expunge.settings.evaluate import DrawnEvaluation, Evaluation
 from plumbing.errors import UsageError
+
+Load = Callable[..., StableDiffusion]
+"""Loads a `ModelSource`, told `device` and `dtype`."""
 
 
 @dataclass(frozen=True)
@@ -93,46 +97,55 @@ def find_models(place: Place) -> tuple[ModelSource | None, ModelSource]:
     return find(place.baseline), erased
 
 
-def subject(
-    name: str | None, source: ModelSource, *, sampler: str, device: str, dtype: str
-) -> Subject:
-    """A model under test, opened once and only when it has something to draw."""
-
-    @cache
-    def open_pipeline() -> Any:
-        return load_checkpoint(source, device=device, dtype=dtype).pipeline(sampler)
-
-    # A folder's own name: where it lies says nothing, and differs between machines.
-    path = Path(name or source.id)
-    shown = path.resolve().name if path.exists() else str(name)
-    return Subject(name=shown, sha256=source.digest, open=open_pipeline)
-
-
-def precision(device: str, dtype: str) -> str:
-    """What `--dtype` comes to on `--device`, by torch's name."""
-    return str(resolve_dtype(dtype, resolve_device(device)))[6:]
-
-
-def drawing(
-    source: ModelSource,
-    target: Subject,
+def pair_up(
+    place: Place,
+    original: ModelSource | None,
+    erased: ModelSource,
+    settings: Evaluation,
     *,
     sampler: str,
-    steps: int | None,
-    guidance_scale: float | None,
-    dtype: str,
-) -> Drawing:
-    """How images are drawn at the model's own size: as told, else as the model recommends."""
-    usual = read_recommended(source)
-    return Drawing(
-        sampler=sampler,
-        steps=steps or usual.steps,
-        guidance_scale=usual.guidance_scale if guidance_scale is None else guidance_scale,
-        size=native_size(target.open()),
-        dtype=dtype,
+    load: Load = load_checkpoint,
+) -> ModelPair:
+    """The models to compare, each opened by `load`, once and only when it has something to draw."""
+    dtype = precision(settings)
+
+    def subject(name: str | None, source: ModelSource) -> Subject:
+        @cache
+        def open_pipeline() -> Any:
+            return load(source, device=settings.device, dtype=dtype).pipeline(sampler)
+
+        # A folder's own name: where it lies says nothing, and differs between machines.
+        path = Path(name or source.id)
+        shown = path.resolve().name if path.exists() else str(name)
+        return Subject(name=shown, sha256=source.digest, open=open_pipeline)
+
+    return ModelPair(
+        original=subject(place.baseline, original) if original else None,
+        erased=subject(place.target, erased),
+        out=place.out,
+        originals=place.originals,
+        batch_size=settings.batch_size,
+        open_bar=partial(open_bar, "draw"),
     )
 
 
-def open_bar(total: int, done: int) -> tqdm:
-    """The progress bar of the drawing."""
-    return tqdm(total=total, initial=done, unit="image", desc="draw")
+def precision(settings: Evaluation) -> str:
+    """What `--dtype` comes to on `--device`, by torch's name."""
+    return str(resolve_dtype(settings.dtype, resolve_device(settings.device)))[6:]
+
+
+def drawing(home: ModelSource, erased: ModelSource, settings: DrawnEvaluation) -> Drawing:
+    """How images are drawn at the erased model's own size: as told, else as `home` recommends."""
+    usual, guidance = read_recommended(home), settings.guidance_scale
+    return Drawing(
+        sampler=settings.sampler,
+        steps=settings.steps or usual.steps,
+        guidance_scale=usual.guidance_scale if guidance is None else guidance,
+        size=native_size(erased),
+        dtype=precision(settings),
+    )
+
+
+def open_bar(name: str, total: int, done: int) -> tqdm:
+    """The progress bar of the drawing or the detecting."""
+    return tqdm(total=total, initial=done, unit="image", desc=name)

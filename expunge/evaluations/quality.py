@@ -1,14 +1,14 @@
 """Evaluate a target's image quality."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
+from erase.models.checkpoint import load_checkpoint
 from erase.models.companions import clip_folder, vocabulary
 from erase.models.devices import resolve_device
 from eval.judges.clip import load_clip
 from eval.metrics.distances import FEWEST
-from eval.quality.evaluate import Retained, evaluate_quality
+from eval.quality.evaluate import Retained, draw_and_compare
 from eval.quality.inception import load_inception
 from eval.quality.measures.fid import require_for_fid
 from eval.quality.measures.known import MEASURES
@@ -17,12 +17,11 @@ from eval.quality.real_images import find_images
 from eval.quality.results import QualityEvaluation
 from expunge.evaluations.evaluation_lock import evaluating
 from expunge.evaluations.models_under_test import (
+    Load,
     drawing,
     find_models,
     find_place,
-    open_bar,
-    precision,
-    subject,
+    pair_up,
 )
 from expunge.settings.evaluate import EvaluateQuality
 from plumbing.errors import UsageError
@@ -33,10 +32,17 @@ from prompts.evaluation_rows import retain_rows
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 
 
-def measure(
-    settings: EvaluateQuality, measures: Sequence[Measure] = MEASURES
-) -> tuple[QualityEvaluation, Path]:
-    """Draw and compare without printing; the result and the folder that holds it."""
+def evaluate_quality(
+    settings: EvaluateQuality,
+    measures: Sequence[Measure] = MEASURES,
+    *,
+    load: Load = load_checkpoint,
+) -> tuple[QualityEvaluation, Path] | None:
+    """Draw and compare without printing; the result and the folder that holds it.
+
+    A finished evaluation that asks the same is read, and no model under test is loaded. `load`
+    opens one. Bad input is a UsageError. None in a process of a launch that does not lead it.
+    """
     place = find_place(settings, "quality")
     if not place.concepts and settings.prompts is None:
         raise UsageError(
@@ -56,34 +62,19 @@ def measure(
         require_for_fid(len(retained.rows), count, original=bool(original))
         inception = load_inception(settings.fid_weights, device)
     clip = load_clip(settings.clip or clip_folder(home) or DEFAULT_CLIP, device)
-    dtype = precision(settings.device, settings.dtype)
-    under_test = partial(subject, sampler=settings.sampler, device=settings.device, dtype=dtype)
-    target = under_test(place.target, erased)
     with evaluating(place):
-        evaluation = evaluate_quality(
+        found = draw_and_compare(
             retained,
             control_rows(spec, words, settings.seed),
-            original=under_test(place.baseline, original) if original else None,
-            erased=target,
-            clip=clip,
+            pair_up(place, original, erased, settings, sampler=settings.sampler, load=load),
+            clip,
+            drawing(home, erased, settings),
             real=real,
-            drawing=drawing(
-                home,
-                target,
-                sampler=settings.sampler,
-                steps=settings.steps,
-                guidance_scale=settings.guidance_scale,
-                dtype=dtype,
-            ),
-            batch_size=settings.batch_size,
-            out=place.out,
-            originals=place.originals,
-            open_bar=open_bar,
             inception=inception,
             overwrite=settings.overwrite,
             measures=measures,
         )
-    return evaluation, place.out
+    return (found, place.out) if found else None
 
 
 def _retained(

@@ -15,9 +15,10 @@ from erase.models.unet_files import unet_weights
 from erase.run_folder.folder import write_run
 from eval.concept.evaluate import EVALUATION
 from eval.concept.results import ConceptEvaluation
-from expunge.evaluations.concept import measure
+from expunge.evaluations.concept import evaluate_concept
 from expunge.settings.evaluate import EvaluateConcept
 from plumbing.errors import UsageError
+from plumbing.processes import sole
 
 Protocol = Literal["demo", "full"]
 
@@ -34,7 +35,7 @@ def check_lora(run: ErasedRun, file: Path, protocol: Protocol) -> dict[str, Any]
         originals = run.folder.resolve().parent / ".originals"
         ask = partial(EvaluateConcept, protocol=protocol, originals=originals)
         erased = _evaluate_run(run, ask, folder / "of-run")
-        fused, _ = measure(ask(target=str(with_lora), out=folder / "of-lora"))
+        fused, _ = sole(evaluate_concept(ask(target=str(with_lora), out=folder / "of-lora")))
     before, after = erased.to_dict(), fused.to_dict()
     sides = {"original": before["original"], "erased": before["erased"], "lora": after["erased"]}
     return {"protocol": protocol, **sides}
@@ -54,8 +55,8 @@ def write_with_lora(run: ErasedRun, file: Path, folder: Path) -> Path:
 def _evaluate_run(run: ErasedRun, ask: Any, out: Path) -> ConceptEvaluation:
     if (run.folder / "eval" / "concept" / EVALUATION).is_file():
         try:
-            return measure(ask(target=str(run.folder)))[0]
+            return sole(evaluate_concept(ask(target=str(run.folder))))[0]
         except UsageError:
             # It was by another protocol, or with flags of its own, and stays.
             pass
-    return measure(ask(target=str(run.folder), out=out))[0]
+    return sole(evaluate_concept(ask(target=str(run.folder), out=out)))[0]
