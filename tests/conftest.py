@@ -18,6 +18,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from hypothesis import settings
 from PIL import Image
+from support import report_runs
 from support.erased_runs import EraseOnce, MakeRun, erase
 from support.files import written
 from support.i2p import I2P_HEADER, I2P_ROWS, draw_moons
@@ -131,6 +132,12 @@ def single(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
+def model_copy(model_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model, free to be altered."""
+    return shutil.copytree(model_folder, tmp_path / "model")
+
+
+@pytest.fixture
 def tiny(model_folder: Path) -> StableDiffusion:
     """A freshly loaded tiny model, free to be altered."""
     return load_checkpoint(str(model_folder), device="cpu")
@@ -151,6 +158,16 @@ def make_run(tiny: StableDiffusion, tmp_path: Path) -> MakeRun:
         return folder
 
     return make
+
+
+@pytest.fixture
+def measured_run(tmp_path: Path) -> Path:
+    """A run with one evaluation of every kind, as the real writers leave them."""
+    run = report_runs.make_run(tmp_path / "run")
+    report_runs.add_concept(run, images=100)
+    report_runs.add_i2p(run)
+    report_runs.add_quality(run)
+    return run
 
 
 @pytest.fixture

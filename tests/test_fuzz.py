@@ -12,7 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from benchmarks.fuzz import Reader, Result, fuzz, try_input
-from benchmarks.fuzz_readers import evaluations, readers, run_record
+from benchmarks.fuzz_files import evaluations, run_record
+from benchmarks.fuzz_readers import readers
 
 READERS = readers()
 SLOW = {"run.json": 40, "evaluation.json": 40}

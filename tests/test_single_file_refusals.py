@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from support.single_files import UNET, configs_of, ldm_tensors, save_single, with_ema
+from support.strangers import Payload
 from torch import Tensor
 
 from erase.models.checkpoint import load_checkpoint
@@ -28,14 +29,6 @@ def configs(model_folder: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def file(model_folder: Path, tmp_path: Path) -> Path:
     return save_single(tmp_path / "tiny.safetensors", with_ema(ldm_tensors(model_folder)))
-
-
-class Payload:
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return Path.touch, (self.mark,)
 
 
 def test_what_a_ckpt_would_run_does_not_run(
