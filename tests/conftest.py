@@ -36,7 +36,12 @@ from erase.run_folder.record import Base, RunRecord
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
 
-LONGEST = ("test_miniature", "test_kill", "test_lora_diffusers", "test_plain_diffusers")
+LONGEST = (
+    "test_models_miniature",
+    "test_expunge_kill",
+    "test_export_lora_diffusers",
+    "test_export_plain_diffusers",
+)
 """The modules that begin, so that no worker is left with one of them when the others have ended."""
 
 

@@ -21,7 +21,7 @@ from erase.saliency.selection import top_k_mask
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 UNET = "model.diffusion_model."
-# The conftest's UNet, written down by hand: a plain and an attending block, one layer each.
+# The UNet of tiny_models.py, written down by hand: a plain and an attending block, one layer each.
 _UNET_MODULES = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
@@ -43,7 +43,7 @@ _UNET_MODULES = {
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
 }
-# tests/sdxl.py's: three blocks, of which the first attends to nothing.
+# tiny_sdxl.py's: three blocks, of which the first attends to nothing.
 _XL_MODULES = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
