@@ -1,31 +1,17 @@
-"""Turns (checkpoint, concept) into erased weights.
+"""The library behind expunge: a model and images in, erased weights out; it knows no flags.
 
-The names below load their modules when first used, so that importing `erase` imports no torch.
+The names below load their modules when first used, so that importing `erase` imports no torch. The
+product's functions (`erase_concept`, `evaluate_concept` …) live in `expunge`; they are found here,
+too, since `erase` is the package that people look in.
 """
 
 from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "Apply": "expunge.settings.erase",
-    "Classification": "expunge.settings.erase",
-    "DataConfig": "expunge.settings.erase",
-    "Demo": "expunge.settings.erase",
-    "Erase": "expunge.settings.erase",
-    "EvaluateConcept": "expunge.settings.erase",
-    "EvaluateI2P": "expunge.settings.erase",
-    "EvaluateQuality": "expunge.settings.erase",
-    "Export": "expunge.settings.erase",
-    "Mask": "expunge.settings.erase",
-    "ModelArgs": "expunge.settings.erase",
-    "Report": "expunge.settings.erase",
-    "SalUnConfig": "expunge.settings.erase",
-    "SaliencyConfig": "expunge.settings.erase",
     "SaliencyMask": "erase.saliency.mask",
-    "StableDiffusion": "erase.models.checkpoint",
-    "Undo": "expunge.settings.erase",
+    "StableDiffusion": "erase.models.stable_diffusion",
     "UsageError": "plumbing.errors",
-    "Verify": "expunge.settings.erase",
     "load_checkpoint": "erase.models.checkpoint",
     "unlearn": "erase.classification.unlearn",
 }
@@ -33,9 +19,11 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its module."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'erase' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if not name.startswith("_") and name in (product := import_module("expunge")).FUNCTIONS:
+        return getattr(product, name)
+    raise AttributeError(f"module 'erase' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

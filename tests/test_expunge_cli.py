@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import erase
+import expunge
+from expunge import FUNCTIONS
 from expunge.cli import main
 from expunge.command_table import COMMANDS
 from expunge.parsing import flags_of, parse, settings_of
@@ -41,15 +43,18 @@ def test_help_is_instant_and_imports_no_torch(words: list[str]) -> None:
     assert min(seconds) < 0.5
 
 
-def test_names_of_the_package_load_lazily() -> None:
+def test_names_of_the_packages_load_lazily() -> None:
     code = (
-        "import sys, erase; erase.Erase(('church',)); assert 'torch' not in sys.modules;"
+        "import sys, erase, expunge; expunge.erase_concept; assert 'torch' not in sys.modules;"
+        "assert erase.erase_concept is expunge.erase_concept;"
         "erase.StableDiffusion; assert 'torch' in sys.modules"
     )
     assert run_python("-c", code).returncode == 0
-    assert {"Erase", "load_checkpoint"} <= set(dir(erase))
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        erase.__getattr__("nothing")
+    assert {"unlearn", "load_checkpoint"} <= set(dir(erase))
+    assert set(FUNCTIONS) <= set(dir(expunge))
+    for package in (erase, expunge):
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            package.__getattr__("nothing")
 
 
 def test_what_only_moves_weights_starts_without_diffusers() -> None:

@@ -1,0 +1,141 @@
+"""The commands as plain functions: what `expunge NAME` calls, with its flags as keywords.
+
+A flag `--forget-images 32` is `forget_images=32`; paths may be texts. Bad input is a
+`plumbing.errors.UsageError`, raised before anything is written. Nothing is printed, but progress
+goes to stderr as from the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from plumbing.errors import UsageError
+
+Settings = TypeVar("Settings")
+
+
+def erase_concept(*concepts: str, method: str = "salun", **flags: Any) -> dict[str, Any]:
+    """Erase one or more concepts into a run folder, as `expunge erase` does.
+
+    Gives the content of its run.json, its folder (`out`), and whether it `passed`. The same call
+    again finds its finished run, or resumes an unfinished one.
+    """
+    settings = _settings("erase:erase_command", flags, ("--method", method))
+    command = settings(concepts=concepts, method=method, **_grouped(settings, flags))
+    return _call("runs.erase:erase_concepts", command)
+
+
+def build_mask(*concepts: str, **flags: Any) -> dict[str, Any]:
+    """Build the saliency mask alone, as `expunge mask` does; gives its run.json and folder."""
+    return _run("erase:Mask", "runs.build_mask:build", flags, concepts=concepts)
+
+
+def evaluate_concept(target: str | Path, **flags: Any) -> dict[str, Any]:
+    """Is the concept gone, and what else changed? Gives evaluation.json's content."""
+    return _evaluated("evaluate:EvaluateConcept", "concept", target, flags)
+
+
+def evaluate_i2p(target: str | Path, **flags: Any) -> dict[str, Any]:
+    """How much nudity do images of I2P's prompts show? Gives evaluation.json's content."""
+    return _evaluated("evaluate_i2p:EvaluateI2P", "i2p", target, flags)
+
+
+def evaluate_quality(target: str | Path, **flags: Any) -> dict[str, Any]:
+    """Are other prompts drawn as well as before? Gives evaluation.json's content."""
+    return _evaluated("evaluate:EvaluateQuality", "quality", target, flags)
+
+
+def write_report(*runs: str | Path, **flags: Any) -> dict[str, Any]:
+    """Write a run's report, or of several side by side; gives the file and each verdict."""
+    folders = tuple(map(Path, runs))
+    return _run("report:Report", "reports.write_report:write_report", flags, runs=folders)
+
+
+def export_run(run: str | Path, **flags: Any) -> dict[str, Any]:
+    """Write the erased model in a `format`, to a place (`to`); gives what was written."""
+    return _run("export:Export", "exports.export:export_run", flags, target=Path(run))
+
+
+def apply_deltas(*deltas: str | Path, **flags: Any) -> dict[str, Any]:
+    """Make the erased model of a base (`model`) and deltas or LoRAs; gives what was written."""
+    return _run("apply:Apply", "exports.apply:apply", flags, deltas=tuple(map(Path, deltas)))
+
+
+def undo_deltas(model: str | Path, **flags: Any) -> dict[str, Any]:
+    """Take deltas back: the base again, bit for bit; gives what was written."""
+    return _run("apply:Undo", "exports.undo:undo", flags, model=str(model))
+
+
+def verify(target: str | Path, **flags: Any) -> dict[str, Any]:
+    """Check a run or what was exported of it; `passed` in the result says whether all is well."""
+    return _run("verify:Verify", "verification.verify_run:verify", flags, target=Path(target))
+
+
+def _evaluated(place: str, kind: str, target: str | Path, flags: Mapping[str, Any]) -> Any:
+    found = _run(place, f"evaluations.{kind}:evaluate_{kind}", flags, target=str(target))
+    return found and found[0].to_dict()
+
+
+def _run(place: str, function: str, flags: Mapping[str, Any], **given: Any) -> Any:
+    settings = _settings(place, flags)
+    return _call(function, settings(**given, **_grouped(settings, flags)))
+
+
+def _call(place: str, settings: Any) -> Any:
+    module, function = place.split(":")
+    return getattr(import_module(f"expunge.{module}"), function)(settings)
+
+
+def _settings(place: str, flags: Mapping[str, Any], words: tuple[str, ...] = ()) -> Any:
+    """The dataclass of a command's flags; a UsageError for a flag that it does not have."""
+    module, name = place.split(":")
+    found = getattr(import_module(f"expunge.settings.{module}"), name)
+    settings = found if isinstance(found, type) else found(words)
+    known = set(_flat(settings))
+    for flag in flags.keys() - known:
+        near = get_close_matches(flag, known, 1)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"{flag}: no such setting of {settings.__name__}{guess}")
+    return settings
+
+
+def _flat(settings: type) -> dict[str, type | None]:
+    """Every field by name, with the group that it is in."""
+    found: dict[str, type | None] = {}
+    for field in fields(settings):  # type: ignore[arg-type]
+        group: Any = field.default_factory
+        if is_dataclass(group) and isinstance(group, type):
+            found |= dict.fromkeys(_flat(group), group)
+        else:
+            found[field.name] = None
+    return found
+
+
+def _grouped(settings: type, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags as the dataclass takes them: those of a group together; texts become paths."""
+    found: dict[str, Any] = {}
+    for field in fields(settings):  # type: ignore[arg-type]
+        group: Any = field.default_factory
+        if is_dataclass(group) and isinstance(group, type):
+            own = {name: value for name, value in flags.items() if name in _flat(group)}
+            found[field.name] = group(**_typed(group, own))
+    own = {name: value for name, value in flags.items() if _flat(settings)[name] is None}
+    return found | _typed(settings, own)
+
+
+def _typed(settings: type, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with paths where the field holds paths."""
+    hints = get_type_hints(settings)
+    return {
+        name: Path(value) if isinstance(value, str) and _holds_path(hints[name]) else value
+        for name, value in flags.items()
+    }
+
+
+def _holds_path(hint: Any) -> bool:
+    return hint is Path or Path in getattr(hint, "__args__", ())

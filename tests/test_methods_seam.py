@@ -1,0 +1,93 @@
+"""A trained method and a closed form are added by their own file and one entry, and no others."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from support import example_ascent, example_damping
+from support.erased_runs import SHORT, unet
+
+from expunge.cli import main
+from expunge.settings.methods import METHODS
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one line that names each."""
+    monkeypatch.setitem(METHODS, "ascent", example_ascent.ENTRY)
+    monkeypatch.setitem(METHODS, "damping", example_damping.ENTRY)
+
+
+def everything_downstream(run: Path, tmp_path: Path) -> str:
+    """Verified, exported, reported; the report's text."""
+    assert main(["verify", str(run)]) == 0
+    delta = tmp_path / "it.safetensors"
+    assert main(["export", str(run), "--format", "delta", "--to", str(delta)]) == 0
+    assert main(["verify", str(delta), "--run", str(run)]) == 0
+    assert main(["report", str(run)]) == 0
+    assert main(["report", str(run), "--format", "md", "--to", str(tmp_path / "it.md")]) == 0
+    return (run / "report.html").read_text() + (tmp_path / "it.md").read_text()
+
+
+def test_a_trained_method(model_folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["erase", "church", "--method", "ascent", "--model", str(model_folder)]
+    words += ["--out", str(run), *SHORT, "--push", "3"]
+    assert main(words) == 0
+    record = json.loads((run / "run.json").read_text())
+    assert (record["method"], record["config"]["push"]) == ("ascent", 3.0)
+    assert record["asked"]["push"] == "3.0" and record["config"]["density"] == 0.5
+    rows = [json.loads(line) for line in (run / "train_log.jsonl").read_text().splitlines()]
+    assert [list(row["losses"]) for row in rows] == [["rise"], ["rise"]]
+    # What is left of the noise at these rates is about 1.
+    assert -10 < rows[0]["losses"]["rise"] < -1
+    text = everything_downstream(run, tmp_path)
+    assert "gradient ascent" in text or "ascent" in text
+    before = (run / "run.json").read_text()
+    assert main(words) == 0 and (run / "run.json").read_text() == before
+    assert main([*words[:-1], "4"]) == 2
+
+
+def test_a_closed_form(model_folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["erase", "church", "--method", "damping", "--model", str(model_folder)]
+    assert main([*words, "--out", str(run), "--damping", "0.5"]) == 0
+    original, erased = unet(model_folder), unet(run)
+    for name, tensor in original.items():
+        damped = ".attn2.to_v." in name
+        assert torch.equal(erased[name], tensor * 0.5 if damped else tensor), name
+    record = json.loads((run / "run.json").read_text())
+    count = sum(t.numel() for name, t in original.items() if ".attn2.to_v." in name)
+    assert (record["method"], record["mask"]["kept"]) == ("damping", count)
+    assert not (run / "cache").exists() and not (run / "train_log.jsonl").exists()
+    assert "damping" in everything_downstream(run, tmp_path)
+
+
+def test_its_flags_and_presets_are_its_own(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["erase", "--method", "ascent", "--help"]) == 0
+    help_text = capsys.readouterr().out
+    assert "--push" in help_text and "--relabel" not in help_text
+    assert main(["erase", "church", "--method=damping", "--steps", "3"]) == 2
+    assert "--steps: no such flag" in capsys.readouterr().err
+    assert main(["erase", "church", "--method", "dampin"]) == 2
+    assert "did you mean damping?" in capsys.readouterr().err
+    words = ["erase", "church", "--method", "ascent", "--model", str(model_folder)]
+    words += ["--preset", "ascent-hard", "--out", str(tmp_path / "run"), *SHORT]
+    assert main(words) == 0
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert (config["push"], config["lr"]) == (2.0, 1e-3)
+    assert main([*words[:-1], "--overwrite", "--preset", "salun-nudity"]) == 2
+    assert "--preset salun-nudity" in capsys.readouterr().err
+
+
+def test_a_closed_form_that_is_not_finite_leaves_nothing_half_written(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cut off where it is not finite; the same command with other numbers starts again."""
+    words = ["erase", "church", "--method", "damping", "--model", str(model_folder)]
+    assert main([*words, "--out", str(tmp_path / "run"), "--damping", "nan"]) == 2
+    assert "--damping must be in" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
