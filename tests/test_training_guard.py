@@ -37,7 +37,7 @@ def run(model: Path, out: Path, *flags: str, code: int = 0) -> RunRecord:
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at every second step, and save each that passes."""
     monkeypatch.setattr(watch, "EVERY", 2)
-    monkeypatch.setattr(training_state, "_SHARE", 0)
+    monkeypatch.setattr(training_state, "SHARE", 0)
 
 
 def original(model: Path) -> dict[str, torch.Tensor]:

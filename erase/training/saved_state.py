@@ -16,7 +16,7 @@ from erase.training.masked_optimizer import MaskedOptimizer
 from erase.training.step_log import StepRow
 
 log = logging.getLogger(__name__)
-_SHARE = 100
+SHARE = 100
 """A saving may take one of so many seconds."""
 
 
@@ -64,7 +64,7 @@ class Keeper:
         }
         write_sealed(self.path, tensors, metadata)
         ended = time.monotonic()
-        self._next = ended + _SHARE * (ended - started)
+        self._next = ended + SHARE * (ended - started)
 
     def load(self) -> State | None:
         """What was saved of this very training; None if nothing was, or if it is damaged."""
