@@ -1,9 +1,9 @@
 """What control images show, as a table, and in the terminal."""
 
 from eval.control.collapse import usable
-from eval.kind.measurement import Evaluation
 from eval.kind.table import Table
 from eval.metrics.rates import cell
+from eval.metrics.schema import Evaluation
 
 
 def control_table(title: str, evaluation: Evaluation) -> Table | None:

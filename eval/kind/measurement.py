@@ -1,60 +1,10 @@
 """An evaluation of a run with what lies beside it, as a kind's functions are given it."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from eval.kind.rows import Generations
-from eval.metrics.schema import Control, Named
-
-
-class Drawn(Protocol):
-    """How an evaluation was made, as far as every report says it."""
-
-    @property
-    def rows_sha256(self) -> str:
-        """Hash of all that was drawn."""
-        ...
-
-    @property
-    def images(self) -> int | Mapping[str, int]:
-        """Number of images a model, maybe by split."""
-        ...
-
-
-class Evaluation(Protocol):
-    """What the evaluation.json of any kind holds for the report; the rest is the kind's own."""
-
-    @property
-    def protocol(self) -> Drawn:
-        """How it was made."""
-        ...
-
-    @property
-    def models(self) -> Mapping[str, Named]:
-        """Name and sha256 of `original` and `erased`."""
-        ...
-
-    @property
-    def notes(self) -> Mapping[str, str]:
-        """Why something is missing, by its name."""
-        ...
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        """Of the libraries that drew and measured."""
-        ...
-
-    @property
-    def control(self) -> Control | None:
-        """What control images show, if there are any."""
-        ...
-
-    @property
-    def collapsed(self) -> Sequence[str] | None:
-        """What says that the erased model draws nothing right."""
-        ...
 
 
 @dataclass(frozen=True)

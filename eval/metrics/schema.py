@@ -66,9 +66,20 @@ def differences(
 
 
 class Evaluation:
-    """What any kind of `evaluation.json` is; a kind is a frozen dataclass with a `kind`."""
+    """What any kind of `evaluation.json` has; a kind is a frozen dataclass that adds its own."""
 
     kind: str
+    protocol: Any
+    """How it was made: has at least `images`, a number or one by split, and `rows_sha256`."""
+    models: dict[str, Named]
+    """`original` and `erased`, as far as there are."""
+    notes: dict[str, str]
+    """Why something is missing, by its name."""
+    versions: dict[str, str]
+    """Of the libraries that drew and measured."""
+    control: Control | None
+    collapsed: tuple[str, ...] | None
+    """What says that the erased model draws nothing right."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, schema and kind first."""

@@ -33,7 +33,7 @@ class Evaluation:
     prediction_type: Predicted = None
     """For the same: what the UNet predicts."""
     out: Annotated[Path | None, shown("FOLDER", "RUN/eval/NAME")] = None
-    """Folder to write; NAME is `concept`, `i2p` or `quality`."""
+    """Folder to write; NAME is the evaluation's own, such as `concept`."""
     originals: Annotated[Path | None, shown("FOLDER", ".originals beside RUN")] = None
     """Folder where the original's images are kept and reused by later evaluations."""
     batch_size: int = 16
