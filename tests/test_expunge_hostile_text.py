@@ -21,7 +21,7 @@ from eval.generation.image_log import Generation, read_generations, write_genera
 from expunge.cli import main
 from expunge.console import Discreet, Visible
 from expunge.evaluations.quality import evaluate_quality
-from expunge.runs.plan import _default_out
+from expunge.runs.plan import default_out
 from expunge.settings.evaluate import EvaluateQuality
 from plumbing.errors import UsageError
 from plumbing.visible_text import escape_markdown, hidden, plain
@@ -65,7 +65,7 @@ def test_other_scripts_are_names(name: str) -> None:
 
 @given(st.text(min_size=1, max_size=60) | st.sampled_from(["../../x", "/etc", "..", "a/b\\c", "~"]))
 def test_a_folder_made_of_a_name_is_one_below_runs(name: str) -> None:
-    out = _default_out("", name, {"name": name.encode("utf-8", "replace").hex()})
+    out = default_out("", name, {"name": name.encode("utf-8", "replace").hex()})
     assert out.parent == Path("runs") and out.name not in ("", ".", "..")
     assert out.name.isascii() and len(out.name) < 60
 

@@ -12,7 +12,7 @@ from support.tiny_models import make_unet
 from support.tiny_sdxl import make_sdxl_unet
 from torch.autograd.graph import saved_tensors_hooks
 
-from erase.training.memory import _left_to_group, free_gigabytes, plan_saliency, plan_training
+from erase.training.memory import free_gigabytes, left_to_group, plan_saliency, plan_training
 from plumbing.errors import UsageError
 
 USUAL: dict[str, Any] = {
@@ -109,14 +109,14 @@ def test_processes_share_a_batch_and_keep_all_gradients() -> None:
 
 def test_a_control_group_s_limit_counts_without_its_file_cache(tmp_path: Path) -> None:
     """Of 10 GB, 8 are used, 5 of them by pages of files: 7 are left."""
-    assert _left_to_group(tmp_path) == float("inf")
+    assert left_to_group(tmp_path) == float("inf")
     (tmp_path / "memory.current").write_text("8000000000\n")
     stat = "anon 3000000000\nactive_file 1000000000\ninactive_file 4000000000\n"
     (tmp_path / "memory.stat").write_text(stat)
     (tmp_path / "memory.max").write_text("max\n")
-    assert _left_to_group(tmp_path) == float("inf")
+    assert left_to_group(tmp_path) == float("inf")
     (tmp_path / "memory.max").write_text("10000000000\n")
-    assert _left_to_group(tmp_path) == 7e9
+    assert left_to_group(tmp_path) == 7e9
 
 
 def test_free_memory_is_told_in_gigabytes_of_what_the_machine_has() -> None:

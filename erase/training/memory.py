@@ -163,10 +163,10 @@ def free_gigabytes(device: torch.device) -> float:
     """Memory that can still be had: of the GPU, or of this machine and its control group."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] / 1e9
-    return min(psutil.virtual_memory().available, _left_to_group(_CGROUP)) / 1e9
+    return min(psutil.virtual_memory().available, left_to_group(_CGROUP)) / 1e9
 
 
-def _left_to_group(group: Path) -> float:
+def left_to_group(group: Path) -> float:
     """Bytes that a Linux control group (version 2) leaves its processes; infinite without one."""
     try:
         limit = int((group / "memory.max").read_text())

@@ -85,7 +85,7 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
             raise UsageError(f"--mask {mask_file}: no such file; make one with `expunge mask`")
         identity["inputs"]["mask"] = sha256_file(mask_file)
     prefix = "" if command == "erase" else f"{command}-"
-    out = config.out or _default_out(prefix, concept.name, identity)
+    out = config.out or default_out(prefix, concept.name, identity)
     return Plan(
         concept=concept,
         source=source,
@@ -161,6 +161,7 @@ def _hash_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _default_out(prefix: str, name: str, identity: Mapping[str, Any]) -> Path:
+def default_out(prefix: str, name: str, identity: Mapping[str, Any]) -> Path:
+    """The folder of a run that was given none: its name readable, its identity in eight digits."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "concept"
     return Path("runs") / f"{prefix}{slug}-{_hash_json(identity)[:8]}"
