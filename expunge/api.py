@@ -32,7 +32,7 @@ def erase_concept(*concepts: str, method: str = "salun", **flags: Any) -> dict[s
 
 def build_mask(*concepts: str, **flags: Any) -> dict[str, Any]:
     """Build the saliency mask alone, as `expunge mask` does; gives its run.json and folder."""
-    return _run("erase:Mask", "runs.build_mask:build", flags, concepts=concepts)
+    return _run("erase:Mask", "runs.mask:build", flags, concepts=concepts)
 
 
 def evaluate_concept(target: str | Path, **flags: Any) -> dict[str, Any]:

@@ -1,9 +1,17 @@
-"""One call for anybody's classifier: forget some examples, keep the others."""
+"""One call for anybody's classifier: forget some examples, keep the others.
+
+With a density (SalUn always has one) the mask plugs into any method but `retrain`: only that share
+of the weights, the most salient for the forget set, may change, and all others stay the same to the
+bit. Buffers do not: batch norm's running statistics follow the training, mask or not, unless they
+are frozen. The model is then run in evaluation mode (batch norm uses the statistics that it has,
+dropout is off); that takes a smaller learning rate, and forgot less where it was tried.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, get_args
 
 import torch
@@ -13,7 +21,7 @@ from erase.classification.examples import Set, as_set
 from erase.classification.ft import ft
 from erase.classification.ga import ga
 from erase.classification.l1_sparse import l1_sparse
-from erase.classification.recipes import MethodName, recipe
+from erase.classification.recipes import MethodName, Recipe, recipe
 from erase.classification.retrain import retrain, start_anew
 from erase.classification.rl import rl
 from erase.classification.salun import saliency_mask, salun
@@ -47,74 +55,64 @@ def unlearn(
     `model` maps images [B, …] to logits [B, classes]. The sets are torch Datasets of (image, label)
     or pairs of tensors, images as the model takes them, labels from 0 to classes - 1.
 
-    With a `density` (SalUn always has one, given or not) the mask plugs into any method but
-    `retrain`: only that share of the weights, the most salient for the forget set, may change, and
-    all others stay the same to the bit. Buffers do not: batch norm's running statistics follow the
-    training, mask or not. With `freeze_statistics` every buffer stays, too, for the model is then
-    run in evaluation mode (batch norm uses the statistics that it has, dropout is off); that takes
-    a smaller learning rate, and forgot less where it was tried.
-
-    Parameters that do not require a gradient are not trained. `lr`, `epochs`, `gamma` (the
-    penalty of `l1_sparse`) and `alpha` (the weight of the retain set in `rl` and `salun`) are the
-    benchmark's, unless given; they were tuned there and are no more than a start for another model.
-    `retrain` draws all weights anew. `augment` is given each batch of images and a generator.
-    `tick` is told how many images were done.
+    `density` is the mask's; `lr`, `epochs`, `gamma` (the penalty of `l1_sparse`) and `alpha` (the
+    weight of the retain set in `rl` and `salun`) are the benchmark's, unless given: tuned there,
+    and only a start for another model. Parameters that do not require a gradient are not trained;
+    `retrain` draws all weights anew. `augment` is given each batch of images and a
+    generator, `tick` the number of images done.
 
     Bad input is a UsageError.
     """
     forget, retain = as_set(forget_set, "forget_set"), as_set(retain_set, "retain_set")
-    share = len(forget) / (len(forget) + len(retain))
     _check(method, density)
-    chosen = recipe(method, masked=method == "salun" or density is not None, share=share)
-    if method == "salun" and density is None:
-        density = chosen.density
+    share = len(forget) / (len(forget) + len(retain))
+    masked = method == "salun" or density is not None
+    given = {"density": density, "lr": lr, "epochs": epochs, "gamma": gamma, "alpha": alpha}
+    how = replace(
+        recipe(method, masked=masked, share=share),
+        **{name: value for name, value in given.items() if value is not None},
+    )
     copy = deepcopy(model)
-    parameters = {name: p for name, p in copy.named_parameters() if p.requires_grad}
-    if not parameters:
-        raise UsageError("no parameter of the model requires a gradient; nothing can be trained")
+    parameters = _trainable(copy)
     classes = _count_classes(copy, retain)
     if method == "retrain":
         start_anew(copy, seed)
-    if density is None:
-        mask = full_mask(parameters, {})
-    else:
-        mask = saliency_mask(copy, parameters, forget, density, batch_size=batch_size, dtype=dtype)
+    mask = full_mask(parameters, {})
+    if masked:
+        mask = saliency_mask(
+            copy, parameters, forget, how.density, batch_size=batch_size, dtype=dtype
+        )
     copy.train(method == "retrain" or not freeze_statistics)
     training = Training(
         copy,
         parameters,
         mask.unpacked(),
         classes=classes,
-        lr=chosen.lr if lr is None else lr,
-        epochs=chosen.epochs if epochs is None else epochs,
+        lr=how.lr,
+        epochs=how.epochs,
         batch_size=batch_size,
         momentum=momentum,
         weight_decay=weight_decay,
-        warmup=chosen.warmup,
+        warmup=how.warmup,
         dtype=dtype,
         generator=torch.Generator().manual_seed(seed),
         augment=augment,
         tick=tick,
     )
-    with torch.random.fork_rng():
-        # What the model itself draws, for dropout.
-        torch.manual_seed(seed)
-        alpha = chosen.alpha if alpha is None else alpha
-        gamma = chosen.gamma if gamma is None else gamma
-        _train(method, training, forget, retain, alpha, gamma)
+    _train(method, training, forget, retain, how, seed)
     for parameter in parameters.values():
         parameter.requires_grad_(True)
-    if not all(tensor.isfinite().all() for tensor in copy.state_dict().values()):
-        raise UsageError(
-            f"{method} diverged: weights are no longer finite; lower its learning rate"
-        )
+    _require_finite(method, copy)
     return copy.train(model.training)
 
 
+@torch.random.fork_rng()
 def _train(
-    method: MethodName, training: Training, forget: Set, retain: Set, alpha: float, gamma: float
+    method: MethodName, training: Training, forget: Set, retain: Set, how: Recipe, seed: int
 ) -> None:
     """Each method with the numbers that are its own."""
+    # What the model itself draws, for dropout.
+    torch.manual_seed(seed)
     match method:
         case "retrain":
             retrain(training, forget, retain)
@@ -123,11 +121,25 @@ def _train(
         case "ga":
             ga(training, forget, retain)
         case "rl":
-            rl(training, forget, retain, alpha)
+            rl(training, forget, retain, how.alpha)
         case "salun":
-            salun(training, forget, retain, alpha)
+            salun(training, forget, retain, how.alpha)
         case "l1_sparse":
-            l1_sparse(training, forget, retain, gamma)
+            l1_sparse(training, forget, retain, how.gamma)
+
+
+def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not parameters:
+        raise UsageError("no parameter of the model requires a gradient; nothing can be trained")
+    return parameters
+
+
+def _require_finite(method: str, model: nn.Module) -> None:
+    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+        raise UsageError(
+            f"{method} diverged: weights are no longer finite; lower its learning rate"
+        )
 
 
 def _check(method: str, density: float | None) -> None:

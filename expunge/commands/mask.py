@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from expunge.runs.build_mask import build
+from expunge.runs.mask import build
 from expunge.settings.erase import Mask
 
 

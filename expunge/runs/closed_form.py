@@ -13,9 +13,9 @@ from erase.models.stable_diffusion import StableDiffusion
 from erase.models.unet_files import unet_weights
 from erase.saliency.mask import freeze_mask
 from erase.tensors.bits import changed_places
-from expunge.runs.ledger import Ledger
 from expunge.runs.outcome import Outcome
 from expunge.runs.plan import Plan
+from expunge.runs.record import Ledger
 from expunge.runs.room import require_disk
 from plumbing.errors import UsageError
 from plumbing.processes import Team

@@ -18,10 +18,9 @@ from erase.run_folder.folder import FolderState, inspect_folder, prepare_folder,
 from erase.training.step_log import StepRow
 from expunge.runs import closed_form, trained
 from expunge.runs.concept_probe import drawn_before
-from expunge.runs.ledger import Ledger
 from expunge.runs.outcome import write_weights
 from expunge.runs.plan import Plan, make_plan
-from expunge.runs.record import begin, hash_outputs, told
+from expunge.runs.record import Ledger, begin, hash_outputs, told
 from expunge.runs.train import STATE
 from expunge.settings.erase import Erase
 from expunge.settings.methods import METHODS

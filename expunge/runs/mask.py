@@ -1,26 +1,40 @@
-"""The mask of a run: by saliency within the memory there is, at random, or of all weights."""
+"""The mask of a run: by saliency within the memory there is, at random, or of all weights.
+
+`build` makes one alone, into a folder of its own.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from erase.diffusion.noise_schedule import NoiseSchedule
+from erase.diffusion.train_method import trainable_parameters
 from erase.image_sets.datasets import ForgetSet
 from erase.methods.salun import forget_saliency
+from erase.models.checkpoint import load_checkpoint
 from erase.models.stable_diffusion import StableDiffusion
+from erase.run_folder.folder import inspect_folder, prepare_folder, read_run
 from erase.saliency.mask import SaliencyMask
+from erase.saliency.mask_chart import draw_mask, summarise
 from erase.saliency.selection import full_mask, random_mask, top_k_mask
 from erase.training.loop import Kit
 from erase.training.memory import plan_saliency
-from expunge.runs.plan import Plan
+from expunge.runs.plan import Plan, make_plan
+from expunge.runs.record import Ledger, begin, mask_parts, told
+from expunge.runs.room import require_disk
+from expunge.runs.sets import build_forget_set
+from expunge.settings.erase import Mask
 from expunge.settings.training import MaskKind, Saliency
 from plumbing.errors import UsageError
-from plumbing.processes import Team
+from plumbing.lock import locked
+from plumbing.processes import ALONE, Team
 
 log = logging.getLogger(__name__)
 
@@ -120,3 +134,38 @@ def _saliency(
             batch_size=settings.batch_size,
             seed=settings.seed,
         )
+
+
+def build(config: Mask) -> dict[str, Any]:
+    """Build a mask into a folder; returns the content of its run.json and the folder (`out`).
+
+    Bad input is a UsageError, raised before anything is written.
+    """
+    plan = make_plan("mask", config)
+    with locked(plan.out):
+        return _build(config, plan)
+
+
+def _build(config: Mask, plan: Plan) -> dict[str, Any]:
+    """Do it in the folder, which is this process's alone."""
+    settings = plan.settings
+    state = inspect_folder(plan.out, plan.identity, overwrite=config.overwrite)
+    if state == "finished":
+        log.info("%s: this very mask is there; --overwrite builds it again", plan.out)
+        return told(plan.out, read_run(plan.out))
+    ledger = Ledger(plan.out, begin(plan.identity))
+    sd = load_checkpoint(plan.source, device=config.model.device, dtype="float32")
+    NoiseSchedule.of(sd.scheduler)
+    parameters = trainable_parameters(sd.unet, settings.train_method)
+    require_disk(sd, parameters, plan, ("forget",), density=None, erases=False)
+    prepare_folder(plan.out, fresh=state == "new")
+    ledger.note()
+    ledger.clock.lap("load")
+    forget = build_forget_set(sd, plan, "random", settings.seed)
+    ledger.clock.lap("sets")
+    mask = build_mask(sd, parameters, forget, plan, settings, "saliency", ALONE)
+    mask.save(plan.out / "mask.safetensors")
+    draw_mask(mask, plan.out / "mask.png")
+    ledger.clock.lap("mask")
+    blocks, kinds = map(mask_parts, summarise(mask))
+    return told(plan.out, ledger.finish(mask, {"blocks": blocks, "kinds": kinds}))

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from erase.export.unet import WEIGHTS
+from erase.run_folder.folder import write_run
 from erase.run_folder.record import Guard, MaskPart, RunRecord, Training
 from erase.saliency.mask import SaliencyMask
 from erase.saliency.mask_chart import Share
 from erase.training.memory import TrainingPlan
 from erase.training.watch import LIMIT
-from expunge.runs.provenance import peak_memory_mb, versions
+from expunge.runs.provenance import Timings, peak_memory_mb, versions
+from plumbing.processes import ALONE, Team
 from plumbing.record import parse_record, to_json
 from plumbing.whole_files import sha256_file
 
@@ -75,3 +77,24 @@ def mask_parts(shares: Sequence[Share]) -> tuple[MaskPart, ...]:
 def told(out: Path, record: RunRecord) -> dict[str, Any]:
     """What `erase` and `mask` return: the folder, the record, and whether it is as was asked."""
     return {"out": str(out), **to_json(record), "passed": record.passed}
+
+
+class Ledger:
+    """What a run's record says so far; only the leading process writes it."""
+
+    def __init__(self, out: Path, record: RunRecord, team: Team = ALONE) -> None:
+        """Start the clock; nothing is written yet."""
+        self.out, self.record, self.team = out, record, team
+        self.clock = Timings()
+
+    def note(self, **facts: Any) -> None:
+        """Add what has become known, and write the record."""
+        self.record = replace(self.record, **facts)
+        if self.team.leads:
+            write_run(self.out, self.record)
+
+    def finish(self, mask: SaliencyMask, facts: Mapping[str, Any]) -> RunRecord:
+        """Write the record of a finished run, and return it."""
+        self.record = finish(self.record, mask, self.clock.seconds, **facts)
+        write_run(self.out, self.record)
+        return self.record

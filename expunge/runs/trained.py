@@ -16,11 +16,10 @@ from erase.saliency.mask import SaliencyMask
 from erase.training.memory import TrainingPlan
 from expunge.runs.concept_probe import gone
 from expunge.runs.job import Job
-from expunge.runs.ledger import Ledger
 from expunge.runs.mask import build_mask, left_mask
 from expunge.runs.outcome import Outcome
 from expunge.runs.plan import Plan
-from expunge.runs.record import planned, watched
+from expunge.runs.record import Ledger, planned, watched
 from expunge.runs.room import plan_run, require_disk, require_memory
 from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
 from expunge.runs.train import train

@@ -1,10 +1,10 @@
 """The settings of `expunge erase`, `mask` and `demo`; imports no torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -12,9 +12,9 @@ from expunge.settings.checks import require
 from expunge.settings.groups import Data, DataFlags, ModelArgs, shown
 from expunge.settings.methods import METHODS, MethodEntry
 from expunge.settings.salun import MaskFlags, SalUnFlags
-from expunge.settings.settle import settle
 from expunge.settings.training import Saliency
 
+Settled = TypeVar("Settled")
 Flat = tyro.conf.OmitArgPrefixes
 Concepts = Annotated[
     tuple[str, ...],
@@ -131,6 +131,17 @@ def _value_of(flag: str, words: Sequence[str]) -> str | None:
         elif word.startswith(f"{flag}="):
             found = word.partition("=")[2]
     return found
+
+
+def settle(kind: type[Settled], flags: Any, *layers: Mapping[str, Any]) -> Settled:
+    """Fill each field of `kind` from the flags where one is given, else from the first layer."""
+    values = {}
+    for name in (each.name for each in fields(kind)):  # type: ignore[arg-type]
+        value = getattr(flags, name)
+        if value is None:
+            value = next((layer[name] for layer in layers if name in layer), None)
+        values[name] = value
+    return kind(**values)
 
 
 @dataclass(frozen=True)
