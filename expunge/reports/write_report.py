@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,12 @@ def describe(folder: Path, record: RunRecord) -> RunFolder:
         record.config,
         record.inputs.get("prompts"),
         TrainingEnd(
-            stopped and Stopped(**vars(stopped)),
+            stopped and Stopped(**asdict(stopped)),
             guard
             and Guard(
                 guard.limit, tuple((n, x) for n, x in drift if x is not None and math.isfinite(x))
             ),
-            drawn and Metric(**vars(drawn)),
+            drawn and Metric(**asdict(drawn)),
         ),
         record.mask,
         record.weights,
