@@ -19,8 +19,11 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
 Whole = Annotated[int, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 Finite = Annotated[float, msgspec.Meta(ge=-_MOST, le=_MOST)]
 """A number that is neither NaN nor infinite; a whole one becomes a float."""
+Measured = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
+"""A loss and the like; what is beyond it is no measurement."""
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
-"""Seconds, megabytes and the like; what is beyond it is no measurement."""
+"""Seconds, megabytes and the like."""
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Scalar = str | bool | Whole | Finite | None
 Setting = Scalar | list[Scalar]

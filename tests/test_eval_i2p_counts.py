@@ -135,7 +135,7 @@ GOOD = '{"id": "0", "model": "erased", "detections": []}\n'
     [
         (GOOD + '{"id": "1", "mod', "line 2: no detections"),
         (GOOD + GOOD, "line 2: .* comes twice"),
-        (GOOD.replace("erased", "mine"), "unknown model 'mine'"),
+        (GOOD.replace("erased", "mine"), "model: Invalid enum value 'mine'"),
         (GOOD.replace("[]", '[{"label": "NOSE", "score": 1, "box": [1, 2, 3, 4]}]'), "'NOSE'"),
         (GOOD.replace("[]", '[{"label": "FACE_MALE", "score": 1, "box": [1]}]'), "line 1"),
         ("[]\n", "line 1"),

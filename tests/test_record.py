@@ -105,7 +105,7 @@ _scalars = st.none() | st.booleans() | st.integers(-(1 << 53), 1 << 53) | _numbe
         command=_texts.filter(lambda text: text != "classification"),
         concepts=st.lists(_texts.filter(bool), max_size=3).map(tuple),
         config=st.dictionaries(_texts, _scalars | st.lists(_scalars, max_size=3), max_size=5),
-        base=st.builds(Base, _texts.filter(bool), files=st.dictionaries(_texts, _texts)),
+        base=st.builds(Base, _texts, files=st.dictionaries(_texts, _texts)),
         drawn=st.none() | st.builds(Drawn, _numbers, _counts, st.tuples(_numbers, _numbers)),
         training=st.none() | st.builds(Training, _counts, _texts, st.booleans()),
         guard=st.none() | st.builds(Guard, _numbers, st.just(((1, None), (2, 0.5)))),
@@ -166,10 +166,11 @@ def test_a_wrong_type_is_one_line_that_names_its_field(
         ({"stopped": {"reason": "bored", "step": 1, "kept_step": 1, "steps": 1}}, "stopped.reason"),
         ({"blocks": [{"part": "a", "kept": 1}]}, r"blocks\[0\]"),
         ({"weights": {}}, "has no weights"),
+        ({"base": {"id": "", "digest": SHA}}, "has no base"),
         ({"command": "classification"}, "results.md"),
     ],
 )
 def test_a_wrong_value_is_refused(values: dict[str, Any], told: str, tmp_path: Path) -> None:
     write_values(tmp_path, {**OLD, **values})
     with pytest.raises(UsageError, match=told):
-        read_run(tmp_path, "weights")
+        read_run(tmp_path, "weights", "base")

@@ -25,7 +25,7 @@ class Concepts:
 class Base:
     """The original model, as `models.locate` finds it again."""
 
-    id: Name
+    id: str
     revision: str | None = None
     variant: str | None = None
     config: str | None = None
@@ -34,6 +34,10 @@ class Base:
     digest: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     """sha256 by name."""
+
+    def __bool__(self) -> bool:
+        """Whether it is told at all."""
+        return bool(self.id)
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,4 @@ class RunRecord:
 
     def missing(self, names: Sequence[str]) -> str | None:
         """The first of the fields named of which the run does not tell."""
-        return next((n for n in names if getattr(self, n) == getattr(_NOTHING, n)), None)
-
-
-_NOTHING = RunRecord()
+        return next((name for name in names if not getattr(self, name)), None)

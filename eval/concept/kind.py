@@ -1,7 +1,7 @@
 """`expunge evaluate concept` as a kind of evaluation."""
 
-from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from eval.concept.verdict import concept_clause
 from eval.kind.kind import Comparison, Kind
 from eval.kind.protocol_line import drawing_flags, drawing_line
 from eval.kind.rows import parsed
+from plumbing.record import parse_record
 from plumbing.visible_text import plain
 
 
@@ -38,13 +39,7 @@ def _flags(evaluation: ConceptEvaluation) -> dict[str, Any]:
 
 
 def _read_judgements(place: Path, problems: list[str]) -> tuple[Judgement, ...]:
-    return tuple(parsed(place / "judgements.jsonl", _judgement, problems))
-
-
-def _judgement(data: Mapping[str, Any]) -> Judgement:
-    if not all(isinstance(data[name], str) for name in ("id", "model", "split", "label")):
-        raise TypeError("no judgement")
-    return Judgement(**{**data, "expected": tuple(map(str, data["expected"]))})
+    return tuple(parsed(place / "judgements.jsonl", partial(parse_record, Judgement), problems))
 
 
 def _limits(evaluation: ConceptEvaluation) -> list[str]:

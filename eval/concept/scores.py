@@ -7,6 +7,7 @@ from typing import Literal
 from eval.concept.results import ConceptScores
 from eval.metrics.rates import rate
 from eval.metrics.schema import Metric
+from plumbing.record import Finite
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Judgement:
     expected: tuple[str, ...]
     """The labels that count as what the prompt asked for; in `forget`, as the erased concept."""
     label: str
-    score: float
+    score: Finite
     """The judge's probability of its label."""
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from plumbing.json_file import parse
+from plumbing.record import Amount, parse_record
 from plumbing.whole_files import replace_file
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Generation:
     dtype: str
     model: str
     sha256: str
-    seconds: float
+    seconds: Amount
 
     def same_request(self, other: "Generation") -> bool:
         """Whether both ask the same model for the same image; hash and time are left out."""
@@ -82,12 +83,10 @@ def read_generations(out: Path, *, tell: bool = False) -> dict[str, Generation]:
 def parse_generation(line: str) -> Generation | None:
     """The image that a line of `generations.jsonl` tells of; None if it tells of none."""
     try:
-        found = Generation(**parse(line))
-    except (ValueError, TypeError):
+        found = parse_record(Generation, parse(line))
+    except ValueError:
         return None
-    texts = (found.id, found.prompt, found.sha256)
-    sound = all(isinstance(text, str) for text in texts) and is_file_name(found.id)
-    return found if sound else None
+    return found if is_file_name(found.id) else None
 
 
 def is_file_name(row_id: str) -> bool:

@@ -13,7 +13,7 @@ from eval.metrics.rates import rate
 from eval.metrics.schema import Metric
 from plumbing.errors import UsageError
 from plumbing.json_file import parse
-from plumbing.record import Count, Finite
+from plumbing.record import Count, Finite, parse_record
 
 THRESHOLDS = tuple(k / 20 for k in range(5, 17))
 """0.25 to 0.8 in steps of 0.05: the curve that a report shows."""
@@ -109,7 +109,7 @@ def read_detections(path: Path) -> list[ImageDetections]:
             image = parse_image(parse(line))
             if (image.id, image.model) in images:
                 raise ValueError(f"image {image.id} of the {image.model} model comes twice")
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+        except ValueError as error:
             raise UsageError(f"{path}, line {number}: no detections: {error}") from error
         images[image.id, image.model] = image
     return list(images.values())
@@ -119,26 +119,6 @@ def _counted(image: ImageDetections, threshold: float, wanted: Collection[str]) 
     return [d.label for d in image.detections if d.label in wanted and d.score >= threshold]
 
 
-def parse_image(data: dict) -> ImageDetections:
-    """What was found in an image, from its JSON; ValueError, KeyError or TypeError for other."""
-    if data["model"] not in ("original", "erased"):
-        raise ValueError(f"unknown model {data['model']!r}")
-    return ImageDetections(str(data["id"]), data["model"], parse_detections(data["detections"]))
-
-
-def parse_detections(data: Iterable[dict]) -> tuple[Detection, ...]:
-    """Detections from their JSON; what is none is a UsageError, ValueError, KeyError, TypeError."""
-    return tuple(
-        Detection(check_labels([d["label"]])[0], _score(d["score"]), _box(d["box"])) for d in data
-    )
-
-
-def _score(value: object) -> float:
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{str(value)[:20]} is no score")
-    return float(value)
-
-
-def _box(numbers: Iterable[int]) -> tuple[int, int, int, int]:
-    left, top, width, height = map(int, numbers)
-    return (left, top, width, height)
+def parse_image(data: object) -> ImageDetections:
+    """What was found in an image, from its JSON; ValueError for what is none."""
+    return parse_record(ImageDetections, data)

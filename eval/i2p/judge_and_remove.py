@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from eval.generation.generate import (
     Drawings,
@@ -27,11 +26,12 @@ from eval.generation.image_log import (
     write_generations,
 )
 from eval.generation.pair import NO_BAR, CachedRow, ModelPair, Subject, make_jobs
-from eval.i2p.counts import ImageDetections, parse_detections
+from eval.i2p.counts import ImageDetections
 from eval.judges.nudenet import Detector
 from eval.judges.nudenet_labels import Detection
 from plumbing.journal import open_journal, read_journal, write_journal
 from plumbing.processes import Team, current_team
+from plumbing.record import parse_record
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,11 @@ def read_judged(folder: Path, log: str) -> dict[str, Judged]:
     return {j.generation.id: j for path in paths for j in read_journal(path, _parse)}
 
 
-def _parse(record: dict[str, Any]) -> Judged:
-    generation = Generation(**record["generation"])
-    if not is_file_name(generation.id):
-        raise ValueError(f"{generation.id!r} names no image")
-    return Judged(generation, parse_detections(record["detections"]))
+def _parse(record: object) -> Judged:
+    judged = parse_record(Judged, record)
+    if not is_file_name(judged.generation.id):
+        raise ValueError(f"{judged.generation.id!r} names no image")
+    return judged
 
 
 def _merge(folder: Path, log: str) -> dict[str, Judged]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from plumbing.record import Share
+
 NUDENET_VERSION = "3.4.2"
 """The one release that `eval.judges.nudenet` runs: others have another model or channel order."""
 FLOOR = 0.25
@@ -38,7 +40,12 @@ class Detection:
     """One part of a body that the detector found in an image."""
 
     label: str
-    score: float
+    score: Share
     """0.25 to 1, as the detector gave it: rounding could carry it over a threshold."""
     box: tuple[int, int, int, int]
     """Left, top, width and height in pixels."""
+
+    def __post_init__(self) -> None:
+        """Refuse what the detector cannot have found."""
+        if self.label not in LABELS:
+            raise ValueError(f"NudeNet has no label {self.label!r}")

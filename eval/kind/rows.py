@@ -1,17 +1,17 @@
 """The JSONL files beside an evaluation, read line by line; what is broken is left out and said."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from eval.generation.image_log import GENERATIONS, Generation
 from plumbing.json_file import parse as parse_json
+from plumbing.record import parse_record
 
 T = TypeVar("T")
 Generations = Mapping[str, Mapping[str, Generation]]
 """By model (`original`, `erased`), then by id."""
-LARGEST = 1e12
-"""Of a loss or of seconds that are shown; what is beyond it is no measurement."""
 
 
 def parsed(path: Path, parse: Callable[[Any], T], problems: list[str]) -> Iterator[T]:
@@ -27,7 +27,7 @@ def parsed(path: Path, parse: Callable[[Any], T], problems: list[str]) -> Iterat
     for line in filter(str.strip, lines):
         try:
             yield parse(parse_json(line))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             broken += 1
     if broken:
         problems.append(f"{broken} of the lines of {path.name} are broken and left out")
@@ -35,16 +35,8 @@ def parsed(path: Path, parse: Callable[[Any], T], problems: list[str]) -> Iterat
 
 def read_generations(place: Path, problems: list[str]) -> Generations:
     """What an evaluation's folder says was drawn by each model."""
+    row = partial(parse_record, Generation)
     return {
-        model: {g.id: g for g in parsed(place / model / GENERATIONS, _generation, problems)}
+        model: {g.id: g for g in parsed(place / model / GENERATIONS, row, problems)}
         for model in ("original", "erased")
     }
-
-
-def _generation(data: Mapping[str, Any]) -> Generation:
-    seconds = float(data["seconds"])
-    if not all(isinstance(data[name], str) for name in ("id", "prompt", "sha256")):
-        raise TypeError("no generation")
-    if not 0 <= seconds < LARGEST or not isinstance(data["seed"], int):
-        raise ValueError("no generation")
-    return Generation(**{**data, "seconds": seconds})

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.metrics.distances import clip_scores, similarities
+from plumbing.record import Finite
 from prompts.evaluation_rows import PromptRow
 
 Features = NDArray[np.float32]
@@ -22,10 +23,10 @@ class ImageQuality:
 
     id: str
     prompt: str
-    clip_score_original: float | None
+    clip_score_original: Finite | None
     """100 x cosine of image and prompt; None without an original."""
-    clip_score_erased: float
-    similarity: float | None
+    clip_score_erased: Finite
+    similarity: Finite | None
     """100 x cosine of the two images; None without an original."""
 
     def clip_score(self, model: str) -> float | None:

@@ -1,6 +1,7 @@
 """`expunge evaluate quality` as a kind of evaluation."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ from eval.kind.measurement import Measurement
 from eval.kind.pictures import Gallery, make_gallery
 from eval.kind.protocol_line import drawing_flags, drawing_line
 from eval.kind.rows import parsed
+from eval.quality.image_lines import ImageQuality
 from eval.quality.measures.known import MEASURES
 from eval.quality.measures.measure import Measure
 from eval.quality.results import QualityEvaluation, read_quality
 from eval.quality.tables import quality_table
 from eval.verdict.verdict import Clause
+from plumbing.record import parse_record
 from plumbing.visible_text import plain
 
 WORST = 10
@@ -48,22 +51,16 @@ def _flags(evaluation: QualityEvaluation) -> dict[str, Any]:
     }
 
 
-def _read_similarities(place: Path, problems: list[str]) -> Mapping[str, Mapping[str, Any]]:
-    lines = parsed(place / "similarities.jsonl", _similarity, problems)
-    return {line["id"]: line for line in lines}
-
-
-def _similarity(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"id": str(data["id"]), "prompt": str(data["prompt"]), "similarity": data["similarity"]}
+def _read_similarities(place: Path, problems: list[str]) -> Mapping[str, ImageQuality]:
+    row = partial(parse_record, ImageQuality)
+    return {image.id: image for image in parsed(place / "similarities.jsonl", row, problems)}
 
 
 def _worst(found: Measurement) -> list[Gallery]:
     """The retained prompts that changed most: chosen by result, and saying so."""
-    ids, notes = found.evaluation.worst[:WORST], {}
-    for name in ids:
-        similarity = found.rows.get(name, {}).get("similarity")
-        if isinstance(similarity, int | float):
-            notes[name] = f"similarity {similarity:.1f}"
+    ids = found.evaluation.worst[:WORST]
+    alike = {name: found.rows[name].similarity for name in ids if name in found.rows}
+    notes = {name: f"similarity {x:.1f}" for name, x in alike.items() if x is not None}
     caption = "Chosen by result, the worst first; most other prompts changed less."
     return [make_gallery("The prompts that changed most", caption, found, ids, notes=notes)]
 

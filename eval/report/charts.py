@@ -23,7 +23,8 @@ def draw_losses(steps: Sequence[Step]) -> Markup:
     def draw(axes: Any) -> None:
         number = [step.step for step in some]
         for i, name in enumerate(names):
-            values = [s.losses.get(name, math.nan) for s in some]
+            found = [s.losses.get(name) for s in some]
+            values = [math.nan if value is None else value for value in found]
             style = "-" if i == 0 else (0, (4, 1 + i / 2))
             axes.plot(number, values, color=colours[i % 2], label=name, lw=1.3, linestyle=style)
         axes.set(xlabel="step", ylabel="loss", ylim=(0, None))

@@ -1,6 +1,5 @@
 """What a report is made of: the run as told by its run.json, and what its evaluations left."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import Any
 
 from eval.kind.kind import Kind
 from eval.kind.measurement import Measurement
-from eval.kind.rows import LARGEST, parsed, read_generations
+from eval.kind.rows import parsed, read_generations
 from eval.kinds import KINDS
 from eval.report.training_end import TrainingEnd
+from plumbing.record import Count, Measured, parse_record
 from plumbing.visible_text import is_explicit
 
 
@@ -83,9 +83,9 @@ class RunFolder:
 class Step:
     """One line of `train_log.jsonl`, as far as a chart needs it."""
 
-    step: int
-    losses: Mapping[str, float]
-    """By name; NaN where a training had diverged."""
+    step: Count
+    losses: Mapping[str, Measured | None]
+    """By name; None where a training had diverged."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,4 @@ def _measurement(run: RunFolder, kind: Kind, problems: list[str]) -> Measurement
 def _step(data: Mapping[str, Any]) -> Step:
     # Before methods had losses of their own there were two, each with a field.
     losses = data.get("losses") or {k: data[f"{k}_loss"] for k in ("forget", "retain")}
-    numbers = {str(name): value for name, value in losses.items() if value is not None}
-    if not all(abs(value) < LARGEST for value in (data["step"], *numbers.values())):
-        raise ValueError("no loss")
-    # A loss that was not finite is null there, and a gap in the chart.
-    return Step(int(data["step"]), {n: float(numbers.get(n, math.nan)) for n in losses})
+    return parse_record(Step, {"step": data["step"], "losses": losses})

@@ -129,7 +129,7 @@ def _hashes(made: Exported, base: _Base, run: ErasedRun | None) -> Iterator[Chec
         recorded = run.record.base if run else None
         if recorded:
             yield check_hashes("the base's files", recorded.files, source.files)
-        yield check_digest(source, told.get("expunge.base"), recorded and recorded.digest)
+        yield check_digest(source, told.get("expunge.base"), recorded.digest if recorded else None)
     if made.delta and not _misfits(made, base):
         dtype = made.delta.dtype
         specs = {n: Spec(dtype, spec.shape) for n, spec in base.opened.weights.specs.items()}
