@@ -14,7 +14,7 @@ import tyro
 
 from benchmarks.common import table
 from benchmarks.models import CONFIGS
-from erase.diffusion.train_method import TRAIN_METHODS
+from erase.models.architectures.known import architecture_of
 from erase.training.memory import plan_training
 from plumbing.errors import UsageError
 from plumbing.whole_files import replace_file
@@ -52,7 +52,9 @@ def _cell(size: str, method: str, batch: int, gigabytes: int, options: Options) 
 
     with torch.device("meta"):
         unet = UNet2DConditionModel(**CONFIGS[size])
-    chosen = [p for name, p in unet.named_parameters() if TRAIN_METHODS[method](name)]
+    chosen = [
+        p for name, p in unet.named_parameters() if architecture_of(unet).groups[method](name)
+    ]
     try:
         plan = plan_training(
             unet,

@@ -16,8 +16,8 @@ import tyro
 from torch import Tensor
 
 from benchmarks.common import Options, erase_case, table, write_results
+from erase.models.denoiser_files import denoiser_weights, open_denoiser
 from erase.models.erased_run import open_run
-from erase.models.unet_files import open_unet, unet_weights
 from erase.tensors.bits import same_bits
 from expunge.exports.apply import apply
 from expunge.exports.export import export_run
@@ -64,13 +64,13 @@ def _measure(density: float, options: DeltaOptions) -> dict[str, Any]:
     target = Path(record["out"])
     exported = export_run(Export(target=target, format="delta", overwrite=True))
     run, delta = open_run(target), Path(exported["export"])
-    base = unet_weights(run.locate_base())
+    base = denoiser_weights(run.locate_base())
     with TemporaryDirectory(prefix="expunge-") as folder:
         erased, restored = Path(folder) / "erased", Path(folder) / "base"
         apply(Apply(deltas=(delta,), to=erased, model=options.model))
         undo(Undo(model=str(erased), to=restored, delta=(delta,)))
-        applied = _alike(open_unet(str(erased)).weights, run.weights)
-        undone = _alike(open_unet(str(restored)).weights, base)
+        applied = _alike(open_denoiser(str(erased)).weights, run.weights)
+        undone = _alike(open_denoiser(str(restored)).weights, base)
     return {
         "density": density,
         "selected": record["mask"]["kept"],

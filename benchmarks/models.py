@@ -13,8 +13,9 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from erase.diffusion.conditioning import Conditioning
 from erase.image_sets.datasets import ForgetSet, RetainSet
+from erase.models.architectures.stable_diffusion import STABLE_DIFFUSION
+from erase.models.bundle import Bundle
 from erase.models.model_source import MINIATURE
-from erase.models.stable_diffusion import StableDiffusion
 from erase.saliency.mask import SaliencyMask, freeze_mask
 
 Size = Literal["miniature", "medium", "sd15"]
@@ -92,14 +93,15 @@ def _filled(kind: Any, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
     return model
 
 
-def make_bundle(unet: UNet2DConditionModel) -> StableDiffusion:
+def make_bundle(unet: UNet2DConditionModel) -> Bundle:
     """What a method needs of a model when everything is encoded: UNet, scale, schedule."""
     scheduler = DDIMScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False
     )
     rest: Any = None
     vae: Any = SimpleNamespace(config={"scaling_factor": 0.18215})
-    return StableDiffusion(unet, vae, rest, rest, scheduler, rest)
+    parts = {"unet": unet, "vae": vae, "scheduler": scheduler}
+    return Bundle(STABLE_DIFFUSION, parts, rest)
 
 
 def make_sets(unet: UNet2DConditionModel, images: int, tokens: int) -> tuple[ForgetSet, RetainSet]:

@@ -22,7 +22,6 @@ import tyro
 
 from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, write_results
-from erase.diffusion.train_method import trainable_parameters
 from erase.methods.salun import METHOD
 from erase.models.checkpoint import load_checkpoint
 from erase.training.drift import DriftProbe
@@ -123,7 +122,7 @@ def _ready(options: Options) -> tuple[Job, TrainingPlan]:
     settings = plan.settings
     Path(plan.out).mkdir(parents=True, exist_ok=True)
     sd = load_checkpoint(plan.source)
-    parameters = trainable_parameters(sd.unet, settings.train_method)
+    parameters = sd.trainable(settings.train_method)
     forget = build_forget_set(sd, plan, "random", settings.seed)
     retain = build_retain_set(sd, plan, settings.seed)
     mask = build_mask(sd, parameters, forget, plan, settings, "saliency", ALONE)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from erase.diffusion.noise_schedule import NoiseSchedule
-from erase.diffusion.prediction import predict
+from erase.models.prediction import predict
 from erase.training.batches import Draw
 
 

@@ -40,9 +40,9 @@ from benchmarks.models import (
 from benchmarks.reference import ReferenceTraining
 from erase.diffusion.cpu_kernels import training_kernels
 from erase.diffusion.noise_schedule import NoiseSchedule
-from erase.diffusion.prediction import predict
 from erase.methods.salun import erase
 from erase.models.devices import resolve_dtype
+from erase.models.prediction import predict
 from erase.training.batches import Draw, draw_steps
 from erase.training.loop import Kit
 from erase.training.memory import plan_training
@@ -203,7 +203,7 @@ def _ours(options: Options, dtype: torch.dtype, variant: Variant) -> list[float]
 
 def _draws(options: Options, unet: Any) -> tuple[NoiseSchedule, list[Draw]]:
     rows, bundle = ROWS[options.size], make_bundle(unet)
-    schedule = NoiseSchedule.of(bundle.scheduler)
+    schedule = bundle.schedule
     forget, retain = make_sets(unet, 4 * rows, TOKENS[options.size])
     scale = bundle.vae.config["scaling_factor"]
     sets = (forget, retain)

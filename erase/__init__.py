@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "Bundle": "erase.models.bundle",
     "SaliencyMask": "erase.saliency.mask",
-    "StableDiffusion": "erase.models.stable_diffusion",
     "UsageError": "plumbing.errors",
     "load_checkpoint": "erase.models.checkpoint",
     "unlearn": "erase.classification.unlearn",

@@ -27,8 +27,8 @@ from support.tiny_sdxl import save_sdxl
 from support.verified_files import make_single
 
 from benchmarks.kill import Starter
+from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
-from erase.models.stable_diffusion import StableDiffusion
 from erase.run_folder.folder import write_run
 from erase.run_folder.record import Base, RunRecord
 
@@ -143,13 +143,13 @@ def model_copy(model_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tiny(model_folder: Path) -> StableDiffusion:
+def tiny(model_folder: Path) -> Bundle:
     """A freshly loaded tiny model, free to be altered."""
     return load_checkpoint(str(model_folder), device="cpu")
 
 
 @pytest.fixture
-def make_run(tiny: StableDiffusion, tmp_path: Path) -> MakeRun:
+def make_run(tiny: Bundle, tmp_path: Path) -> MakeRun:
     """Makes run folders whose UNet is the tiny model's, shifted a little."""
 
     def make(name: str = "run", concept: str = "church", shift: float = 0.05) -> Path:

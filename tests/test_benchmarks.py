@@ -21,7 +21,7 @@ from benchmarks.common import (
     write_results,
     write_table,
 )
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from eval.concept.results import ConceptEvaluation, ConceptProtocol, ConceptQuestion, ConceptScores
 from eval.generation.image_log import image_path, read_generations, write_generations
 from eval.metrics.schema import Metric
@@ -74,7 +74,7 @@ def test_a_row_of_scores_fits_its_heads(tmp_path: Path) -> None:
 
 
 def test_an_image_that_differs_is_counted_and_its_pixels_compared(
-    tiny: StableDiffusion, tmp_path: Path
+    tiny: Bundle, tmp_path: Path
 ) -> None:
     """The second lowest bit of one value in one of three images: 2 of 255."""
     options = determinism.Options(model=str(tiny.source.folder), rows=3, steps=1)

@@ -8,21 +8,21 @@ import pytest
 import torch
 from support.tiny_sdxl import save_sdxl
 
-from erase.diffusion.conditioning import encode_no_prompt, encode_prompts, join
+from erase.diffusion.conditioning import join
+from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
-from erase.models.stable_diffusion import StableDiffusion
 
 PROMPTS = ("a church in outline style, at night, far away", "")
 
 
-def load_sdxl(folder: Path, *, zero_unconditional: bool) -> StableDiffusion:
+def load_sdxl(folder: Path, *, zero_unconditional: bool) -> Bundle:
     """A tiny SDXL."""
     save_sdxl(folder, zero_unconditional=zero_unconditional)
     return load_checkpoint(str(folder), device="cpu")
 
 
-def test_prompts_are_encoded_as_the_pipeline_does(tiny: StableDiffusion) -> None:
-    ours = encode_prompts(tiny, PROMPTS)
+def test_prompts_are_encoded_as_the_pipeline_does(tiny: Bundle) -> None:
+    ours = tiny.encode(PROMPTS)
     theirs, _ = tiny.pipeline("ddim").encode_prompt(list(PROMPTS), torch.device("cpu"), 1, False)
     assert ours.embeddings.shape == (2, 24, 16) and ours.added is None
     torch.testing.assert_close(ours.embeddings, theirs.detach())
@@ -35,7 +35,7 @@ def test_sdxl_prompts_too_with_what_stands_for_none(tmp_path: Path, zero: bool) 
         embeddings, no_embeddings, pooled, no_pooled = sd.pipeline("ddim").encode_prompt(
             prompt=list(PROMPTS), do_classifier_free_guidance=True
         )
-    ours, none = encode_prompts(sd, PROMPTS), encode_no_prompt(sd)
+    ours, none = sd.encode(PROMPTS), sd.encode_nothing()
     assert ours.embeddings.shape == (2, 24, 16 + 24)
     assert ours.added is not None and none.added is not None
     torch.testing.assert_close(ours.embeddings, embeddings)
@@ -48,7 +48,7 @@ def test_sdxl_prompts_too_with_what_stands_for_none(tmp_path: Path, zero: bool) 
 
 def test_rows_and_joins_keep_a_prompt_s_tensors_together(tmp_path: Path) -> None:
     sd = load_sdxl(tmp_path / "sdxl", zero_unconditional=True)
-    both = encode_prompts(sd, PROMPTS)
+    both = sd.encode(PROMPTS)
     again = join([both[1:], both[torch.tensor([0])]])[torch.tensor([1, 0])]
     assert len(again) == 2
     for (name, tensor), (_, other) in zip(both.tensors(), again.tensors(), strict=True):

@@ -6,12 +6,10 @@ import pytest
 import torch
 from support.tiny_models import make_scheduler
 
-from erase.diffusion.conditioning import encode_no_prompt, encode_prompts
 from erase.diffusion.latents import encode_images, sample_latents
 from erase.diffusion.noise_schedule import NoiseSchedule
-from erase.diffusion.prediction import guided_prediction, predict
-from erase.diffusion.train_method import trainable_parameters
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
+from erase.models.prediction import guided_prediction, predict
 from plumbing.errors import UsageError
 
 
@@ -57,36 +55,36 @@ def test_a_posterior_without_spread_gives_its_scaled_mean() -> None:
     assert sample_latents(mean, torch.tensor([-torch.inf]), noise, 0.5).item() == 1.5
 
 
-def test_guidance_weighs_the_two_predictions(tiny: StableDiffusion) -> None:
+def test_guidance_weighs_the_two_predictions(tiny: Bundle) -> None:
     """Guidance 7.5: 8.5 conditional - 7.5 unconditional; guidance 0: the conditional alone."""
-    prompts = encode_prompts(tiny, ("a church", "a dog", "x"))
-    empty = encode_no_prompt(tiny)
+    prompts = tiny.encode(("a church", "a dog", "x"))
+    empty = tiny.encode_nothing()
     latents, _, timesteps = noise_case()
     with torch.no_grad():
         with_prompt = predict(tiny.unet, latents, timesteps, prompts)
-        without = predict(tiny.unet, latents, timesteps, encode_prompts(tiny, ("",) * 3))
+        without = predict(tiny.unet, latents, timesteps, tiny.encode(("",) * 3))
         guided = guided_prediction(tiny.unet, latents, timesteps, prompts, empty, 7.5)
         plain = guided_prediction(tiny.unet, latents, timesteps, prompts, empty, 0)
     torch.testing.assert_close(guided, 8.5 * with_prompt - 7.5 * without, atol=1e-4, rtol=0)
     assert torch.equal(plain, with_prompt)
 
 
-def test_images_become_posteriors_of_the_latent_shape(tiny: StableDiffusion) -> None:
+def test_images_become_posteriors_of_the_latent_shape(tiny: Bundle) -> None:
     mean, logvar = encode_images(tiny.vae, torch.zeros(2, 3, 16, 16))
     assert mean.shape == logvar.shape == (2, 4, 8, 8)
 
 
-def test_train_methods_part_the_weights(tiny: StableDiffusion) -> None:
+def test_train_methods_part_the_weights(tiny: Bundle) -> None:
     everything, cross, rest, own = (
-        set(trainable_parameters(tiny.unet, m)) for m in ("full", "xattn", "noxattn", "selfattn")
+        set(tiny.trainable(m)) for m in ("full", "xattn", "noxattn", "selfattn")
     )
     assert cross
     assert cross | rest == everything
     assert not cross & rest
     assert own
     assert own < rest
-    with pytest.raises(UsageError, match="--train-method xattn: selects no weight"):
-        trainable_parameters(torch.nn.Linear(2, 2), "xattn")
+    with pytest.raises(UsageError, match="--train-method lora: selects no weight of this UNet"):
+        tiny.trainable("lora")
 
 
 def test_noisy_timesteps_count_by_their_inverse_snr_within_the_limit() -> None:

@@ -11,9 +11,9 @@ import pytest
 from support.erased_runs import MakeRun
 from support.files import files, jsonl
 
+from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.models.model_source import ModelSource
-from erase.models.stable_diffusion import StableDiffusion
 from eval.concept.results import read_evaluation
 from eval.judges.classifier import load_classifier
 from expunge.cli import main
@@ -197,7 +197,7 @@ def test_a_finished_evaluation_loads_no_model(
 ) -> None:
     run, loaded = str(make_run()), []
 
-    def load(source: ModelSource, **how: Any) -> StableDiffusion:
+    def load(source: ModelSource, **how: Any) -> Bundle:
         loaded.append(source.id)
         return load_checkpoint(source, **how)
 

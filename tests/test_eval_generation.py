@@ -12,14 +12,14 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from support.drawn_rows import DRAWING, ROWS, Row
 
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from eval.generation.generate import count_finished, generate, native_size
 from eval.generation.image_log import Generation, image_path, read_generations
 from eval.generation.pair import NO_BAR, Subject, draw_pair
 
 
 @pytest.fixture
-def pipeline(tiny: StableDiffusion) -> StableDiffusionPipeline:
+def pipeline(tiny: Bundle) -> StableDiffusionPipeline:
     return tiny.pipeline("ddim")
 
 

@@ -14,7 +14,7 @@ from support.drawn_rows import DRAWING, ROWS
 from support.erased_runs import MakeRun
 from support.files import pixels
 
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from eval.generation.generate import generate
 from expunge.cli import main
 from plumbing.processes import Team
@@ -27,9 +27,7 @@ def test_the_shares_are_the_whole_and_differ_by_one_at_most(count: int) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_sharers_draw_each_row_once_and_leave_one_log(
-    tiny: StableDiffusion, tmp_path: Path
-) -> None:
+def test_sharers_draw_each_row_once_and_leave_one_log(tiny: Bundle, tmp_path: Path) -> None:
     """Two threads for two processes; one of seven rows is there before they begin."""
     alone, out = tmp_path / "alone", tmp_path / "shared"
     generate(tiny.pipeline("ddim"), ROWS, alone, DRAWING, model_hash="m")

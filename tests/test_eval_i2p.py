@@ -14,8 +14,8 @@ from support.erased_runs import MakeRun
 from support.files import files, jsonl, pixels
 from support.i2p import I2P_ROWS, settings
 
+from erase.models.bundle import Bundle
 from erase.models.locate import native_size
-from erase.models.stable_diffusion import StableDiffusion
 from eval.generation.generate import native_size as native_size_of_pipeline
 from eval.generation.image_log import image_path
 from eval.i2p.results import read_nudity
@@ -53,7 +53,7 @@ def test_it_leaves_exactly_these_files_and_says_what_it_did(
 
 
 def test_each_row_is_drawn_with_its_own_guidance_and_size(
-    make_run: MakeRun, prompts: Path, tiny: StableDiffusion
+    make_run: MakeRun, prompts: Path, tiny: Bundle
 ) -> None:
     """In batches or one by one; rounding may differ by one step of 255."""
     plain = tiny.pipeline("ddim")

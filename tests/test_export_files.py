@@ -16,9 +16,9 @@ from support.erased_runs import UNET, bits_equal, erase, unet
 from support.files import tree
 
 from erase.export.place import put_in_place
+from erase.models.denoiser_files import denoiser_config, denoiser_weights
 from erase.models.locate import locate
 from erase.models.single_file.unet_keys import UNET_PREFIX, unet_keys
-from erase.models.unet_files import unet_config, unet_weights
 from erase.tensors.bits import bit_pattern, blend, same_bits
 from erase.tensors.weight_files import Weights
 from erase.tensors.writing import stream_tensors, write_checked
@@ -161,11 +161,11 @@ def test_tensors_of_one_element_and_an_odd_stride_are_compared() -> None:
 def test_a_single_file_has_the_unet_of_its_folder(model_folder: Path, tmp_path: Path) -> None:
     source = locate(str(model_folder))
     base = unet(model_folder)
-    keys = unet_keys(unet_config(source), base)
+    keys = unet_keys(denoiser_config(source), base)
     tensors = {UNET_PREFIX + keys[name]: tensor for name, tensor in base.items()}
     for prefix in ("first_stage_model.", "cond_stage_model.transformer."):
         tensors[f"{prefix}a"] = torch.zeros(1)
     save_file(tensors, tmp_path / "model.safetensors")
     single = locate(str(tmp_path / "model.safetensors"), config=model_folder)
-    assert bits_equal(dict(unet_weights(single)), base)
-    assert bits_equal(dict(unet_weights(source)), base)
+    assert bits_equal(dict(denoiser_weights(single)), base)
+    assert bits_equal(dict(denoiser_weights(source)), base)

@@ -47,7 +47,7 @@ def test_names_of_the_packages_load_lazily() -> None:
     code = (
         "import sys, erase, expunge; expunge.erase_concept; assert 'torch' not in sys.modules;"
         "assert erase.erase_concept is expunge.erase_concept;"
-        "erase.StableDiffusion; assert 'torch' in sys.modules"
+        "erase.Bundle; assert 'torch' in sys.modules"
     )
     assert run_python("-c", code).returncode == 0
     assert {"unlearn", "load_checkpoint"} <= set(dir(erase))

@@ -13,15 +13,15 @@ from PIL import Image
 
 from erase.image_sets.captioned_folder import read_captions
 from erase.image_sets.datasets import Drawing, RetainSet, add_relabels, draw_set, read_set
+from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
-from erase.models.stable_diffusion import StableDiffusion
 from plumbing.errors import UsageError
 
 DRAWING = Drawing(sampler="ddim", steps=2, guidance_scale=3.0, batch_size=2)
 PROMPTS = ("a church", "a dog")
 
 
-def draw(sd: StableDiffusion, cache: Path, drawing: Drawing = DRAWING, seed: int = 0) -> RetainSet:
+def draw(sd: Bundle, cache: Path, drawing: Drawing = DRAWING, seed: int = 0) -> RetainSet:
     """Three images of two prompts."""
     return draw_set(sd, PROMPTS, 3, seed=seed, role="retain", drawing=drawing, cache=cache)
 
@@ -35,7 +35,7 @@ def save_images(folder: Path, count: int) -> None:
         (folder / f"{i}.txt").write_text(PROMPTS[i % 2])
 
 
-def test_prompts_take_turns_and_tensors_fit(tiny: StableDiffusion, tmp_path: Path) -> None:
+def test_prompts_take_turns_and_tensors_fit(tiny: Bundle, tmp_path: Path) -> None:
     images = draw(tiny, tmp_path)
     assert all_of(images).shape == (3, 2, 4, 8, 8)
     assert images.prompt_index.tolist() == [0, 1, 0]
@@ -49,7 +49,7 @@ def all_of(images: RetainSet) -> torch.Tensor:
     return images.posterior[torch.arange(len(images))]
 
 
-def test_the_cache_is_used_and_gives_the_same(tiny: StableDiffusion, tmp_path: Path) -> None:
+def test_the_cache_is_used_and_gives_the_same(tiny: Bundle, tmp_path: Path) -> None:
     first = all_of(draw(tiny, tmp_path))
     files = sorted(tmp_path.glob("*/*/*"))
     assert [file.parent.name for file in files] == ["embeddings", "images", "images"]
@@ -66,7 +66,7 @@ def test_the_cache_is_used_and_gives_the_same(tiny: StableDiffusion, tmp_path: P
 
 
 def test_a_set_of_an_older_version_is_told_of_and_drawn_anew(
-    tiny: StableDiffusion, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = tmp_path / "retain-0123456789abcdef.safetensors"
     old.touch()
@@ -76,7 +76,7 @@ def test_a_set_of_an_older_version_is_told_of_and_drawn_anew(
 
 
 def test_the_cache_key_covers_what_the_images_depend_on(
-    tiny: StableDiffusion, other_model_folder: Path, tmp_path: Path
+    tiny: Bundle, other_model_folder: Path, tmp_path: Path
 ) -> None:
     draw(tiny, tmp_path)
     for drawing in (
@@ -92,7 +92,7 @@ def test_the_cache_key_covers_what_the_images_depend_on(
     assert len(list(tmp_path.iterdir())) == 8
 
 
-def test_images_come_from_a_folder(tiny: StableDiffusion, tmp_path: Path) -> None:
+def test_images_come_from_a_folder(tiny: Bundle, tmp_path: Path) -> None:
     save_images(tmp_path / "images", 3)
     captions = read_captions(tmp_path / "images", "--retain-data")
     images = read_set(
@@ -128,7 +128,7 @@ def test_unusable_folders_are_told_in_one_line(tmp_path: Path) -> None:
         read_captions(tmp_path / "images", "--forget-data")
 
 
-def test_each_prompt_has_its_own_relabels(tiny: StableDiffusion, tmp_path: Path) -> None:
+def test_each_prompt_has_its_own_relabels(tiny: Bundle, tmp_path: Path) -> None:
     candidates = {"a church": ("a dog", "a tree"), "a dog": ("a tree",)}
     forget = add_relabels(tiny, draw(tiny, tmp_path), candidates.__getitem__)
     assert forget.relabel_prompts == ("a dog", "a tree")

@@ -17,11 +17,8 @@ from benchmarks.reference import (
     reference_mask,
     reference_saliency,
 )
-from erase.diffusion.conditioning import encode_no_prompt
-from erase.diffusion.noise_schedule import NoiseSchedule
-from erase.diffusion.train_method import trainable_parameters
 from erase.methods.salun import erase, forget_saliency, step_losses
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from erase.saliency.mask import freeze_mask
 from erase.saliency.selection import top_k_mask
 from erase.training.batches import Draw, NoisyBatch, add_noise, draw_steps, micro_batches
@@ -30,9 +27,9 @@ from erase.training.loop import Kit
 PUBLISHED: dict[str, Any] = DEFAULTS | {"teacher": "current", "alpha": 0.5}
 
 
-def draws(sd: StableDiffusion, cache: Path, steps: int) -> list[Draw]:
+def draws(sd: Bundle, cache: Path, steps: int) -> list[Draw]:
     """What `salun.erase` draws with the same arguments."""
-    schedule, scale = NoiseSchedule.of(sd.scheduler), sd.vae.config["scaling_factor"]
+    schedule, scale = sd.schedule, sd.vae.config["scaling_factor"]
     sets = make_sets(sd, cache, "a dog")
     return list(draw_steps(schedule, scale, *sets, steps=steps, batch_size=3, seed=0))
 
@@ -49,7 +46,7 @@ def doubled(batch: NoisyBatch) -> NoisyBatch:
 @pytest.mark.parametrize("micro_batch", [3, 2, 1])
 @pytest.mark.parametrize("frozen", [True, False])
 def test_losses_and_gradients_of_a_step_are_the_reference_s(
-    tiny: StableDiffusion, tmp_path: Path, micro_batch: int, frozen: bool
+    tiny: Bundle, tmp_path: Path, micro_batch: int, frozen: bool
 ) -> None:
     """In float64 to 1e-9; a frozen teacher is the current one in the first step."""
     (draw,) = draws(tiny, tmp_path, 1)
@@ -75,7 +72,7 @@ def test_losses_and_gradients_of_a_step_are_the_reference_s(
         torch.testing.assert_close(parameter.grad, expected[name], rtol=0, atol=1e-9)
 
 
-def test_twenty_steps_end_within_a_twentieth_of_one(tiny: StableDiffusion, tmp_path: Path) -> None:
+def test_twenty_steps_end_within_a_twentieth_of_one(tiny: Bundle, tmp_path: Path) -> None:
     """Weights in float32; Adam moves each by about lr a step."""
     bits = {
         name: torch.rand(p.shape, generator=torch.Generator().manual_seed(3)) < 0.5
@@ -85,7 +82,7 @@ def test_twenty_steps_end_within_a_twentieth_of_one(tiny: StableDiffusion, tmp_p
     reference = ReferenceTraining(theirs, None, None, bits, lr=1e-4, alpha=0.5)
     for draw in drawn:
         reference.step(draw)
-    parameters = trainable_parameters(tiny.unet, "full")
+    parameters = tiny.trainable("full")
     changes = PUBLISHED | {"steps": 20, "lr": 1e-4}
     erase(tiny, parameters, bits, *make_sets(tiny, tmp_path, "a dog"), Kit(), **changes)
     for name, parameter in theirs.named_parameters():
@@ -93,17 +90,17 @@ def test_twenty_steps_end_within_a_twentieth_of_one(tiny: StableDiffusion, tmp_p
         assert worst <= 0.05 * 1e-4, name
 
 
-def test_saliency_and_mask_are_the_reference_s(tiny: StableDiffusion, tmp_path: Path) -> None:
+def test_saliency_and_mask_are_the_reference_s(tiny: Bundle, tmp_path: Path) -> None:
     """A sum of batch means there, of image means here: with equal batches the ranks are alike."""
     forget, _ = make_sets(tiny, tmp_path, "a dog")
-    schedule, scale = NoiseSchedule.of(tiny.scheduler), tiny.vae.config["scaling_factor"]
+    schedule, scale = tiny.schedule, tiny.vae.config["scaling_factor"]
     generator = torch.Generator().manual_seed(0)
     rows = torch.arange(4).split(2)
     batches = [add_noise(schedule, scale, forget, each, generator) for each in rows]
-    parameters = trainable_parameters(tiny.unet, "full")
+    parameters = tiny.trainable("full")
     ours = forget_saliency(tiny, parameters, forget, Kit(), guidance=7.5, batch_size=2, seed=0)
     tiny.unet.requires_grad_(True)
-    no_prompt = encode_no_prompt(tiny)
+    no_prompt = tiny.encode_nothing()
     theirs = reference_saliency(tiny.unet, schedule, batches, no_prompt, 7.5)
     for name, saliency in ours.items():
         torch.testing.assert_close(saliency, 2 * theirs[name], rtol=1e-3, atol=1e-5)

@@ -10,10 +10,9 @@ import torch
 from support.salun_steps import DEFAULTS, make_sets, train, weights
 from torch import Tensor
 
-from erase.diffusion.train_method import trainable_parameters
 from erase.methods.salun import erase, forget_saliency, relabel_loss, retain_loss, saliency_loss
+from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
-from erase.models.stable_diffusion import StableDiffusion
 from erase.training import loop
 from erase.training.loop import Kit
 from erase.training.step_log import StepRow
@@ -44,9 +43,9 @@ def test_the_teacher_gets_no_gradient() -> None:
     assert teacher.grad is None
 
 
-def test_the_saliency_of_small_passes_is_that_of_one(tiny: StableDiffusion, tmp_path: Path) -> None:
+def test_the_saliency_of_small_passes_is_that_of_one(tiny: Bundle, tmp_path: Path) -> None:
     forget, _ = make_sets(tiny, tmp_path, "a dog")
-    parameters = trainable_parameters(tiny.unet, "full")
+    parameters = tiny.trainable("full")
     told: dict[str, Any] = {"guidance": 7.5, "batch_size": 4, "seed": 0}
     whole, parts = (
         forget_saliency(tiny, parameters, forget, Kit(micro_batch=size), **told) for size in (4, 1)
@@ -57,7 +56,7 @@ def test_the_saliency_of_small_passes_is_that_of_one(tiny: StableDiffusion, tmp_
 
 @pytest.mark.parametrize("teacher", ["frozen", "current"])
 def test_nothing_to_forget_if_the_relabel_prompt_is_the_forget_prompt(
-    tiny: StableDiffusion, tmp_path: Path, teacher: str
+    tiny: Bundle, tmp_path: Path, teacher: str
 ) -> None:
     """Teacher and student are equal in the first step: so are their predictions for one prompt."""
     rows, _ = train(tiny, tmp_path, 0.5, "a church", steps=1, teacher=teacher)
@@ -66,7 +65,7 @@ def test_nothing_to_forget_if_the_relabel_prompt_is_the_forget_prompt(
 
 
 def test_nothing_moves_where_the_original_agrees_with_both_targets(
-    tiny: StableDiffusion, tmp_path: Path
+    tiny: Bundle, tmp_path: Path
 ) -> None:
     """Relabelled to itself and held to its own predictions: both losses are 0, and stay so."""
     changes: dict[str, Any] = {"retain_target": "teacher", "steps": 2}
@@ -75,7 +74,7 @@ def test_nothing_moves_where_the_original_agrees_with_both_targets(
 
 
 def test_a_taught_retain_loss_leaves_out_what_no_weights_can_lower(
-    tiny: StableDiffusion, tmp_path: Path
+    tiny: Bundle, tmp_path: Path
 ) -> None:
     """Both begin with the same images, noise and weights; against the noise an error is left."""
     noise, _ = train(tiny, tmp_path, 0.5, steps=1)
@@ -84,7 +83,7 @@ def test_a_taught_retain_loss_leaves_out_what_no_weights_can_lower(
 
 
 @pytest.mark.parametrize("teacher", ["frozen", "current"])
-def test_only_selected_weights_change(tiny: StableDiffusion, tmp_path: Path, teacher: str) -> None:
+def test_only_selected_weights_change(tiny: Bundle, tmp_path: Path, teacher: str) -> None:
     before = weights(tiny)
     rows, mask = train(tiny, tmp_path, 0.3, teacher=teacher)
     changed = 0
@@ -108,7 +107,7 @@ def test_same_seed_same_weights(model_folder: Path, tmp_path: Path) -> None:
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_training_lowers_both_losses(tiny: StableDiffusion, tmp_path: Path) -> None:
+def test_training_lowers_both_losses(tiny: Bundle, tmp_path: Path) -> None:
     rows, _ = train(tiny, tmp_path, 1.0, steps=24, lr=1e-2, batch_size=8)
 
     def mean(part: list[StepRow]) -> tuple[float, float]:
@@ -123,7 +122,7 @@ def test_training_lowers_both_losses(tiny: StableDiffusion, tmp_path: Path) -> N
     assert mean(alone[-6:])[0] < mean(alone[:6])[0]
 
 
-def test_linear_decay_ends_near_zero(tiny: StableDiffusion, tmp_path: Path) -> None:
+def test_linear_decay_ends_near_zero(tiny: Bundle, tmp_path: Path) -> None:
     """Four steps from 1: 1, 3/4, 1/2, 1/4."""
     rows, _ = train(tiny, tmp_path, 0.5, steps=4, lr=1e-3, lr_schedule="linear")
     assert [row.lr for row in rows] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
@@ -142,12 +141,12 @@ def test_v_prediction_and_bfloat16_train_too(other_model_folder: Path, tmp_path:
 
 
 def test_training_in_bfloat16_rounds_no_weight_that_it_does_not_move(
-    tiny: StableDiffusion, tmp_path: Path
+    tiny: Bundle, tmp_path: Path
 ) -> None:
     """With next to no rate the trained weights are the base's own, to far below bfloat16."""
     before = weights(tiny)
     forget, retain = make_sets(tiny, tmp_path, "a dog")
-    parameters = trainable_parameters(tiny.unet, "full")
+    parameters = tiny.trainable("full")
     mask = {name: torch.ones_like(p, dtype=torch.bool) for name, p in parameters.items()}
     tiny.unet.to(torch.bfloat16)
     kit = Kit(dtype=torch.bfloat16, values=before)
@@ -159,14 +158,14 @@ def test_training_in_bfloat16_rounds_no_weight_that_it_does_not_move(
 
 @pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiled_passes_train_the_same(
-    tiny: StableDiffusion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+    tiny: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     """Seen by the compiler, and for minutes compiled: what rounding leaves is far below a step."""
     monkeypatch.setattr(
         loop, "compiled", lambda unet: torch.compile(unet, dynamic=False, backend=backend)
     )
     forget, retain = make_sets(tiny, tmp_path, "a dog")
-    parameters, before = trainable_parameters(tiny.unet, "full"), weights(tiny)
+    parameters, before = tiny.trainable("full"), weights(tiny)
     mask = {name: torch.ones_like(p, dtype=torch.bool) for name, p in parameters.items()}
     tiny.unet.to(torch.bfloat16)
     logs = []

@@ -12,18 +12,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.models.companions import judge_folder, vocabulary
 from erase.models.devices import resolve_dtype
 from erase.models.locate import locate
-from erase.models.stable_diffusion import StableDiffusion
 from expunge.cli import main
 from plumbing.errors import UsageError
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
-def test_loads_in_eval_mode_and_float32(tiny: StableDiffusion) -> None:
+def test_loads_in_eval_mode_and_float32(tiny: Bundle) -> None:
     assert not tiny.unet.training
     assert next(tiny.unet.parameters()).dtype == torch.float32
     assert load_checkpoint(tiny.source, dtype="bfloat16").unet.dtype == torch.bfloat16
@@ -42,7 +42,7 @@ def test_digest_covers_weights_scheduler_and_tokenizer(
     assert locate(str(copy)).digest != source.digest
 
 
-def test_vocabulary_is_what_the_judges_name(tiny: StableDiffusion) -> None:
+def test_vocabulary_is_what_the_judges_name(tiny: Bundle) -> None:
     words = vocabulary(tiny.source)
     assert words is not None
     assert words.objects == ("church", "dog", "delivery truck", "apple")
@@ -52,7 +52,7 @@ def test_vocabulary_is_what_the_judges_name(tiny: StableDiffusion) -> None:
     assert (folder / "config.json").is_file()
 
 
-def test_same_seed_same_image_whatever_the_batch_size(tiny: StableDiffusion) -> None:
+def test_same_seed_same_image_whatever_the_batch_size(tiny: Bundle) -> None:
     pipeline = tiny.pipeline("ddim")
 
     def draw(seeds: list[int]) -> torch.Tensor:

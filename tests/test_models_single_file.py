@@ -26,9 +26,9 @@ from support.single_files import (
 )
 
 from erase.export.single_file import export_single_file
+from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.models.locate import locate
-from erase.models.stable_diffusion import StableDiffusion
 from erase.run_folder.folder import read_run
 from expunge.cli import main
 from expunge.reports.reproduce import run_command
@@ -45,7 +45,7 @@ def file(model_folder: Path, tmp_path: Path) -> Path:
     return save_single(tmp_path / "tiny.safetensors", with_ema(ldm_tensors(model_folder)))
 
 
-def require_equal(first: StableDiffusion, second: StableDiffusion) -> None:
+def require_equal(first: Bundle, second: Bundle) -> None:
     """Every weight, the tokens, and the noise schedule."""
     for part in ("unet", "vae", "text_encoder"):
         one, other = (getattr(sd, part).state_dict() for sd in (first, second))
@@ -56,7 +56,7 @@ def require_equal(first: StableDiffusion, second: StableDiffusion) -> None:
     assert type(first.scheduler) is type(second.scheduler)
 
 
-def picture(sd: StableDiffusion) -> Any:
+def picture(sd: Bundle) -> Any:
     pipeline = sd.pipeline("ddim")
     seed = torch.Generator().manual_seed(0)
     return pipeline(["a church"], generator=seed, num_inference_steps=2, output_type="np").images

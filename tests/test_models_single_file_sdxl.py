@@ -21,9 +21,9 @@ from support.single_files import (
 )
 from torch import Tensor
 
+from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.models.locate import locate
-from erase.models.stable_diffusion import StableDiffusion
 from plumbing.errors import UsageError
 
 Tensors = dict[str, Tensor]
@@ -44,7 +44,7 @@ def file(sdxl_folder: Path, tmp_path: Path) -> Path:
 def test_a_file_is_the_model_of_its_folder(file: Path, configs: Path, sdxl_folder: Path) -> None:
     ours = load_checkpoint(str(file), config=configs, device="cpu")
     whole = load_checkpoint(str(sdxl_folder), device="cpu")
-    assert isinstance(ours, StableDiffusion) and ours.source.is_xl
+    assert isinstance(ours, Bundle) and ours.architecture.name == "sdxl"
     require_equal_xl(ours, whole)
     assert ours.tokenizer_2 is not None and whole.tokenizer_2 is not None
     assert ours.tokenizer_2("a church").input_ids == whole.tokenizer_2("a church").input_ids
@@ -65,7 +65,7 @@ def test_the_index_of_the_configs_tells_what_stands_for_no_prompt(
     file: Path, configs: Path, sdxl_folder: Path
 ) -> None:
     without = locate(str(file), config=configs)
-    assert without.is_xl and "model_index.json" not in without.files
+    assert without.architecture.name == "sdxl" and "model_index.json" not in without.files
     shutil.copyfile(sdxl_folder / "model_index.json", configs / "model_index.json")
     index = json.loads((configs / "model_index.json").read_text())
     told = locate(str(file), config=configs)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from erase.image_sets.datasets import Drawing, draw_set
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from eval.generation.generate import Drawing as Drawn
 from eval.generation.generate import generate
 from eval.generation.image_log import image_path
@@ -49,7 +49,7 @@ def room_for(rows: int, unet: Any) -> Iterator[list[int]]:
 
 
 def test_sets_are_drawn_in_halves_from_there_on(
-    tiny: StableDiffusion, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     drawing = Drawing(sampler="ddim", steps=1, guidance_scale=3.0, batch_size=4)
 
@@ -68,7 +68,7 @@ def test_sets_are_drawn_in_halves_from_there_on(
     assert torch.allclose(whole, halved, atol=1e-4)
 
 
-def test_evaluations_draw_in_halves_from_there_on(tiny: StableDiffusion, tmp_path: Path) -> None:
+def test_evaluations_draw_in_halves_from_there_on(tiny: Bundle, tmp_path: Path) -> None:
     rows = [Row(f"{i}", "a church", i) for i in range(5)]
     drawing = Drawn(sampler="ddim", steps=1, guidance_scale=3.0, size=(16, 16), dtype="float32")
 

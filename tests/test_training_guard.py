@@ -11,10 +11,8 @@ import torch
 from support.erased_runs import SHORT, bits_equal, unet
 from support.salun_steps import make_sets
 
-from erase.diffusion.conditioning import encode_prompts
-from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.methods import salun
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from erase.run_folder.folder import read_run
 from erase.run_folder.record import RunRecord
 from erase.training import saved_state as training_state
@@ -44,13 +42,11 @@ def original(model: Path) -> dict[str, torch.Tensor]:
     return {name: tensor.float() for name, tensor in unet(model).items()}
 
 
-def test_drift_is_0_of_the_original_and_1_of_other_prompts(
-    tiny: StableDiffusion, tmp_path: Path
-) -> None:
+def test_drift_is_0_of_the_original_and_1_of_other_prompts(tiny: Bundle, tmp_path: Path) -> None:
     """A UNet that answers every prompt as the one before it is as far off as prompts are apart."""
-    told = encode_prompts(tiny, ("a dog", "a tree", "an apple"))
+    told = tiny.encode(("a dog", "a tree", "an apple"))
     _, retain = make_sets(tiny, tmp_path, "a dog")
-    schedule = NoiseSchedule.of(tiny.scheduler)
+    schedule = tiny.schedule
 
     def probe(at_once: int) -> DriftProbe:
         return DriftProbe.of(

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from benchmarks.kill import Starter
 from benchmarks.kill import stop as end_by
-from erase.diffusion.train_method import trainable_parameters
 from erase.methods.salun import erase as train_salun
 from erase.models.checkpoint import load_checkpoint
 from erase.training.masked_optimizer import MaskedOptimizer
@@ -40,7 +39,7 @@ def train(
     sd = load_checkpoint(str(model), device="cpu")
     sets = make_sets(sd, cache, "a dog")
     sd.unet.to(changes.pop("held", torch.float32))
-    parameters = trainable_parameters(sd.unet, "full")
+    parameters = sd.trainable("full")
     bits = {
         name: torch.rand(p.shape, generator=torch.Generator().manual_seed(3)) < 0.5
         for name, p in parameters.items()

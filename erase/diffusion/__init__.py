@@ -1,1 +1,1 @@
-"""The equations: noise schedules, conditioning, predictions, latents, trainable groups."""
+"""The equations: noise schedules, conditioning, latents."""

@@ -51,7 +51,9 @@ def replaced(unet: Any, *, deep: bool = True, matrix: int = MATRIX) -> Iterator[
         for module in (unet.modules() if deep else ())
         if isinstance(module, nn.Conv2d) and keeps_size(module)
     ]
-    unet.set_attn_processor(Attention(matrix))
+    # Only diffusers' plain attention: a transformer's joint one takes other arguments.
+    own = Attention(matrix)
+    unet.set_attn_processor({n: own if own.replaces(p) else p for n, p in before.items()})
     for module in convolutions:
         vars(module)["_conv_forward"] = partial(convolve, padding=module.padding)
     _REPLACED.add(unet)
@@ -94,6 +96,10 @@ class Attention:
 
         self._plain, self._fused = AttnProcessor(), AttnProcessor2_0()
         self._matrix = matrix
+
+    def replaces(self, processor: Any) -> bool:
+        """Whether a processor computes the same."""
+        return isinstance(processor, type(self._plain) | type(self._fused) | Attention)
 
     def __call__(
         self,

@@ -10,10 +10,14 @@ from torch import Tensor
 
 @torch.no_grad()
 def encode_images(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance [B, 4, h, w] of the posterior of pixels [B, 3, H, W] in [-1, 1]."""
+    """Mean and log-variance [B, C, h, w] of the posterior of pixels [B, 3, H, W] in [-1, 1].
+
+    What an autoencoder's latents are shifted by before they are scaled is off the mean.
+    """
     weight = next(vae.parameters())
     posterior = vae.encode(pixels.to(weight)).latent_dist
-    return posterior.mean.float().cpu(), posterior.logvar.float().cpu()
+    mean, shift = posterior.mean.float(), vae.config.get("shift_factor")
+    return (mean - shift if shift else mean).cpu(), posterior.logvar.float().cpu()
 
 
 def sample_latents(mean: Tensor, logvar: Tensor, noise: Tensor, scaling_factor: float) -> Tensor:

@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from plumbing.errors import UsageError
+
+
+class Schedule(Protocol):
+    """How a model was taught to denoise; timesteps, [B], are what its denoiser is told of them."""
+
+    @property
+    def prediction_type(self) -> str:
+        """What the denoiser predicts, in diffusers' word."""
+        ...
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Timesteps to train at, [count]."""
+        ...
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """x_t, of the latents' shape."""
+        ...
+
+    def prediction_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the denoiser is to predict of x_t, of the latents' shape."""
+        ...
+
+    def noise_weight(self, timesteps: Tensor, limit: float) -> Tensor:
+        """What an error at t weighs, [B, 1, 1, 1], between 1 and `limit`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,6 +57,10 @@ class NoiseSchedule:
     def __len__(self) -> int:
         """The number of timesteps, T."""
         return len(self.alphas_cumprod)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Each of the T timesteps as likely as another; int64 [count]."""
+        return torch.randint(len(self), (count,), generator=generator)
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps; timesteps [B]."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from erase.models.denoiser_files import denoiser_weights
 from erase.models.erased_run import ErasedRun
-from erase.models.unet_files import unet_weights
 from erase.tensors.bits import blend
 from erase.tensors.weight_files import Computed, Spec, Weights, one_dtype, require_alike
 from plumbing.errors import UsageError
@@ -24,7 +24,7 @@ def stored_dtype(run: ErasedRun) -> torch.dtype:
 
 def blended_run(run: ErasedRun, strength: float, dtype: torch.dtype) -> Computed:
     """A run's UNet at a strength; its base is looked for if that takes it."""
-    base = unet_weights(run.locate_base()) if strength != 1 else None
+    base = denoiser_weights(run.locate_base()) if strength != 1 else None
     return blended(run.weights, base, strength, dtype)
 
 

@@ -1,4 +1,4 @@
-"""A whole model as a folder that plain diffusers opens: another's parts around a UNet of ours."""
+"""A whole model as a folder that plain diffusers opens: another's parts around erased weights."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from erase.export.unet import write_unet_files
+from erase.export.denoiser import write_denoiser_files
+from erase.models.denoiser_files import OpenedDenoiser
 from erase.models.folder_check import require_own
 from erase.models.hub import RECOMMENDED
 from erase.models.model_source import ModelSource, variant_of
-from erase.models.unet_files import OpenedUNet
 from erase.tensors.weight_files import Computed, Weights
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
@@ -32,10 +32,10 @@ def write_pipeline(
     source: ModelSource,
     folder: Path,
 ) -> None:
-    """Write the UNet and copy every other part of `source` byte for byte, without a variant's name.
+    """Write the denoiser, and copy all else of `source` byte for byte, without a variant's name.
 
     But a config that tells where the model lay no longer does; what is code is left out.
-    `StableDiffusionPipeline.from_pretrained(folder)` opens it. `folder` must not exist, and is
+    Its pipeline's `from_pretrained(folder)` opens it. `folder` must not exist, and is
     left half-written if something fails.
     """
     if source.single_file is not None:
@@ -44,10 +44,11 @@ def write_pipeline(
             "use --format unet, or give a UNet's folder"
         )
     folder.mkdir(parents=True)
-    write_unet_files(weights, config, folder / "unet", metadata)
+    own = source.architecture.denoiser
+    write_denoiser_files(weights, config, folder / own, metadata)
     index = _read_index(source)
     parts = sorted(name for name in _components(index) if (source.folder / name).is_dir())
-    for name, file in _files(source, [part for part in parts if part != "unet"]):
+    for name, file in _files(source, [part for part in parts if part != own]):
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         if (content := published(file)) is not None:
@@ -128,14 +129,14 @@ def _write_index(
 
 
 def write_model(
-    opened: OpenedUNet, weights: Computed | Weights, metadata: Mapping[str, str], folder: Path
+    opened: OpenedDenoiser, weights: Computed | Weights, metadata: Mapping[str, str], folder: Path
 ) -> None:
     """Write other weights in the form of what was opened: a whole model, or a UNet alone.
 
     The UNet alone, too, of a single file, which has no parts that could be copied.
     """
     if opened.pipeline is None:
-        write_unet_files(weights, opened.config, folder, metadata)
+        write_denoiser_files(weights, opened.config, folder, metadata)
     else:
         write_pipeline(weights, opened.config, metadata, opened.pipeline, folder)
 
@@ -144,11 +145,12 @@ def model_bytes(pipeline: ModelSource | None, weights: Computed | Weights) -> in
     """About how much `write_model` writes: the weights, and a pipeline's other parts."""
     parts = 0
     if pipeline is not None and pipeline.single_file is None:
-        others = (name for name in pipeline.files if not name.startswith("unet/"))
+        own = f"{pipeline.architecture.denoiser}/"
+        others = (name for name in pipeline.files if not name.startswith(own))
         parts = sum((pipeline.folder / name).stat().st_size for name in others)
     return parts + sum(spec.bytes for spec in weights.specs.values())
 
 
-def unet_folder(opened: OpenedUNet, folder: Path) -> Path:
-    """Where `write_model` puts the UNet."""
-    return folder / "unet" if opened.pipeline else folder
+def denoiser_folder_of(opened: OpenedDenoiser, folder: Path) -> Path:
+    """Where `write_model` puts the denoiser."""
+    return folder / opened.pipeline.architecture.denoiser if opened.pipeline else folder

@@ -10,8 +10,8 @@ from torch import Tensor
 from erase.export.blended import blended
 from erase.export.delta import write_delta
 from erase.export.place import Writer
+from erase.models.denoiser_files import denoiser_weights
 from erase.models.erased_run import ErasedRun
-from erase.models.unet_files import unet_weights
 from erase.saliency.mask import SaliencyMask
 from erase.tensors.bits import changed_places, content_hash, same_bits
 from erase.tensors.weight_files import Computed, Spec, Weights, one_dtype
@@ -21,7 +21,7 @@ from plumbing.errors import UsageError
 def delta_writer(run: ErasedRun, strength: float, dtype: torch.dtype) -> Writer:
     """What writes the run's delta; changes outside the mask, or a type too narrow: UsageError."""
     source = run.locate_base()
-    original = unet_weights(source)
+    original = denoiser_weights(source)
     before = _exact(original, dtype)
     after = blended(run.weights, original, strength, dtype)
     mask = SaliencyMask.load(run.folder / "mask.safetensors")

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from erase.export.place import put_in_place
 from erase.export.single_file_base import SingleFileBase, open_base
+from erase.models.architectures.families import VAE_PREFIX
 from erase.models.erased_run import ErasedRun, open_run
 from erase.models.recommended import read_recommended
-from erase.models.single_file.families import VAE_PREFIX
 from erase.models.single_file.unet_keys import EMA_PREFIX, UNET_PREFIX
 from erase.tensors.bits import blend, changed_places, raw_bytes, same_bits, widened
 from erase.tensors.weight_files import Computed, Spec, Weights

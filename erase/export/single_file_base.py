@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from erase.models.architectures.families import SD1, SD2, SDXL, Family
+from erase.models.denoiser_files import denoiser_config, denoiser_weights
 from erase.models.model_source import ModelSource
-from erase.models.single_file.families import SD1, SD2, SDXL, Family
 from erase.models.single_file.part_keys import (
     ldm_clip,
     ldm_marks,
@@ -19,7 +20,6 @@ from erase.models.single_file.part_keys import (
 )
 from erase.models.single_file.recognise import open_single_file
 from erase.models.single_file.unet_keys import UNET_PREFIX, unet_keys
-from erase.models.unet_files import unet_config, unet_weights
 from erase.tensors.weight_files import Computed, Weights
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
@@ -39,6 +39,7 @@ class SingleFileBase:
 
 def open_base(source: ModelSource) -> SingleFileBase:
     """Open a model's files; one that the LDM layout has no names for is a UsageError."""
+    require_single_file(source, "--format single-file")
     if source.single_file is None:
         return _from_diffusers(source)
     # It imports diffusers, which takes seconds and which a folder does not need.
@@ -52,9 +53,18 @@ def open_base(source: ModelSource) -> SingleFileBase:
     return SingleFileBase(file.tensors, names, file.family, file.prediction_type, metadata)
 
 
+def require_single_file(source: ModelSource, what: str) -> None:
+    """Refuse, as a UsageError, an architecture that has no single files in the LDM layout."""
+    if not source.architecture.single_files:
+        raise UsageError(
+            f"{what}: there is none for {source.architecture.title}; "
+            "use --format pipeline, unet or delta"
+        )
+
+
 def _from_diffusers(source: ModelSource) -> SingleFileBase:
-    unet = unet_weights(source)
-    config = unet_config(source)
+    unet = denoiser_weights(source)
+    config = denoiser_config(source)
     keys = unet_keys(config, unet)
     family = family_of(source)
     blocks = len(_read(source.folder / "vae" / "config.json")["up_block_types"])
@@ -73,8 +83,9 @@ def _from_diffusers(source: ModelSource) -> SingleFileBase:
 
 def family_of(source: ModelSource) -> Family:
     """Which family's layout and names a model has."""
-    if source.is_xl:
-        return SDXL
+    families = source.architecture.single_files
+    if len(families) == 1:
+        return families[0]
     text = _read(source.folder / "text_encoder" / "config.json")
     # OpenCLIP's text encoder, which SD 2 took, has the exact GELU.
     return SD1 if text.get("hidden_act", "quick_gelu") == "quick_gelu" else SD2

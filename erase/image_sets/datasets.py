@@ -16,13 +16,13 @@ import transformers
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
-from erase.diffusion.conditioning import Conditioning, encode_prompts
+from erase.diffusion.conditioning import Conditioning
 from erase.diffusion.latents import encode_images
-from erase.diffusion.prediction import autocast
 from erase.image_sets.captioned_folder import hash_captions, read_pixels
 from erase.image_sets.shards import Make, Shards, fill
 from erase.image_sets.stored_conditioning import StoredConditioning, store_prompts
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
+from erase.models.prediction import autocast
 from plumbing.halving import Halving
 from plumbing.processes import ALONE, Team
 
@@ -70,7 +70,7 @@ class Drawing:
 
 
 def draw_set(
-    sd: StableDiffusion,
+    sd: Bundle,
     prompts: Sequence[str],
     count: int,
     *,
@@ -103,7 +103,7 @@ def draw_set(
 
 
 def read_set(
-    sd: StableDiffusion,
+    sd: Bundle,
     captions: dict[Path, str],
     *,
     flag: str,
@@ -132,7 +132,7 @@ def read_set(
 
 
 def add_relabels(
-    sd: StableDiffusion, images: RetainSet, candidates: Callable[[str], Sequence[str]]
+    sd: Bundle, images: RetainSet, candidates: Callable[[str], Sequence[str]]
 ) -> ForgetSet:
     """Give each prompt its relabel prompts: `candidates` maps a forget prompt to one or more."""
     of_each = [tuple(candidates(prompt)) for prompt in images.prompts]
@@ -140,13 +140,13 @@ def add_relabels(
     return ForgetSet(
         **vars(images),
         relabel_prompts=tuple(place),
-        relabel_conditioning=encode_prompts(sd, tuple(place)),
+        relabel_conditioning=sd.encode(tuple(place)),
         relabel_choices=tuple(torch.tensor([place[p] for p in c]) for c in of_each),
     )
 
 
 def _draw(
-    sd: StableDiffusion,
+    sd: Bundle,
     captions: Sequence[str],
     seeds: Sequence[int],
     batches: Sequence[range],
@@ -182,7 +182,7 @@ def _image_seed(seed: int, role: str, number: int) -> int:
 def _stored(
     cache: Path,
     role: str,
-    sd: StableDiffusion,
+    sd: Bundle,
     made_from: dict[str, Any],
     captions: Sequence[str],
     pixels: Make,
@@ -195,7 +195,7 @@ def _stored(
         **made_from,
         "layout": 3,
         "model": sd.source.digest,
-        "device": sd.unet.device.type,
+        "device": sd.denoiser.device.type,
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
         "transformers": transformers.__version__,

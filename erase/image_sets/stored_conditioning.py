@@ -8,9 +8,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from erase.diffusion.conditioning import AT_ONCE, Conditioning, encode_prompts
+from erase.diffusion.conditioning import Conditioning
 from erase.image_sets.shards import Shards, fill
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import AT_ONCE, Bundle
 from plumbing.processes import Team
 
 
@@ -31,16 +31,16 @@ class StoredConditioning:
 
 
 def store_prompts(
-    sd: StableDiffusion, prompts: Sequence[str], folder: Path, team: Team
+    sd: Bundle, prompts: Sequence[str], folder: Path, team: Team
 ) -> StoredConditioning:
     """Encode prompts into files below `folder`, or find them there; each process its part."""
 
     def stored(name: str) -> Shards:
         def encode(shards: Sequence[range]) -> Iterator[Tensor]:
             for rows in shards:
-                yield getattr(encode_prompts(sd, prompts[rows.start : rows.stop]), name)
+                yield getattr(sd.encode(prompts[rows.start : rows.stop]), name)
 
         return fill(Shards(folder / name, len(prompts), AT_ONCE), encode, team)
 
-    first = encode_prompts(sd, prompts[:1])
+    first = sd.encode(prompts[:1])
     return StoredConditioning({name: stored(name) for name, _ in first.tensors()})

@@ -9,12 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from erase.diffusion.conditioning import encode_no_prompt
-from erase.diffusion.noise_schedule import NoiseSchedule
-from erase.diffusion.prediction import guided_prediction, training_arithmetic
 from erase.image_sets.datasets import ForgetSet, RetainSet
 from erase.methods.method import Teaching, Trained
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
+from erase.models.prediction import guided_prediction, training_arithmetic
 from erase.saliency.accumulate import accumulate_saliency
 from erase.tensors.bits import widened
 from erase.training.batches import (
@@ -56,7 +54,7 @@ def saliency_loss(guided_pred: Tensor, target: Tensor) -> Tensor:
 
 
 def forget_saliency(
-    sd: StableDiffusion,
+    sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
     forget: ForgetSet,
     kit: Kit,
@@ -66,23 +64,23 @@ def forget_saliency(
     seed: int,
 ) -> dict[str, Tensor]:
     """|gradient of `saliency_loss` summed over one pass of the forget set|, in float32."""
-    schedule, scale = NoiseSchedule.of(sd.scheduler), sd.vae.config["scaling_factor"]
-    no_prompt = encode_no_prompt(sd).to(sd.unet.device)
+    schedule, scale = sd.schedule, sd.vae.config["scaling_factor"]
+    no_prompt = sd.encode_nothing().to(sd.denoiser.device)
     generator = torch.Generator().manual_seed(seed)
 
     def batches() -> Iterator[NoisyBatch]:
         for rows in torch.arange(len(forget)).split(batch_size):
             drawn = add_noise(schedule, scale, forget, rows, generator)
             for part in micro_batches(len(rows), kit.micro_batch or batch_size, kit.team):
-                yield drawn[part].to(sd.unet.device)
+                yield drawn[part].to(sd.denoiser.device)
 
     def loss(batch: NoisyBatch) -> Tensor:
-        with training_arithmetic(sd.unet, torch.float32):
-            guided = guided_prediction(sd.unet, *batch.inputs, no_prompt, guidance)
+        with training_arithmetic(sd.denoiser, torch.float32):
+            guided = guided_prediction(sd.denoiser, *batch.inputs, no_prompt, guidance)
         kit.seen(len(batch))
         return saliency_loss(guided, batch.target)
 
-    sd.unet.requires_grad_(False)
+    sd.denoiser.requires_grad_(False)
     return accumulate_saliency(parameters, batches(), loss, kit.team.add)
 
 
@@ -104,7 +102,7 @@ def step_losses(
 
 
 def erase(
-    sd: StableDiffusion,
+    sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
     mask: Mapping[str, Tensor],
     forget: ForgetSet,
@@ -121,14 +119,14 @@ def erase(
     noise_weight: float,
     seed: int,
 ) -> tuple[list[StepRow], MaskedOptimizer]:
-    """Train `sd.unet` in place on relabel_loss + alpha * retain_loss, where `mask` is True.
+    """Train `sd.denoiser` in place on relabel_loss + alpha * retain_loss, where `mask` is True.
 
     A step sees `batch_size` images of each set. The `teacher` is the `frozen` original, or the
     `current` model; `retain_target` is the true `noise` or the `teacher`'s prediction. An error at
     a noisy timestep counts 1/SNR times, up to `noise_weight`. See `training.loop.train` for what
     comes back.
     """
-    schedule, scale = NoiseSchedule.of(sd.scheduler), sd.vae.config["scaling_factor"]
+    schedule, scale = sd.schedule, sd.vae.config["scaling_factor"]
 
     def draws() -> Iterator[Draw]:
         return draw_steps(
@@ -155,7 +153,7 @@ def erase(
 
     return train(
         kit,
-        sd.unet,
+        sd.denoiser,
         parameters,
         mask,
         draws,

@@ -1,4 +1,4 @@
-"""The only loader of models: a Stable Diffusion from a folder, a run, the hub or the package."""
+"""The only loader of models: from a folder, a run, a file, the hub or the package."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import schedulers
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from erase.models.bundle import Bundle
 from erase.models.companions import judge_folder, vocabulary
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
@@ -23,7 +21,6 @@ from erase.models.model_source import INDEX, MINIATURE, ModelSource, variant_of
 from erase.models.sampler import SAMPLERS, build_sampler
 from erase.models.single_file.parts import load_part
 from erase.models.single_file.recognise import open_single_file
-from erase.models.stable_diffusion import StableDiffusion
 from erase.models.weights_check import check_weights, require_finite
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
@@ -31,8 +28,8 @@ from plumbing.json_file import read_object
 __all__ = [
     "MINIATURE",
     "SAMPLERS",
+    "Bundle",
     "ModelSource",
-    "StableDiffusion",
     "build_sampler",
     "judge_folder",
     "load_checkpoint",
@@ -52,7 +49,7 @@ def load_checkpoint(
     prediction_type: str | None = None,
     device: str = "auto",
     dtype: str = "float32",
-) -> StableDiffusion:
+) -> Bundle:
     """Load a model in eval mode; `model` is as in `locate`, or what `locate` returned."""
     if isinstance(model, ModelSource):
         source = model
@@ -72,8 +69,9 @@ def load_checkpoint(
         source.single_file, config=source.folder, prediction_type=source.prediction_type
     )
 
-    def load(kind: Any, component: str) -> Any:
-        own = source.unet if component == "unet" else None
+    def load(component: str) -> Any:
+        kind = source.architecture.kind(component)
+        own = source.denoiser if component == source.architecture.denoiser else None
         if single and not own:
             with _opening(source, component):
                 part = load_part(single, component, options["torch_dtype"])
@@ -98,44 +96,37 @@ def load_checkpoint(
         return model.eval().to(place)
 
     with _opening(source, "scheduler"):
-        scheduler = _load_scheduler(source.folder / "scheduler", source.prediction_type)
-    second: dict[str, Any] = {}
-    if source.is_xl:
-        second = {
-            "text_encoder_2": load(CLIPTextModelWithProjection, "text_encoder_2"),
-            "tokenizer_2": _load_tokenizer(source, "tokenizer_2"),
-            "force_zeros_for_empty_prompt": _zeros_for_no_prompt(source),
-        }
-    vae = load(AutoencoderKL, "vae")
-    _require_plain_latents(source, vae)
-    return StableDiffusion(
-        unet=load(UNet2DConditionModel, "unet"),
-        vae=vae,
-        text_encoder=load(CLIPTextModel, "text_encoder"),
-        tokenizer=_load_tokenizer(source, "tokenizer"),
-        scheduler=scheduler,
-        source=source,
-        **second,
-    )
+        scheduler = _load_scheduler(source)
+    parts: dict[str, Any] = {"scheduler": scheduler}
+    for component in source.architecture.parts:
+        if component.startswith("tokenizer"):
+            parts[component] = _load_tokenizer(source, component)
+        elif component != "scheduler":
+            parts[component] = load(component)
+    _require_known_latents(source, parts["vae"])
+    return Bundle(source.architecture, {**parts, **_index_settings(source)}, source)
 
 
-def _load_tokenizer(source: ModelSource, component: str) -> CLIPTokenizer:
+def _load_tokenizer(source: ModelSource, component: str) -> Any:
     with _opening(source, component):
-        return CLIPTokenizer.from_pretrained(source.folder / component)
+        return source.architecture.kind(component).from_pretrained(source.folder / component)
 
 
-def _zeros_for_no_prompt(source: ModelSource) -> bool:
-    """What an SDXL's index says of the empty prompt; a folder of configs need not have one."""
-    index = source.folder / INDEX
-    if not index.is_file():
-        return True
+def _index_settings(source: ModelSource) -> dict[str, bool]:
+    """What a model's index settles; a folder of configs need not have one."""
+    index, usual = source.folder / INDEX, source.architecture.index_settings
+    if not index.is_file() or not usual:
+        return dict(usual)
     with _opening(source, INDEX):
-        return bool(read_object(index).get("force_zeros_for_empty_prompt", True))
+        told = read_object(index)
+        return {name: bool(told.get(name, value)) for name, value in usual.items()}
 
 
-def _require_plain_latents(source: ModelSource, vae: AutoencoderKL) -> None:
-    """Refuse latents that are shifted before they are scaled, which no SD 1.x, 2.x or XL does."""
-    for name in ("shift_factor", "latents_mean", "latents_std"):
+def _require_known_latents(source: ModelSource, vae: Any) -> None:
+    """Refuse an autoencoder whose latents are made into others than the model's pipeline makes."""
+    unknown = ["latents_mean", "latents_std"]
+    unknown += [] if source.architecture.shifts_latents else ["shift_factor"]
+    for name in unknown:
         if vae.config.get(name) is not None:
             raise UsageError(
                 f"--model {source.id}: its autoencoder's {name} is not supported; "
@@ -158,10 +149,11 @@ def _opening(source: ModelSource, component: str) -> Iterator[None]:
         ) from error
 
 
-def _load_scheduler(folder: Path, prediction_type: str | None) -> Any:
+def _load_scheduler(source: ModelSource) -> Any:
+    folder = source.folder / "scheduler"
     name = str(read_object(folder / "scheduler_config.json").get("_class_name"))
     kind = getattr(schedulers, name, None) if name.isidentifier() else None
-    if not isinstance(kind, type) or not issubclass(kind, schedulers.SchedulerMixin):
+    if not isinstance(kind, type) or not issubclass(kind, source.architecture.kind("scheduler")):
         raise ValueError(f"{name[:80]!r} is no scheduler")
-    told: Any = {"prediction_type": prediction_type} if prediction_type else {}
+    told: Any = {"prediction_type": source.prediction_type} if source.prediction_type else {}
     return kind.from_pretrained(folder, **told)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from erase.models.architectures.known import of_config
+from erase.models.denoiser_files import read_config
 from erase.models.locate import locate_recorded
 from erase.models.model_source import ModelSource
-from erase.models.unet_files import read_config
-from erase.run_folder.folder import is_run, read_run
+from erase.run_folder.folder import find_denoiser, is_run, read_run
 from erase.run_folder.record import RunRecord
 from erase.tensors.weight_files import Weights
 from plumbing.errors import UsageError
@@ -23,9 +24,14 @@ class ErasedRun:
     folder: Path
     record: RunRecord
     weights: Weights
-    """The erased UNet."""
+    """Those of the erased denoiser."""
     config: Mapping[str, Any]
-    """The UNet's config.json."""
+    """The denoiser's config.json."""
+
+    @property
+    def denoiser(self) -> str:
+        """The folder of the erased weights, in the run as in a pipeline."""
+        return of_config(self.config).denoiser
 
     @property
     def concept(self) -> str:
@@ -51,11 +57,11 @@ def open_run(folder: Path) -> ErasedRun:
     record = read_run(folder, "base", "concepts")
     if record.command == "mask":
         raise UsageError(f"{folder}: a mask alone, nothing was erased; run `expunge erase --mask`")
-    unet = folder / "unet"
-    if not record.finished or not (unet / "config.json").is_file():
+    denoiser = find_denoiser(folder)
+    if not record.finished or denoiser is None:
         raise UsageError(f"{folder}: this run is not finished; finish it with its `expunge erase`")
-    weights = Weights(sorted(unet.glob("*.safetensors")))
-    return ErasedRun(folder, record, weights, read_config(unet))
+    weights = Weights(sorted(denoiser.glob("*.safetensors")))
+    return ErasedRun(folder, record, weights, read_config(denoiser))
 
 
 def find_base(erased: ErasedRun, given: str | None, **words: Any) -> ModelSource:

@@ -6,22 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from erase.models.architectures.architecture import Architecture
+from erase.models.architectures.known import of_pipeline, supported
 from erase.models.folder_check import check_index, check_part, require_own
 from erase.models.hub import fetch_index, fetch_pipeline, looks_like_hub_id, unknown_model
-from erase.models.model_source import INDEX, MINIATURE, PARTS, XL_PARTS, ModelSource, variant_of
-from erase.run_folder.folder import is_run, read_run
+from erase.models.model_source import INDEX, MINIATURE, ModelSource, variant_of
+from erase.run_folder.folder import find_denoiser, is_run, read_run
 from erase.run_folder.record import Base
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
 from plumbing.whole_files import sha256_file
-
-_FAMILIES = {
-    "StableDiffusionPipeline": PARTS,
-    "StableDiffusionImg2ImgPipeline": PARTS,
-    "StableDiffusionXLPipeline": XL_PARTS,
-    "StableDiffusionXLImg2ImgPipeline": XL_PARTS,
-}
-_SUPPORTED = "expunge erases from text-to-image Stable Diffusion 1.x, 2.x and XL"
 
 
 def locate(
@@ -35,8 +29,8 @@ def locate(
     """Find a model and hash its files without loading it; downloads it if `model` is a hub id.
 
     `model` is `miniature`, a diffusers folder, a run folder, a hub id, or one file, which `config`
-    and `prediction_type` then tell of; anything else, and any model that is not a text-to-image
-    Stable Diffusion 1.x, 2.x or XL, is a UsageError.
+    and `prediction_type` then tell of; anything else, and any model of an architecture that is not
+    known here, is a UsageError.
     """
     path = Path(model)
     if is_single_file(model):
@@ -61,9 +55,10 @@ def locate(
         folder, revision = fetch_pipeline(model, revision, variant)
     else:
         raise unknown_model(model)
-    parts = _check_folder(model, folder)
+    architecture = _check_folder(model, folder)
     name = str(folder) if path.is_dir() and model != "miniature" else model
-    return ModelSource(name, revision, _hash_files(folder, parts, variant), folder, variant)
+    files = _hash_files(folder, architecture, variant)
+    return ModelSource(name, revision, files, folder, architecture, variant)
 
 
 def is_single_file(model: str) -> bool:
@@ -84,14 +79,10 @@ def locate_recorded(base: Base, *, variant: str | None = None) -> ModelSource:
 
 
 def native_size(source: ModelSource) -> tuple[int, int]:
-    """(width, height) in pixels that the model's UNet was made for, read without its weights."""
-    unet = _read_json((source.unet or source.folder / "unet") / "config.json", source.id)[
-        "sample_size"
-    ]
+    """(width, height) in pixels that the model was made for, read without its weights."""
+    denoiser = _read_json(source.denoiser_folder / "config.json", source.id)
     vae = _read_json(source.folder / "vae" / "config.json", source.id)
-    scale = 2 ** (len(vae["block_out_channels"]) - 1)
-    height, width = (unet, unet) if isinstance(unet, int) else unet
-    return width * scale, height * scale
+    return source.architecture.native_size(denoiser, vae)
 
 
 def _read_json(path: Path, model: str) -> dict[str, Any]:
@@ -108,10 +99,10 @@ def _read_json(path: Path, model: str) -> dict[str, Any]:
 def _locate_run(path: Path, variant: str | None) -> ModelSource:
     record = read_run(path, "base")
     base = record.base
-    unet = path.resolve() / "unet"
-    if not record.finished or not (unet / "config.json").is_file():
+    denoiser = find_denoiser(path.resolve())
+    if not record.finished or denoiser is None:
         raise UsageError(
-            f"--model {path}: this run has no erased UNet yet; finish it with its `erase`"
+            f"--model {path}: this run has no erased weights yet; finish it with its `erase`"
         )
     source = locate_recorded(base, variant=variant)
     if source.digest != base.digest:
@@ -119,19 +110,21 @@ def _locate_run(path: Path, variant: str | None) -> ModelSource:
             f"--model {path}: its base model {base.id} is not the one that was erased "
             f"(digest {source.digest[:12]}, expected {base.digest[:12]}); restore that model"
         )
-    kept = {name: sha for name, sha in source.files.items() if not name.startswith("unet/")}
-    erased = {f"unet/{file.name}": sha256_file(file) for file in sorted(unet.iterdir())}
+    part = f"{source.architecture.denoiser}/"
+    kept = {name: sha for name, sha in source.files.items() if not name.startswith(part)}
+    erased = {part + file.name: sha256_file(file) for file in sorted(denoiser.iterdir())}
     wrong = [name for name, sha in erased.items() if record.weights.get(name, sha) != sha]
     if wrong:
         raise UsageError(
             f"--model {path}: {wrong[0]} is not what the run wrote; see `expunge verify {path}`, "
             "and make it again with its `erase` and --overwrite"
         )
-    return replace(source, id=str(path.resolve()), revision=None, files=kept | erased, unet=unet)
+    own = {"id": str(path.resolve()), "revision": None, "files": kept | erased}
+    return replace(source, **own, denoiser=denoiser)
 
 
-def _check_folder(model: str, folder: Path) -> tuple[str, ...]:
-    """The parts that a folder of its family has; a folder that lacks one is a UsageError."""
+def _check_folder(model: str, folder: Path) -> Architecture:
+    """That of a folder; one that lacks a part of it is a UsageError."""
     index = folder / INDEX
     if not index.is_file():
         raise UsageError(
@@ -139,37 +132,35 @@ def _check_folder(model: str, folder: Path) -> tuple[str, ...]:
             "give a diffusers pipeline folder or a run folder"
         )
     told = _read_json(index, model)
-    parts = _check_family(model, told)
+    architecture = _check_family(model, told)
     check_index(model, told)
-    missing = [part for part in parts if not (folder / part).is_dir()]
+    missing = [part for part in architecture.parts if not (folder / part).is_dir()]
     if missing:
         raise UsageError(
             f"--model {model}: the folder lacks {', '.join(missing)}; download it whole"
         )
-    for part in parts:
+    for part in architecture.parts:
         check_part(model, folder / part)
-    unet = _read_json(folder / "unet" / "config.json", model)
+    denoiser = _read_json(folder / architecture.denoiser / "config.json", model)
+    taken, given = (denoiser.get(f"{side}_channels", 4) for side in ("in", "out"))
     # Noise goes in and a prediction of its size comes out; whatever else goes in is a picture.
-    if unet.get("in_channels", 4) != unet.get("out_channels", 4):
+    if given is not None and taken != given:
         raise UsageError(
-            f"--model {model}: its UNet takes {unet['in_channels']} channels (an inpainting or "
-            f"depth model); {_SUPPORTED}"
+            f"--model {model}: its {architecture.denoiser_name} takes {taken} channels (an "
+            f"inpainting or depth model); {supported()}"
         )
-    return parts
+    return architecture
 
 
-def _check_family(model: str, index: dict[str, Any]) -> tuple[str, ...]:
-    """The parts of a pipeline's family; one that is not supported is a UsageError."""
-    family = index.get("_class_name")
-    if not isinstance(family, str) or family not in _FAMILIES:
-        raise UsageError(f"--model {model}: a {family} is not supported; {_SUPPORTED}")
-    parts = _FAMILIES[family]
-    encoder = index.get("text_encoder")
-    if parts is XL_PARTS and not (isinstance(encoder, list) and any(encoder)):
-        raise UsageError(
-            f"--model {model}: an SDXL refiner, which finishes another's images; {_SUPPORTED}"
-        )
-    return parts
+def _check_family(model: str, index: dict[str, Any]) -> Architecture:
+    """A pipeline's architecture; one that is not supported is a UsageError."""
+    name = index.get("_class_name")
+    architecture = of_pipeline(name)
+    if architecture is None:
+        raise UsageError(f"--model {model}: a {name} is not supported; {supported()}")
+    if refused := architecture.refuse(index):
+        raise UsageError(f"--model {model}: {refused}; {supported()}")
+    return architecture
 
 
 def _weight_files(folder: Path, variant: str | None) -> list[Path]:
@@ -181,10 +172,10 @@ def _weight_files(folder: Path, variant: str | None) -> list[Path]:
     ]
 
 
-def _hash_files(folder: Path, parts: tuple[str, ...], variant: str | None) -> dict[str, str]:
+def _hash_files(folder: Path, architecture: Architecture, variant: str | None) -> dict[str, str]:
     # SDXL's index tells what stands for no prompt, and so what is drawn.
-    files = [folder / INDEX] if parts is XL_PARTS else []
-    for part in parts:
+    files = [folder / INDEX] if architecture.index_settings else []
+    for part in architecture.parts:
         small = [
             file for file in sorted((folder / part).iterdir()) if file.suffix in (".json", ".txt")
         ]

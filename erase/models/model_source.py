@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from erase.models.architectures.architecture import Architecture
+
 MINIATURE = Path(__file__).parents[1] / "miniature"
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-XL_PARTS = (*PARTS, "text_encoder_2", "tokenizer_2")
 INDEX = "model_index.json"
 
 
@@ -21,13 +21,14 @@ class ModelSource:
     revision: str | None
     files: dict[str, str]
     folder: Path
+    architecture: Architecture
     variant: str | None = None
-    unet: Path | None = None
-    """The `unet/` folder of a run, when it takes the place of the base model's own."""
+    denoiser: Path | None = None
+    """That folder of a run, when it takes the place of the base model's own."""
     single_file: Path | None = None
     """The file with the weights, when `folder` has the configs and the tokenizer alone."""
     prediction_type: str | None = None
-    """What the UNet of a single file predicts, which its configs need not tell rightly."""
+    """What the denoiser of a single file predicts, which its configs need not tell rightly."""
 
     @property
     def digest(self) -> str:
@@ -37,14 +38,20 @@ class ModelSource:
             lines += f"prediction type {self.prediction_type}\n"
         return hashlib.sha256(lines.encode()).hexdigest()
 
+    def files_of(self, part: str) -> list[Path]:
+        """The files that define a part; of a run's denoiser its own."""
+        own = self.denoiser if part == self.architecture.denoiser else None
+        folder = own.parent if own else self.folder
+        return [folder / name for name in self.files if name.startswith(f"{part}/")]
+
     @property
-    def is_xl(self) -> bool:
-        """Whether it is an SDXL, which has a second text encoder."""
-        return "text_encoder_2/config.json" in self.files
+    def denoiser_folder(self) -> Path:
+        """Where the denoiser's config.json is, and its weights unless in a single file."""
+        return self.denoiser or self.folder / self.architecture.denoiser
 
     def record(self) -> dict[str, Any]:
         """What run.json's `base` holds: enough for `locate_recorded` to find the model again."""
-        own = self.single_file is not None and self.unet is None
+        own = self.single_file is not None and self.denoiser is None
         found = {"id": self.id, "revision": self.revision, "variant": self.variant}
         if own:
             found |= {"config": str(self.folder), "prediction_type": self.prediction_type}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ def check_weights(source: ModelSource, component: str, kind: Any) -> bool:
     Those are pickles with more than tensors in them, headers that lie, and files that hold less
     than their config asks for, which would be made up in memory.
     """
-    files = weight_files(source, component)
+    files = [f for f in source.files_of(component) if f.suffix in (".safetensors", ".bin")]
     try:
         found = Weights(files)
     except UsageError as error:
@@ -40,14 +39,6 @@ def check_weights(source: ModelSource, component: str, kind: Any) -> bool:
                 f"there are {there:,}; get it anew"
             )
     return all(file.suffix == ".safetensors" for file in files)
-
-
-def weight_files(source: ModelSource, component: str) -> list[Path]:
-    """The files with a part's weights."""
-    own = source.unet if component == "unet" else None
-    folder = own.parent if own else source.folder
-    names = [name for name in source.files if name.startswith(f"{component}/")]
-    return [folder / name for name in names if name.endswith((".safetensors", ".bin"))]
 
 
 def require_finite(source: ModelSource, component: str, model: nn.Module) -> None:

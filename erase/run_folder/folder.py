@@ -17,6 +17,8 @@ from plumbing.visible_text import without_home
 from plumbing.whole_files import clear_partials, partial_path, remove, replace_file
 
 RUN_FILE = "run.json"
+DENOISERS = ("unet", "transformer")
+"""What the folder of the erased weights may be called: as in diffusers' pipelines."""
 _OUTPUTS = (
     "mask.safetensors",
     "mask.png",
@@ -24,7 +26,7 @@ _OUTPUTS = (
     "state.safetensors",
     "report.html",
     "report.md",
-    "unet",
+    *DENOISERS,
     "export",
     "eval",
 )
@@ -41,6 +43,12 @@ FolderState = Literal["new", "unfinished", "finished"]
 def is_run(folder: Path) -> bool:
     """Whether `folder` holds a `run.json`."""
     return (folder / RUN_FILE).is_file()
+
+
+def find_denoiser(folder: Path) -> Path | None:
+    """The folder of the erased weights in a run folder, if they are there."""
+    found = (folder / name for name in DENOISERS)
+    return next((place for place in found if (place / "config.json").is_file()), None)
 
 
 def read_run(folder: Path, *needed: str) -> RunRecord:

@@ -47,8 +47,8 @@ class Share:
 
 
 def block_of(name: str) -> str:
-    """The block of a UNet's parameter: `down_blocks.1`, `mid_block`, `conv_in`."""
-    found = re.match(r"(?:down|up)_blocks\.\d+|\w+", name)
+    """The block of a parameter: `down_blocks.1`, `mid_block`, `conv_in`, `transformer_blocks.7`."""
+    found = re.match(r"\w+_blocks\.\d+|\w+", name)
     return found[0] if found else name
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from erase.diffusion.conditioning import Conditioning, join
 from erase.diffusion.latents import sample_latents
-from erase.diffusion.noise_schedule import NoiseSchedule
+from erase.diffusion.noise_schedule import Schedule
 from erase.image_sets.datasets import ForgetSet, RetainSet
 from plumbing.processes import ALONE, Team
 
@@ -69,7 +69,7 @@ class Draw:
 
 
 def draw_steps(
-    schedule: NoiseSchedule,
+    schedule: Schedule,
     scaling_factor: float,
     forget: ForgetSet,
     retain: RetainSet,
@@ -97,7 +97,7 @@ def draw_steps(
 
 
 def add_noise(
-    schedule: NoiseSchedule,
+    schedule: Schedule,
     scaling_factor: float,
     images: RetainSet,
     rows: Tensor,
@@ -106,7 +106,7 @@ def add_noise(
     """Draw latents, timesteps and noise for some rows of a set, and mix them into x_t."""
     mean, logvar = images.posterior[rows].unbind(1)
     draw, noise = (torch.randn(mean.shape, generator=generator) for _ in range(2))
-    timesteps = torch.randint(len(schedule), (len(rows),), generator=generator)
+    timesteps = schedule.draw(len(rows), generator)
     latents = sample_latents(mean, logvar, draw, scaling_factor)
     return NoisyBatch(
         noisy_latents=schedule.add_noise(latents, noise, timesteps),

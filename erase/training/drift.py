@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from erase.diffusion.conditioning import Conditioning
-from erase.diffusion.noise_schedule import NoiseSchedule
-from erase.diffusion.prediction import predict, training_arithmetic
+from erase.diffusion.noise_schedule import Schedule
 from erase.image_sets.datasets import RetainSet
+from erase.models.prediction import predict, training_arithmetic
 from erase.training.batches import NoisyBatch, add_noise
 
 PROMPTS = 8
@@ -43,7 +43,7 @@ class DriftProbe:
     @staticmethod
     def of(
         unet: Any,
-        schedule: NoiseSchedule,
+        schedule: Schedule,
         scaling_factor: float,
         images: RetainSet,
         conditioning: Conditioning,

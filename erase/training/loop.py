@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from erase.diffusion.cpu_kernels import compiled, training_kernels
-from erase.diffusion.prediction import predict, training_arithmetic
+from erase.models.prediction import predict, training_arithmetic
 from erase.training.batches import Draw, NoisyBatch, micro_batches
 from erase.training.heap import trim_heap
 from erase.training.masked_optimizer import MaskedOptimizer

@@ -12,15 +12,14 @@ from typing import Any
 
 import psutil
 import torch
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
+from erase.models.architectures.known import architecture_of, of_denoiser
 from erase.training.masked_optimizer import places_bytes
 from plumbing.errors import UsageError
 
-_TOKENS = 77
 _CGROUP = Path("/sys/fs/cgroup")
 _MARGIN = 0.9
 """Share of the free memory that an estimate may fill."""
@@ -55,7 +54,7 @@ class TrainingPlan:
 
 
 def plan_training(
-    unet: UNet2DConditionModel,
+    denoiser: Any,
     *,
     parameters: Sequence[nn.Parameter],
     selected: int,
@@ -77,9 +76,9 @@ def plan_training(
     `processes` has its share of a batch and keeps all gradients, to add the others' to them.
     """
     batch_size = -(-batch_size // processes)
-    count, trainable = unet.num_parameters(), sum(p.numel() for p in parameters)
-    free = free_gigabytes(unet.device) if free is None else free
-    targets = _targets(unet, batch_size * (2 if teach_retained else 1), steps, dtype)
+    count, trainable = denoiser.num_parameters(), sum(p.numel() for p in parameters)
+    free = free_gigabytes(denoiser.device) if free is None else free
+    targets = _targets(denoiser, batch_size * (2 if teach_retained else 1), steps, dtype)
     copy = count * dtype.itemsize / 1e9
     ahead = not frozen_teacher or targets <= copy
     always = {
@@ -88,9 +87,9 @@ def plan_training(
         "optimiser": (selected * 12 + places_bytes(selected, trainable)) / 1e9,
     }
     # What is there already is not free, and not needed again.
-    there = 0.0 if unet.device.type == "meta" else count * unet.dtype.itemsize / 1e9
+    there = 0.0 if denoiser.device.type == "meta" else count * denoiser.dtype.itemsize / 1e9
     plan = None
-    for size, checkpointing, activations in _ways(unet, batch_size, 2, dtype, micro_batch):
+    for size, checkpointing, activations in _ways(denoiser, batch_size, 2, dtype, micro_batch):
         parts = {
             **always,
             "activations": activations,
@@ -114,7 +113,7 @@ def smaller_plan(plan: TrainingPlan) -> TrainingPlan | None:
 
 
 def plan_saliency(
-    unet: UNet2DConditionModel,
+    denoiser: Any,
     *,
     parameters: Sequence[nn.Parameter],
     batch_size: int,
@@ -125,11 +124,11 @@ def plan_saliency(
 
     By the same rule as `plan_training`; guidance makes two rows of each image.
     """
-    free = free_gigabytes(unet.device) if free is None else free
+    free = free_gigabytes(denoiser.device) if free is None else free
     gradients = _gradients(parameters, torch.float32, whole=True)
     rows = 2 if guided else 1
     needed = 0.0
-    for size, checkpointing, activations in _ways(unet, batch_size, rows, torch.float32, None):
+    for size, checkpointing, activations in _ways(denoiser, batch_size, rows, torch.float32, None):
         needed = gradients + activations
         if needed <= _MARGIN * free:
             return size, checkpointing
@@ -137,15 +136,15 @@ def plan_saliency(
 
 
 def _ways(
-    unet: UNet2DConditionModel,
+    denoiser: Any,
     batch_size: int,
     rows: int,
     dtype: torch.dtype,
     micro_batch: int | None,
 ) -> Iterator[tuple[int, bool, float]]:
     """Images at once, whether activations are computed twice, and their gigabytes; best first."""
-    whole = _activations(unet, dtype, checkpointing=False)
-    least = _activations(unet, dtype, checkpointing=True) + whole / 10
+    whole = _activations(denoiser, dtype, checkpointing=False)
+    least = _activations(denoiser, dtype, checkpointing=True) + whole / 10
     for checkpointing, per_row in ((False, whole), (True, least)):
         for size in [micro_batch] if micro_batch else _halved(batch_size):
             yield size, checkpointing, rows * size * per_row
@@ -178,45 +177,32 @@ def left_to_group(group: Path) -> float:
         return float("inf")
 
 
-def _activations(unet: UNet2DConditionModel, dtype: torch.dtype, *, checkpointing: bool) -> float:
-    """Gigabytes that autograd keeps of one image, counted on a UNet without content."""
-    return _count_activations(unet.to_json_string(), dtype, checkpointing)
+def _activations(denoiser: Any, dtype: torch.dtype, *, checkpointing: bool) -> float:
+    """Gigabytes that autograd keeps of one image, counted on a denoiser without content."""
+    name = architecture_of(denoiser).denoiser_class
+    return _count_activations(name, denoiser.to_json_string(), dtype, checkpointing)
 
 
 @cache
-def _count_activations(told: str, dtype: torch.dtype, checkpointing: bool) -> float:
+def _count_activations(name: str, told: str, dtype: torch.dtype, checkpointing: bool) -> float:
     """The same of a config.json: once a process, since torch never frees what it counts with."""
-    config = json.loads(told)
+    config, architecture = json.loads(told), of_denoiser(name)
+    assert architecture is not None
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    size = config["sample_size"]
     with FakeTensorMode(), _default(dtype), saved_tensors_hooks(keep, lambda tensor: tensor):
-        shell: Any = UNet2DConditionModel.from_config(config)
+        shell: Any = architecture.kind(architecture.denoiser).from_config(config)
         if checkpointing:
             shell.enable_gradient_checkpointing()
-        shell(
-            torch.zeros(1, config["in_channels"], size, size),
-            torch.zeros(1, dtype=torch.long),
-            torch.zeros(1, _TOKENS, config["cross_attention_dim"]),
-            added_cond_kwargs=_added(config),
-        )
+        architecture.predict(shell, *architecture.example(config))
         for parameter in shell.parameters():
             # Seen from a transposed view, it is no Parameter.
             kept.pop(parameter.untyped_storage()._cdata, None)
         return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / 1e9
-
-
-def _added(config: Any) -> dict[str, Tensor] | None:
-    """What an SDXL takes beside the prompt."""
-    if config.get("addition_embed_type") != "text_time":
-        return None
-    ids = 6 * config["addition_time_embed_dim"]
-    pooled = config["projection_class_embeddings_input_dim"] - ids
-    return {"text_embeds": torch.zeros(1, pooled), "time_ids": torch.zeros(1, 6)}
 
 
 def _gradients(parameters: Sequence[nn.Parameter], held: torch.dtype, *, whole: bool) -> float:
@@ -225,10 +211,10 @@ def _gradients(parameters: Sequence[nn.Parameter], held: torch.dtype, *, whole: 
     return (sum(sizes) if whole else 2 * max(sizes)) * held.itemsize / 1e9
 
 
-def _targets(unet: UNet2DConditionModel, images: int, steps: int, dtype: torch.dtype) -> float:
+def _targets(denoiser: Any, images: int, steps: int, dtype: torch.dtype) -> float:
     """Gigabytes of all that a teacher says in a training."""
-    size = unet.config["sample_size"]
-    return images * steps * unet.config["out_channels"] * size * size * dtype.itemsize / 1e9
+    latents, _, _ = architecture_of(denoiser).example(denoiser.config)
+    return images * steps * latents.numel() * dtype.itemsize / 1e9
 
 
 def _halved(size: int) -> Iterator[int]:

@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 from erase.export.delta import Delta, read_delta
 from erase.export.pipeline import INDEX
+from erase.models.architectures.architecture import Architecture
+from erase.models.architectures.known import of_config, of_denoiser
+from erase.models.denoiser_files import denoiser_config, denoiser_weights, read_config
 from erase.models.locate import locate
 from erase.models.model_source import ModelSource
 from erase.models.single_file.recognise import recognise
 from erase.models.single_file.unet_keys import UNET_PREFIX
-from erase.models.unet_files import read_config, unet_config, unet_weights
 from erase.run_folder.folder import is_run
 from erase.tensors.weight_files import Computed, Spec, Weights
 from plumbing.errors import UsageError
@@ -35,6 +37,11 @@ class Exported:
     source: ModelSource | None = None
     """The files of a pipeline."""
     delta: Delta | None = None
+
+    @property
+    def architecture(self) -> Architecture:
+        """What it is of; a file in the original layout is of a Stable Diffusion."""
+        return self.source.architecture if self.source else of_config(self.config or {})
 
     @property
     def run(self) -> Path | None:
@@ -59,13 +66,13 @@ def open_exported(path: Path) -> Exported:
             source = locate(str(path))
         except UsageError as error:
             raise UsageError(str(error).removeprefix("--model ")) from error
-        weights = unet_weights(source)
+        weights = denoiser_weights(source)
         return Exported(
-            path, "pipeline", weights, _metadata(weights), unet_config(source), source=source
+            path, "pipeline", weights, _metadata(weights), denoiser_config(source), source=source
         )
     files = sorted(path.glob("*.safetensors")) if (path / "config.json").is_file() else []
     config = read_config(path) if files else {}
-    if config.get("_class_name") == "UNet2DConditionModel":
+    if of_denoiser(config.get("_class_name")):
         weights = Weights(files)
         return Exported(path, "UNet", weights, weights.metadata, config)
     raise UsageError(
@@ -97,11 +104,11 @@ def _open_file(path: Path) -> Exported:
 
 
 def specs_of_config(config: Mapping[str, Any]) -> dict[str, Spec]:
-    """Name, type (float32) and shape of every weight of the UNet that a config.json tells of."""
-    # They take seconds to import, and most of what is checked needs neither.
+    """Name, type (float32) and shape of every weight of the denoiser of a config.json."""
+    # It takes seconds to import, and most of what is checked needs none of it.
     from accelerate import init_empty_weights
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
+    architecture = of_config(config)
     with init_empty_weights():
-        model: Any = UNet2DConditionModel.from_config(dict(config))
+        model: Any = architecture.kind(architecture.denoiser).from_config(dict(config))
     return {n: Spec(t.dtype, tuple(t.shape)) for n, t in model.state_dict().items()}

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from erase.diffusion.train_method import TRAIN_METHODS
 from erase.export.delta import Delta
 from erase.export.single_file import find_copies, require_gone
 from erase.export.single_file_base import SingleFileBase
@@ -46,13 +45,13 @@ def deltas_of(metadata: Mapping[str, str]) -> list[str]:
     return deltas
 
 
-def train_method_of(metadata: Mapping[str, str]) -> str | None:
+def train_method_of(made: Exported) -> str | None:
     """Which weights it says were let train; None if it does not say."""
     try:
-        found = json.loads(metadata.get("expunge.config", "{}")).get("train_method")
+        found = json.loads(made.metadata.get("expunge.config", "{}")).get("train_method")
     except (ValueError, AttributeError):
         return None
-    return found if found in TRAIN_METHODS else None
+    return found if found in made.architecture.groups else None
 
 
 def check_metadata(made: Exported, concept: str | None) -> Check:
@@ -116,12 +115,13 @@ def check_delta_alone(delta: Delta) -> Check:
 
 
 def check_changes(
-    unet: Tensors, base: Tensors, mask: SaliencyMask | None, train_method: str | None
+    made: Exported, unet: Tensors, base: Tensors, mask: SaliencyMask | None
 ) -> tuple[list[Check], Difference]:
     """As `check_weights`; without a mask, what was let train stands for it, if it is known."""
     if mask is not None:
         return check_weights(unet, base, mask)
-    selects = TRAIN_METHODS[train_method or "full"]
+    train_method = train_method_of(made)
+    selects = made.architecture.groups[train_method or "full"]
     bits = {
         name: torch.ones((), dtype=torch.bool).expand(spec.shape)
         for name, spec in unet.specs.items()
@@ -167,7 +167,7 @@ def _plain(source: ModelSource) -> dict[str, str]:
     return {
         name.replace(f".{source.variant}.", "."): _as_published(source.folder / name, sha)
         for name, sha in source.files.items()
-        if not name.startswith("unet/")
+        if not name.startswith(f"{source.architecture.denoiser}/")
     }
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import is_single_file, locate, locate_recorded, native_size
 from erase.models.model_source import ModelSource
 from erase.models.recommended import read_recommended
-from erase.models.stable_diffusion import StableDiffusion
 from erase.run_folder.folder import is_run, read_run
 from erase.run_folder.record import Base
 from eval.generation.generate import Drawing
@@ -21,7 +21,7 @@ from eval.generation.pair import ModelPair, Subject
 from expunge.settings.evaluate import DrawnEvaluation, Evaluation
 from plumbing.errors import UsageError
 
-Load = Callable[..., StableDiffusion]
+Load = Callable[..., Bundle]
 """Loads a `ModelSource`, told `device` and `dtype`."""
 
 

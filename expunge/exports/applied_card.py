@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from erase.export.card import CardFacts, model_card
+from erase.models.architectures.known import of_config
 from erase.models.model_source import ModelSource
-from erase.models.single_file.families import unet_architecture
 from erase.run_folder.record import Base
 from plumbing.visible_text import escape_markdown
 from plumbing.whole_files import sha256_file
@@ -27,10 +27,12 @@ def applied_metadata(
 ) -> dict[str, str]:
     """The header of the UNet's file; `kind` is `deltas` or `loras`, `told` their own headers."""
     concepts = " and ".join(header["expunge.concept"] for header in told)
+    modelspec = of_config(config).modelspec
+    named = {"modelspec.architecture": modelspec(config, "epsilon")} if modelspec else {}
     return {
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.title": f"without {concepts}",
-        "modelspec.architecture": unet_architecture(config),
+        **named,
         "modelspec.implementation": "diffusers",
         "modelspec.description": f"{concepts} erased by expunge, from {kind}",
         "expunge.concept": concepts,

@@ -9,11 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from erase.export.delta import Delta, apply_deltas, count_conflicts, read_delta
+from erase.export.denoiser import WEIGHTS
 from erase.export.lora.read import is_lora
-from erase.export.pipeline import model_bytes, unet_folder, write_model
+from erase.export.pipeline import denoiser_folder_of, model_bytes, write_model
 from erase.export.place import put_in_place
-from erase.export.unet import WEIGHTS
-from erase.models.unet_files import OpenedUNet, open_unet
+from erase.models.denoiser_files import OpenedDenoiser, open_denoiser
 from erase.tensors.bits import content_hash
 from erase.tensors.weight_files import Computed, Spec
 from expunge.exports.applied_card import LONGEST, applied_card, applied_metadata
@@ -45,7 +45,7 @@ def apply(settings: Apply) -> dict[str, Any]:
 
 def _apply_deltas(settings: Apply) -> dict[str, Any]:
     deltas = open_deltas(settings.deltas)
-    opened = open_unet(
+    opened = open_denoiser(
         settings.model,
         revision=settings.revision,
         variant=settings.variant,
@@ -74,7 +74,7 @@ def _apply_deltas(settings: Apply) -> dict[str, Any]:
     def write(place: Path) -> None:
         write_model(opened, weights, metadata, place)
         if opened.pipeline:
-            sha256 = sha256_file(unet_folder(opened, place) / WEIGHTS)
+            sha256 = sha256_file(denoiser_folder_of(opened, place) / WEIGHTS)
             strength, how = settings.strength, "these deltas, in this order"
             files = [(delta.metadata["expunge.concept"], _describe(delta)) for delta in deltas]
             card = applied_card(how, files, opened.pipeline, strength, str(dtype)[6:], sha256)
@@ -92,7 +92,7 @@ def _apply_deltas(settings: Apply) -> dict[str, Any]:
         "dtype": str(dtype)[6:],
         "conflicts": count_conflicts(deltas),
         "written": written,
-        "sha256": sha256_file(unet_folder(opened, settings.to) / WEIGHTS),
+        "sha256": sha256_file(denoiser_folder_of(opened, settings.to) / WEIGHTS),
     }
 
 
@@ -106,7 +106,7 @@ def open_deltas(paths: Sequence[Path]) -> list[Delta]:
     return deltas
 
 
-def _require_base(deltas: Sequence[Delta], opened: OpenedUNet, model: str) -> None:
+def _require_base(deltas: Sequence[Delta], opened: OpenedDenoiser, model: str) -> None:
     found, expected = content_hash(opened.weights), deltas[0].metadata["expunge.base_unet"]
     if found != expected:
         raise UsageError(

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from erase.export.denoiser import WEIGHTS
 from erase.export.lora.read import LoraFile, add_loras, bind_lora, count_shared, read_lora
-from erase.export.pipeline import model_bytes, unet_folder, write_model
+from erase.export.pipeline import denoiser_folder_of, model_bytes, write_model
 from erase.export.place import put_in_place
-from erase.export.unet import WEIGHTS
-from erase.models.unet_files import open_unet
+from erase.models.denoiser_files import open_denoiser
 from erase.tensors.bits import content_hash
 from erase.tensors.weight_files import Weights
 from expunge.exports.applied_card import applied_card, applied_metadata
@@ -26,7 +26,7 @@ def apply_loras(settings: Apply) -> dict[str, Any]:
     tells, is a UsageError, and then nothing is written.
     """
     files = {path: read_lora(path) for path in settings.deltas}
-    opened = open_unet(
+    opened = open_denoiser(
         settings.model,
         revision=settings.revision,
         variant=settings.variant,
@@ -46,7 +46,7 @@ def apply_loras(settings: Apply) -> dict[str, Any]:
     def write(place: Path) -> None:
         write_model(opened, weights, metadata, place)
         if opened.pipeline:
-            sha256 = sha256_file(unet_folder(opened, place) / WEIGHTS)
+            sha256 = sha256_file(denoiser_folder_of(opened, place) / WEIGHTS)
             files = [(lora.told("concept"), _describe(lora)) for lora in loras]
             how = "these LoRAs, added up"
             card = applied_card(how, files, opened.pipeline, settings.strength, "float32", sha256)
@@ -64,7 +64,7 @@ def apply_loras(settings: Apply) -> dict[str, Any]:
         "dtype": "float32",
         "conflicts": count_shared(loras, specs),
         "written": written,
-        "sha256": sha256_file(unet_folder(opened, settings.to) / WEIGHTS),
+        "sha256": sha256_file(denoiser_folder_of(opened, settings.to) / WEIGHTS),
     }
 
 

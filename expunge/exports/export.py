@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from erase.export.blended import DTYPES, blended_run, run_metadata, stored_dtype
+from erase.export.denoiser import WEIGHTS, write_denoiser_files
 from erase.export.pipeline import model_bytes, write_pipeline
 from erase.export.place import Writer, put_in_place
 from erase.export.run_delta import delta_writer
 from erase.export.single_file import export_single_file
-from erase.export.unet import WEIGHTS, write_unet_files
 from erase.models.erased_run import ErasedRun, open_run
 from erase.models.hub import push_folder, require_pushable
 from expunge.exports.export_lora import export_lora
@@ -60,7 +60,7 @@ def _export_weights(settings: Export) -> dict[str, Any]:
     makers = {"unet": _unet_writer, "pipeline": _pipeline_writer, "delta": _delta_writer}
     write, size = makers[settings.format](erased, strength, dtype)
     written = put_in_place(place, write, overwrite=settings.overwrite, size=size)
-    file = {"unet": place / WEIGHTS, "pipeline": place / "unet" / WEIGHTS, "delta": place}
+    file = {"unet": place / WEIGHTS, "pipeline": place / erased.denoiser / WEIGHTS, "delta": place}
     weights = file[settings.format]
     return {
         "export": str(place),
@@ -84,7 +84,7 @@ def _unet_writer(erased: ErasedRun, strength: float, dtype: torch.dtype) -> Size
     metadata = run_metadata(erased.weights, strength)
 
     def write(place: Path) -> None:
-        write_unet_files(weights, erased.config, place, metadata)
+        write_denoiser_files(weights, erased.config, place, metadata)
 
     return write, model_bytes(None, weights)
 
@@ -107,7 +107,7 @@ def _pipeline_writer(erased: ErasedRun, strength: float, dtype: torch.dtype) -> 
             strength=strength,
             dtype=str(dtype)[6:],
             as_measured=strength == 1 and dtype == stored_dtype(erased),
-            weights_sha256=sha256_file(place / "unet" / WEIGHTS),
+            weights_sha256=sha256_file(place / erased.denoiser / WEIGHTS),
         )
         (place / "README.md").write_text(card, encoding="utf-8")
 

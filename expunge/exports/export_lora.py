@@ -13,8 +13,8 @@ from erase.export.blended import DTYPES
 from erase.export.lora.make import Change, Lora, make_lora, write_lora
 from erase.export.lora.metadata import describe_lora
 from erase.export.place import put_in_place
+from erase.models.denoiser_files import denoiser_weights
 from erase.models.erased_run import ErasedRun, open_run
-from erase.models.unet_files import unet_weights
 from erase.tensors.bits import content_hash
 from expunge.settings.export import DEFAULT_RANK, Export
 from plumbing.errors import UsageError
@@ -38,7 +38,7 @@ def export_lora(settings: Export) -> dict[str, Any]:
         raise UsageError(f"--to {place}: a LoRA is written as .safetensors; name it so")
     run = open_run(settings.target)
     source = run.locate_base()
-    base = unet_weights(source)
+    base = denoiser_weights(source)
     dtype = DTYPES[settings.dtype or "fp16"]
     lora = _factorise(settings, Change(base, run.weights, settings.strength))
     told = {

@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from erase.export.denoiser import write_denoiser_files
 from erase.export.lora.read import add_loras, bind_lora, read_lora
-from erase.export.unet import write_unet_files
+from erase.models.denoiser_files import denoiser_weights
 from erase.models.erased_run import ErasedRun
-from erase.models.unet_files import unet_weights
 from erase.run_folder.folder import write_run
 from eval.concept.evaluate import EVALUATION
 from eval.concept.results import ConceptEvaluation
@@ -43,10 +43,10 @@ def check_lora(run: ErasedRun, file: Path, protocol: Protocol) -> dict[str, Any]
 
 def write_with_lora(run: ErasedRun, file: Path, folder: Path) -> Path:
     """A folder that stands in for the run, its UNet the base's with the LoRA in it."""
-    base = unet_weights(run.locate_base())
+    base = denoiser_weights(run.locate_base())
     lora = bind_lora(file, read_lora(file), base.specs, run.config)
     folder.mkdir(parents=True)
-    write_unet_files(add_loras([lora], base), run.config, folder / "unet", {})
+    write_denoiser_files(add_loras([lora], base), run.config, folder / run.denoiser, {})
     # Its UNet is another than the run wrote.
     write_run(folder, replace(run.record, weights={}))
     return folder

@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from erase.export.delta import undo_deltas
+from erase.export.denoiser import WEIGHTS
 from erase.export.lora.read import is_lora
-from erase.export.pipeline import model_bytes, unet_folder, write_model
+from erase.export.pipeline import denoiser_folder_of, model_bytes, write_model
 from erase.export.place import put_in_place
-from erase.export.unet import WEIGHTS
-from erase.models.unet_files import open_unet
+from erase.models.denoiser_files import open_denoiser
 from erase.tensors.bits import content_hash
 from erase.tensors.weight_files import Computed, Spec
 from expunge.exports.apply import open_deltas
@@ -36,7 +36,7 @@ def undo(settings: Undo) -> dict[str, Any]:
             )
     deltas = open_deltas(settings.delta)
     require_idle(Path(settings.model), "MODEL")
-    opened = open_unet(settings.model)
+    opened = open_denoiser(settings.model)
     dtype, stored = deltas[0].dtype, deltas[0].base_dtype
     erased = opened.weights
     wrong = next((n for n, spec in erased.specs.items() if spec.dtype != dtype), None)
@@ -70,5 +70,5 @@ def undo(settings: Undo) -> dict[str, Any]:
         "dtype": str(stored)[6:],
         "base_unet": deltas[0].metadata["expunge.base_unet"],
         "written": written,
-        "sha256": sha256_file(unet_folder(opened, Path(settings.to)) / WEIGHTS),
+        "sha256": sha256_file(denoiser_folder_of(opened, Path(settings.to)) / WEIGHTS),
     }

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from erase.diffusion.train_method import trainable_parameters
 from erase.methods.method import ClosedForm, numbers_for
-from erase.models.stable_diffusion import StableDiffusion
-from erase.models.unet_files import unet_weights
+from erase.models.bundle import Bundle
+from erase.models.denoiser_files import denoiser_weights
 from erase.saliency.mask import freeze_mask
 from erase.tensors.bits import changed_places
 from expunge.runs.outcome import Outcome
@@ -26,22 +25,22 @@ class Prepared:
     """An edit that can begin."""
 
     method: ClosedForm
-    sd: StableDiffusion
+    sd: Bundle
     plan: Plan
     team: Team
     parameters: Mapping[str, nn.Parameter]
 
 
-def prepare(method: ClosedForm, sd: StableDiffusion, plan: Plan, team: Team) -> Prepared:
+def prepare(method: ClosedForm, sd: Bundle, plan: Plan, team: Team) -> Prepared:
     """Refuse, as a UsageError and before anything is written, what cannot be edited."""
-    parameters = trainable_parameters(sd.unet, method.scope)
+    parameters = sd.trainable(method.scope)
     require_disk(sd, parameters, plan, (), density=None)
     return Prepared(method, sd, plan, team, parameters)
 
 
 def run(prepared: Prepared, ledger: Ledger) -> Outcome:
     """Compute the weights; the mask is of those that came out changed in any bit."""
-    plan, base = prepared.plan, unet_weights(prepared.plan.source)
+    plan, base = prepared.plan, denoiser_weights(prepared.plan.source)
     edit = prepared.method.edit
     numbers = numbers_for(edit, plan.settings)
     edited = edit(prepared.sd, prepared.parameters, plan.concept, **numbers)

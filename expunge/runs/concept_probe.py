@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from erase.diffusion.prediction import autocast
+from erase.models.bundle import Bundle
 from erase.models.companions import clip_folder, vocabulary
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.prediction import autocast
 from erase.run_folder.record import Drawn
 from erase.training.watch import Gone
 from eval.concept.evaluate import Domain, domain_of, expected_labels
@@ -37,7 +37,7 @@ _SEED = 0x9806E
 class ConceptProbe:
     """A concept's forget prompts with seeds, and the judge who knows it."""
 
-    sd: StableDiffusion
+    sd: Bundle
     plan: Plan
     rows: Sequence[PromptRow]
     judges: Mapping[Domain, Judge]
@@ -45,9 +45,9 @@ class ConceptProbe:
     """Of sampling."""
 
     @staticmethod
-    def open(sd: StableDiffusion, plan: Plan, *, steps: int | None = None) -> ConceptProbe:
+    def open(sd: Bundle, plan: Plan, *, steps: int | None = None) -> ConceptProbe:
         """With the judge that `evaluate concept` would ask; a UsageError if there is none."""
-        judges, words = choose_judges(plan.concept, plan.source, None, sd.unet.device)
+        judges, words = choose_judges(plan.concept, plan.source, None, sd.denoiser.device)
         rows = [
             row
             for row in concept_rows(plan.concept, words, "full", _SEED)
@@ -94,12 +94,12 @@ class ConceptProbe:
         return seen.label in expected_labels(self.plan.concept, row, judge)
 
 
-def gone(sd: StableDiffusion, plan: Plan) -> Gone:
+def gone(sd: Bundle, plan: Plan) -> Gone:
     """Asks, in fewer sampling steps than images are drawn with, whether the concept is gone."""
     return ConceptProbe.open(sd, plan, steps=max(8, plan.drawing.steps * 2 // 5)).gone
 
 
-def drawn_before(sd: StableDiffusion, plan: Plan) -> Drawn | None:
+def drawn_before(sd: Bundle, plan: Plan) -> Drawn | None:
     """How often the original draws the concept, as run.json has it; said if it hardly does.
 
     None if the concept's judge is not on this machine for certain.

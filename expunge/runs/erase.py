@@ -11,7 +11,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.methods.method import ClosedForm, Method
 from erase.models.checkpoint import load_checkpoint
 from erase.run_folder.folder import FolderState, inspect_folder, prepare_folder, read_run
@@ -54,7 +53,6 @@ def _erase(command: Erase, plan: Plan, team: Team, state: FolderState) -> dict[s
     ledger = Ledger(plan.out, begin(plan.identity, asdict(command.settings), before), team)
     method: Method = import_module(METHODS[plan.method].module).METHOD
     sd = load_checkpoint(plan.source, device=command.model.device, dtype="float32")
-    NoiseSchedule.of(sd.scheduler)
     steps: Any = closed_form if isinstance(method, ClosedForm) else trained
     prepared = steps.prepare(method, sd, plan, team)
     # Every process has seen what was there before the leader changes it.
@@ -74,7 +72,8 @@ def _erase(command: Erase, plan: Plan, team: Team, state: FolderState) -> dict[s
         _write_log(plan.out / "train_log.jsonl", outcome.rows)
     write_weights(outcome, sd, plan, method.title)
     ledger.clock.lap("export")
-    facts = {**outcome.facts, "stopped": outcome.stopped, "weights": hash_outputs(plan.out)}
+    hashes = hash_outputs(plan.out, sd.architecture.denoiser)
+    facts = {**outcome.facts, "stopped": outcome.stopped, "weights": hashes}
     record = ledger.finish(outcome.mask, facts)
     (plan.out / STATE).unlink(missing_ok=True)
     team.wait()

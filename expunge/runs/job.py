@@ -10,7 +10,7 @@ from torch import nn
 from erase.diffusion.conditioning import Conditioning
 from erase.image_sets.datasets import ForgetSet, RetainSet
 from erase.methods.method import Trained
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from erase.saliency.mask import SaliencyMask
 from erase.training.watch import Gone
 from expunge.runs.plan import Plan
@@ -22,7 +22,7 @@ class Job:
     """All that a training takes."""
 
     method: Trained
-    sd: StableDiffusion
+    sd: Bundle
     parameters: Mapping[str, nn.Parameter]
     mask: SaliencyMask
     forget: ForgetSet

@@ -14,12 +14,10 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from erase.diffusion.noise_schedule import NoiseSchedule
-from erase.diffusion.train_method import trainable_parameters
 from erase.image_sets.datasets import ForgetSet
 from erase.methods.salun import forget_saliency
+from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
-from erase.models.stable_diffusion import StableDiffusion
 from erase.run_folder.folder import inspect_folder, prepare_folder, read_run
 from erase.saliency.mask import SaliencyMask
 from erase.saliency.mask_chart import draw_mask, summarise
@@ -51,7 +49,7 @@ def left_mask(path: Path) -> SaliencyMask | None:
 
 
 def build_mask(
-    sd: StableDiffusion,
+    sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
     forget: ForgetSet,
     plan: Plan,
@@ -79,7 +77,7 @@ def build_mask(
 
 
 def _saliency_in_memory(
-    sd: StableDiffusion,
+    sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
     forget: ForgetSet,
     settings: Saliency,
@@ -89,13 +87,13 @@ def _saliency_in_memory(
     batch_size, guidance = settings.batch_size, settings.saliency_guidance
     how = {}
     micro_batch, checkpointing = plan_saliency(
-        sd.unet,
+        sd.denoiser,
         parameters=list(parameters.values()),
         batch_size=batch_size,
         guided=guidance > 0,
     )
     if checkpointing:
-        sd.unet.enable_gradient_checkpointing()
+        sd.denoiser.enable_gradient_checkpointing()
     saliency = None
     while saliency is None:
         if micro_batch < batch_size or checkpointing:
@@ -110,12 +108,12 @@ def _saliency_in_memory(
         # Out of the handler, whose traceback holds what there was no room for.
         clear_device_cache(garbage_collection=saliency is None)
     if checkpointing:
-        sd.unet.disable_gradient_checkpointing()
+        sd.denoiser.disable_gradient_checkpointing()
     return saliency, how
 
 
 def _saliency(
-    sd: StableDiffusion,
+    sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
     forget: ForgetSet,
     settings: Saliency,
@@ -155,8 +153,7 @@ def _build(config: Mask, plan: Plan) -> dict[str, Any]:
         return told(plan.out, read_run(plan.out))
     ledger = Ledger(plan.out, begin(plan.identity))
     sd = load_checkpoint(plan.source, device=config.model.device, dtype="float32")
-    NoiseSchedule.of(sd.scheduler)
-    parameters = trainable_parameters(sd.unet, settings.train_method)
+    parameters = sd.trainable(settings.train_method)
     require_disk(sd, parameters, plan, ("forget",), density=None, erases=False)
     prepare_folder(plan.out, fresh=state == "new")
     ledger.note()

@@ -11,11 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from erase.diffusion.noise_schedule import NoiseSchedule
-from erase.export.unet import write_unet
-from erase.models.single_file.families import unet_architecture
-from erase.models.stable_diffusion import StableDiffusion
-from erase.models.unet_files import unet_weights
+from erase.export.denoiser import write_denoiser
+from erase.models.bundle import Bundle
+from erase.models.denoiser_files import denoiser_weights
 from erase.run_folder.record import Stopped
 from erase.saliency.mask import SaliencyMask
 from erase.tensors.weight_files import Computed, Spec
@@ -39,26 +37,27 @@ class Outcome:
     """What run.json says of it beside the mask."""
 
 
-def write_weights(outcome: Outcome, sd: StableDiffusion, plan: Plan, title: str) -> None:
+def write_weights(outcome: Outcome, sd: Bundle, plan: Plan, title: str) -> None:
     """The base's own weights in float32, with the new ones in their places."""
-    base = unet_weights(plan.source)
-    write_unet(
+    base = denoiser_weights(plan.source)
+    write_denoiser(
         Computed(
             {name: Spec(torch.float32, spec.shape) for name, spec in base.specs.items()},
             lambda name: outcome.weight(name, base[name]),
         ),
-        json.loads(sd.unet.to_json_string()),
-        plan.out / "unet",
+        json.loads(sd.denoiser.to_json_string()),
+        plan.out / sd.architecture.denoiser,
         _metadata(sd, plan, title),
     )
 
 
-def _metadata(sd: StableDiffusion, plan: Plan, title: str) -> dict[str, str]:
-    predicted = NoiseSchedule.of(sd.scheduler).prediction_type
+def _metadata(sd: Bundle, plan: Plan, title: str) -> dict[str, str]:
+    kind = sd.architecture.modelspec
+    told = kind(sd.denoiser.config, sd.schedule.prediction_type) if kind else None
     return {
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.title": f"{Path(plan.source.id).name} without {plan.concept.name}",
-        "modelspec.architecture": unet_architecture(sd.unet.config, predicted),
+        **({"modelspec.architecture": told} if told else {}),
         "modelspec.implementation": "diffusers",
         "modelspec.description": f"{plan.concept.name} erased with {title} by expunge",
         "expunge.concept": plan.concept.name,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from erase.export.unet import WEIGHTS
+from erase.export.denoiser import WEIGHTS
 from erase.run_folder.folder import write_run
 from erase.run_folder.record import Guard, MaskPart, RunRecord, Training
 from erase.saliency.mask import SaliencyMask
@@ -20,9 +20,6 @@ from expunge.runs.provenance import Timings, peak_memory_mb, versions
 from plumbing.processes import ALONE, Team
 from plumbing.record import parse_record, to_json
 from plumbing.whole_files import sha256_file
-
-_FILES = (f"unet/{WEIGHTS}", "unet/config.json", "mask.safetensors")
-"""What an erasure leaves, and later commands rely on."""
 
 
 def begin(
@@ -64,9 +61,10 @@ def finish(
     )
 
 
-def hash_outputs(out: Path) -> dict[str, str]:
-    """sha256 by name of the files that an erasure leaves in its folder."""
-    return {name: sha256_file(out / name) for name in _FILES}
+def hash_outputs(out: Path, denoiser: str) -> dict[str, str]:
+    """sha256 by name of what an erasure leaves in its folder, and later commands rely on."""
+    names = f"{denoiser}/{WEIGHTS}", f"{denoiser}/config.json", "mask.safetensors"
+    return {name: sha256_file(out / name) for name in names}
 
 
 def mask_parts(shares: Sequence[Share]) -> tuple[MaskPart, ...]:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from erase.methods.method import Teaching
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
+from erase.run_folder.folder import DENOISERS
 from erase.training.memory import TrainingPlan, free_gigabytes, plan_training
 from expunge.runs.job import Job
 from expunge.runs.plan import Plan
@@ -26,7 +27,7 @@ _LINE = 128
 
 
 def require_memory(
-    sd: StableDiffusion,
+    sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
     selected: int,
     plan: Plan,
@@ -38,13 +39,13 @@ def require_memory(
     `selected` is how many of the parameters' weights are to be trained.
     """
     released = sum(p.nbytes for part in sd.encoders for p in part.parameters()) / 1e9
-    free = free_gigabytes(sd.unet.device) + (0 if plan.settings.until_erased else released)
+    free = free_gigabytes(sd.denoiser.device) + (0 if plan.settings.until_erased else released)
     _plan(sd, parameters, selected, plan, teaching, team, plan.settings.micro_batch, free)
 
 
 def plan_run(job: Job, micro_batch: int | None) -> TrainingPlan:
-    """How to train in the memory that is free; puts the UNet in that shape."""
-    unet, kept, plan = job.sd.unet, job.mask.kept, job.plan
+    """How to train in the memory that is free; puts the denoiser in that shape."""
+    denoiser, kept, plan = job.sd.denoiser, job.mask.kept, job.plan
     how = _plan(
         job.sd,
         job.parameters,
@@ -55,15 +56,15 @@ def plan_run(job: Job, micro_batch: int | None) -> TrainingPlan:
         micro_batch,
     )
     # Not diffusers' own `to`, which warns of parts to be kept in float32 where there are none.
-    for part in (unet, *(job.sd.encoders if job.gone else ())):
+    for part in (denoiser, *(job.sd.encoders if job.gone else ())):
         nn.Module.to(part, getattr(torch, how.weights))
     if how.checkpointing:
-        unet.enable_gradient_checkpointing()
+        denoiser.enable_gradient_checkpointing()
     return how
 
 
 def _plan(
-    sd: StableDiffusion,
+    sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
     selected: int,
     plan: Plan,
@@ -73,7 +74,7 @@ def _plan(
     free: float | None = None,
 ) -> TrainingPlan:
     return plan_training(
-        sd.unet,
+        sd.denoiser,
         parameters=list(parameters.values()),
         selected=selected,
         batch_size=plan.settings.batch_size,
@@ -88,7 +89,7 @@ def _plan(
 
 
 def require_disk(
-    sd: StableDiffusion,
+    sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
     plan: Plan,
     roles: Sequence[str],
@@ -109,9 +110,9 @@ def require_disk(
         state = _STATE * _FLOAT * total * density
         files |= {"state": state, "next state": state}
     if erases:
-        files["weights"] = _FLOAT * sd.unet.num_parameters()
+        files["weights"] = _FLOAT * sd.denoiser.num_parameters()
     flag = "--out" if plan.data.cache is None else "--cache"
-    apart = [plan.out / name for name in ("mask.safetensors", "state.safetensors", "unet")]
+    apart = [plan.out / name for name in ("mask.safetensors", "state.safetensors", *DENOISERS)]
     sets = {f"{role} set": _set_bytes(sd, plan, role) for role in roles}
     require_space(
         [
@@ -121,7 +122,7 @@ def require_disk(
     )
 
 
-def _set_bytes(sd: StableDiffusion, plan: Plan, role: str) -> float:
+def _set_bytes(sd: Bundle, plan: Plan, role: str) -> float:
     """What the images and prompts of a set take, encoded."""
     given = plan.captions.get(role)
     if given:
@@ -132,17 +133,16 @@ def _set_bytes(sd: StableDiffusion, plan: Plan, role: str) -> float:
     return count * _image(sd) + len(prompts[:count]) * _prompt(sd)
 
 
-def _image(sd: StableDiffusion) -> int:
+def _image(sd: Bundle) -> int:
     """Bytes of an encoded image: mean and log-variance of its latents, and its line in a header."""
     channels = sd.vae.config["latent_channels"]
     side = sd.image_size // 2 ** (len(sd.vae.config["block_out_channels"]) - 1)
     return 2 * channels * side * side * _FLOAT + _LINE
 
 
-def _prompt(sd: StableDiffusion) -> int:
+def _prompt(sd: Bundle) -> int:
     """Bytes of an encoded prompt."""
-    width = sd.unet.config["cross_attention_dim"]
-    return sd.tokenizer.model_max_length * width * _FLOAT + _LINE
+    return sum(tensor.nbytes + _LINE for _, tensor in sd.encode(("",)).tensors())
 
 
 def _allocated(place: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tqdm import tqdm
 
-from erase.diffusion.conditioning import Conditioning, encode_prompts
+from erase.diffusion.conditioning import Conditioning
 from erase.image_sets.datasets import (
     ForgetSet,
     RetainSet,
@@ -12,7 +12,7 @@ from erase.image_sets.datasets import (
     draw_set,
     read_set,
 )
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from erase.training.drift import PROMPTS, held_out
 from expunge.runs.plan import Plan
 from plumbing.errors import UsageError
@@ -20,7 +20,7 @@ from plumbing.processes import ALONE, Team
 
 
 def build_forget_set(
-    sd: StableDiffusion, plan: Plan, relabel: str, seed: int, team: Team = ALONE
+    sd: Bundle, plan: Plan, relabel: str, seed: int, team: Team = ALONE
 ) -> ForgetSet:
     """Images of the concept; `relabel` is `random`, `fixed`, or a prompt."""
     images = _build_set(sd, plan, "forget", plan.concept.forget_prompts, seed, team)
@@ -34,18 +34,18 @@ def build_forget_set(
     return add_relabels(sd, images, lambda _: (prompt,))
 
 
-def build_retain_set(sd: StableDiffusion, plan: Plan, seed: int, team: Team = ALONE) -> RetainSet:
+def build_retain_set(sd: Bundle, plan: Plan, seed: int, team: Team = ALONE) -> RetainSet:
     """Images of everything else."""
     return _build_set(sd, plan, "retain", plan.concept.retain_prompts, seed, team)
 
 
-def held_prompts(sd: StableDiffusion, plan: Plan, retain: RetainSet) -> Conditioning:
+def held_prompts(sd: Bundle, plan: Plan, retain: RetainSet) -> Conditioning:
     """The guard's: prompts to be kept, and not of the retain set as far as there are others."""
-    return encode_prompts(sd, held_out(plan.concept.retain_prompts, retain.prompts, PROMPTS))
+    return sd.encode(held_out(plan.concept.retain_prompts, retain.prompts, PROMPTS))
 
 
 def _build_set(
-    sd: StableDiffusion, plan: Plan, role: str, prompts: tuple[str, ...], seed: int, team: Team
+    sd: Bundle, plan: Plan, role: str, prompts: tuple[str, ...], seed: int, team: Team
 ) -> RetainSet:
     captions = plan.captions.get(role)
     count = plan.data.forget_images if role == "forget" else plan.data.retain_images

@@ -15,9 +15,8 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm import tqdm
 
-from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.methods.method import numbers_for
-from erase.models.unet_files import unet_weights
+from erase.models.denoiser_files import denoiser_weights
 from erase.run_folder.record import Stopped
 from erase.training.drift import DriftProbe
 from erase.training.loop import Kit
@@ -78,7 +77,7 @@ def train(
         clear_device_cache(garbage_collection=True)
         _restore_base(job)
         if how.checkpointing:
-            job.sd.unet.enable_gradient_checkpointing()
+            job.sd.denoiser.enable_gradient_checkpointing()
         changed(how)
 
 
@@ -88,7 +87,7 @@ def _attempt(job: Job, how: TrainingPlan, keeper: Keeper, guard: DriftProbe | No
     if state:
         log.info("going on after step %d, from %s", len(state.rows), keeper.path)
     drift = list(state.drift) if state else []
-    watch = Watch(job.sd.unet, keeper, guard, job.gone, job.team, drift)
+    watch = Watch(job.sd.denoiser, keeper, guard, job.gone, job.team, drift)
     steps = job.plan.settings.steps
     lower = f"try a --lr below {job.plan.settings.lr:g}"
     try:
@@ -147,7 +146,7 @@ def _steps(
     def after_step(rows: list[StepRow], optimizer: MaskedOptimizer) -> bool:
         erasing().set_postfix({name: f"{loss:.4f}" for name, loss in rows[-1].losses.items()})
         erasing().update()
-        if team.any(request.number is not None, job.sd.unet.device):
+        if team.any(request.number is not None, job.sd.denoiser.device):
             erasing().close()
             saved = watch.save(rows, optimizer)
             note = f"step {saved} of {settings.steps} is saved, the same command resumes"
@@ -164,7 +163,7 @@ def _steps(
         micro_batch=how.micro_batch,
         teach_ahead=how.teach_ahead,
         compiled=settings.compile,
-        values=unet_weights(job.plan.source),
+        values=denoiser_weights(job.plan.source),
         team=team,
         resume=(list(state.rows), state.tensors) if state else None,
         progress=after_step,
@@ -183,8 +182,8 @@ def _guard(job: Job, how: TrainingPlan) -> DriftProbe | None:
     if job.guard is None:
         return None
     return DriftProbe.of(
-        job.sd.unet,
-        NoiseSchedule.of(job.sd.scheduler),
+        job.sd.denoiser,
+        job.sd.schedule,
         job.sd.vae.config["scaling_factor"],
         job.retain,
         job.guard,
@@ -196,7 +195,7 @@ def _guard(job: Job, how: TrainingPlan) -> DriftProbe | None:
 @torch.no_grad()
 def _restore_base(job: Job) -> None:
     """Undo what an update that broke off in the middle has left."""
-    base = unet_weights(job.plan.source)
+    base = denoiser_weights(job.plan.source)
     for name, parameter in job.parameters.items():
         parameter.grad = None
         parameter.copy_(base[name])

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from erase.diffusion.cpu_kernels import require_compiler
-from erase.diffusion.train_method import trainable_parameters
 from erase.methods.method import Trained
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from erase.saliency.mask import SaliencyMask
 from erase.training.memory import TrainingPlan
 from expunge.runs.concept_probe import gone
@@ -33,7 +32,7 @@ class Prepared:
     """A training that can begin: everything that can be refused was looked at."""
 
     method: Trained
-    sd: StableDiffusion
+    sd: Bundle
     plan: Plan
     team: Team
     parameters: Mapping[str, nn.Parameter]
@@ -41,19 +40,19 @@ class Prepared:
     """The user's mask."""
 
 
-def prepare(method: Trained, sd: StableDiffusion, plan: Plan, team: Team) -> Prepared:
+def prepare(method: Trained, sd: Bundle, plan: Plan, team: Team) -> Prepared:
     """Refuse, as a UsageError and before anything is written, what cannot be trained."""
     settings = plan.settings
     given = SaliencyMask.load(settings.mask) if settings.mask else None
     scope = given.metadata.get("train_method", "full") if given else settings.train_method
-    parameters = trainable_parameters(sd.unet, scope)
+    parameters = sd.trainable(scope)
     if given:
         given.require(settings.mask, plan.source.digest, parameters)
     total = sum(p.numel() for p in parameters.values())
     selected = given.kept if given else round(settings.density * total)
     require_memory(sd, parameters, selected, plan, method.teaching(settings), team)
     if settings.compile:
-        require_compiler(sd.unet.device)
+        require_compiler(sd.denoiser.device)
     require_disk(sd, parameters, plan, ("forget", "retain"), density=settings.density)
     return Prepared(method, sd, plan, team, parameters, given)
 

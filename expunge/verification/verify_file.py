@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from erase.export.single_file_base import SingleFileBase, open_base
+from erase.models.denoiser_files import OpenedDenoiser, denoiser_weights, open_denoiser
 from erase.models.erased_run import ErasedRun, find_base, open_run
 from erase.models.single_file.unet_keys import UNET_PREFIX
-from erase.models.unet_files import OpenedUNet, open_unet, unet_weights
 from erase.saliency.mask import SaliencyMask
 from erase.tensors.weight_files import Computed, Spec, Weights
 from erase.verify.checks import (
@@ -37,7 +37,6 @@ from erase.verify.exported_checks import (
     deltas_of,
     expected_specs,
     strength_of,
-    train_method_of,
     unet_of,
 )
 from expunge.settings.verify import Verify
@@ -51,7 +50,7 @@ _NO_RUN = "needs the run: --run RUN"
 class _Base:
     """What the file is compared with."""
 
-    opened: OpenedUNet
+    opened: OpenedDenoiser
     single: SingleFileBase | None
     """The base in the layout of a single file, if that is what is checked."""
 
@@ -97,10 +96,10 @@ def _open_base(made: Exported, run: ErasedRun | None, settings: Verify) -> _Base
     words = {"config": settings.config, "prediction_type": settings.prediction_type}
     if run:
         source = find_base(run, settings.base, **words)
-        opened = OpenedUNet(unet_weights(source), {}, source)
+        opened = OpenedDenoiser(denoiser_weights(source), {}, source)
     elif settings.base:
         try:
-            opened = open_unet(settings.base, **words)
+            opened = open_denoiser(settings.base, **words)
         except UsageError as error:
             raise UsageError(str(error).replace("--model", "--base", 1)) from error
     else:
@@ -167,7 +166,7 @@ def _compared(
     else:
         checks = [check_names(unet.specs, original.specs, FLOATS)]
     of_mask = None if _several(made) else mask
-    found, difference = check_changes(unet, original, of_mask, train_method_of(made.metadata))
+    found, difference = check_changes(made, unet, original, of_mask)
     checks += found
     if single:
         checks += [check_rest(made.tensors, single), check_copies(made.tensors, single.unet)]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from erase.models.denoiser_files import denoiser_weights
 from erase.models.erased_run import find_base, open_run
 from erase.models.model_source import ModelSource
-from erase.models.unet_files import unet_weights
 from erase.run_folder.folder import is_run
 from erase.run_folder.record import RunRecord
 from erase.saliency.mask import SaliencyMask
@@ -40,7 +40,7 @@ def verify(settings: Verify) -> dict[str, Any]:
     source = find_base(
         erased, settings.base, config=settings.config, prediction_type=settings.prediction_type
     )
-    base = unet_weights(source)
+    base = denoiser_weights(source)
     record = erased.record
     mask = SaliencyMask.load(erased.folder / "mask.safetensors")
     checks = [

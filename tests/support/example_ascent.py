@@ -9,10 +9,9 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from erase.diffusion.noise_schedule import NoiseSchedule
 from erase.image_sets.datasets import ForgetSet, RetainSet
 from erase.methods.method import Trained
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from erase.training.batches import Draw, draw_steps
 from erase.training.loop import Kit, train
 from erase.training.masked_optimizer import MaskedOptimizer
@@ -40,7 +39,7 @@ class Ascent(Training):
 
 
 def erase(
-    sd: StableDiffusion,
+    sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
     mask: Mapping[str, Tensor],
     forget: ForgetSet,
@@ -54,7 +53,7 @@ def erase(
     seed: int,
 ) -> tuple[list[StepRow], MaskedOptimizer]:
     """Train on -push * MSE(noise, prediction) of the forget set."""
-    schedule, scale = NoiseSchedule.of(sd.scheduler), sd.vae.config["scaling_factor"]
+    schedule, scale = sd.schedule, sd.vae.config["scaling_factor"]
 
     def draws() -> Iterator[Draw]:
         return draw_steps(

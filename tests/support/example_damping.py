@@ -9,7 +9,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from erase.methods.method import ClosedForm
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from expunge.settings.checks import require
 from expunge.settings.groups import shown
 from expunge.settings.methods import MethodEntry
@@ -39,7 +39,7 @@ class Damping:
 
 
 def edit(
-    sd: StableDiffusion,
+    sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
     concept: ConceptSpec,
     *,

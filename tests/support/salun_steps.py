@@ -8,10 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from erase.diffusion.train_method import trainable_parameters
 from erase.image_sets.datasets import Drawing, ForgetSet, RetainSet, add_relabels, draw_set
 from erase.methods.salun import erase, forget_saliency
-from erase.models.stable_diffusion import StableDiffusion
+from erase.models.bundle import Bundle
 from erase.saliency.selection import top_k_mask
 from erase.training.loop import Kit
 from erase.training.step_log import StepRow
@@ -37,7 +36,7 @@ def split_kit(changes: dict[str, Any]) -> tuple[Kit, dict[str, Any]]:
     return Kit(**machine), {n: v for n, v in changes.items() if n not in names}
 
 
-def make_sets(sd: StableDiffusion, cache: Path, relabel: str) -> tuple[ForgetSet, RetainSet]:
+def make_sets(sd: Bundle, cache: Path, relabel: str) -> tuple[ForgetSet, RetainSet]:
     """Four images to forget and five to retain."""
 
     def draw(prompts: tuple[str, ...], count: int, role: str) -> RetainSet:
@@ -48,17 +47,17 @@ def make_sets(sd: StableDiffusion, cache: Path, relabel: str) -> tuple[ForgetSet
 
 
 def train(
-    sd: StableDiffusion, cache: Path, density: float, relabel: str = "a dog", **changes: Any
+    sd: Bundle, cache: Path, density: float, relabel: str = "a dog", **changes: Any
 ) -> tuple[list[StepRow], dict[str, Tensor]]:
     """Erase in place; gives the log and the mask."""
     forget, retain = make_sets(sd, cache, relabel)
-    parameters = trainable_parameters(sd.unet, "full")
+    parameters = sd.trainable("full")
     saliency = forget_saliency(sd, parameters, forget, Kit(), guidance=7.5, batch_size=3, seed=0)
     mask = top_k_mask(saliency, density, {}).unpacked()
     kit, numbers = split_kit(DEFAULTS | changes)
     return erase(sd, parameters, mask, forget, retain, kit, **numbers)[0], mask
 
 
-def weights(sd: StableDiffusion) -> dict[str, Tensor]:
+def weights(sd: Bundle) -> dict[str, Tensor]:
     """A copy of the UNet's weights."""
     return {name: tensor.clone() for name, tensor in sd.unet.state_dict().items()}

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from erase.models.denoiser_files import denoiser_config, denoiser_weights
 from erase.models.model_source import ModelSource
-from erase.models.unet_files import unet_config, unet_weights
 from erase.run_folder.folder import write_values
 from erase.saliency.selection import top_k_mask
 
@@ -225,7 +225,7 @@ def configs_of(folder: Path, to: Path) -> Path:
 
 def save_run(source: ModelSource, run: Path, *, density: float = 0.3) -> Path:
     """A finished run of any model: its UNet altered where a random mask is 1; no training."""
-    original = {name: tensor.float() for name, tensor in unet_weights(source).items()}
+    original = {name: tensor.float() for name, tensor in denoiser_weights(source).items()}
     generator = torch.Generator().manual_seed(3)
     noise = {name: torch.rand(t.shape, generator=generator) for name, t in original.items()}
     mask = top_k_mask(noise, density, {"density": str(density), "base": source.digest})
@@ -238,7 +238,7 @@ def save_run(source: ModelSource, run: Path, *, density: float = 0.3) -> Path:
         "modelspec.title": f"{Path(source.id).name} without church",
     }
     (run / "unet").mkdir(parents=True)
-    (run / "unet" / "config.json").write_text(json.dumps(unet_config(source)))
+    (run / "unet" / "config.json").write_text(json.dumps(denoiser_config(source)))
     save_file(erased, run / "unet" / WEIGHTS, metadata={"format": "pt", **told})
     mask.save(run / "mask.safetensors")
     record = {"command": "erase", "concepts": ["church"], "finished": "2026-01-01"}

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from erase.export.lora.make import Lora
 from erase.export.single_file_base import family_of
+from erase.models.architectures.families import Family
 from erase.models.erased_run import ErasedRun
 from erase.models.model_source import ModelSource
-from erase.models.single_file.families import Family
 
 FORMAT = "1"
 _SGM = "https://github.com/Stability-AI/generative-models"
@@ -21,14 +21,14 @@ def describe_lora(
     lora: Lora, run: ErasedRun, source: ModelSource, told: Mapping[str, str]
 ) -> dict[str, str]:
     """The file's metadata; `told` is what the command alone knows, without `expunge.`."""
-    family = family_of(source)
     own = run.weights.metadata
     title = own.get("modelspec.title") or f"without {run.concept}"
+    family = family_of(source) if source.architecture.single_files else None
     header = {
         "format": "pt",
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.title": f"{title} (LoRA)",
-        "modelspec.architecture": f"{family.architectures[_prediction_type(source)]}/lora",
+        **({"modelspec.architecture": _lora_of(family, source)} if family else {}),
         "modelspec.implementation": "diffusers" if lora.naming == "diffusers" else _SGM,
         "modelspec.description": f"{run.concept} erased by expunge, as a LoRA",
         "expunge.format": "lora",
@@ -41,7 +41,9 @@ def describe_lora(
         "expunge.left_out": str(lora.left_out.weights),
     }
     header |= {f"expunge.{key}": value for key, value in told.items()}
-    return header | (_for_kohya(lora, family) if lora.naming == "kohya" else _for_peft(lora))
+    if lora.naming == "kohya" and family:
+        return header | _for_kohya(lora, family)
+    return header | _for_peft(lora, run.denoiser)
 
 
 def _for_kohya(lora: Lora, family: Family) -> dict[str, str]:
@@ -55,18 +57,22 @@ def _for_kohya(lora: Lora, family: Family) -> dict[str, str]:
     }
 
 
-def _for_peft(lora: Lora) -> dict[str, str]:
+def _for_peft(lora: Lora, denoiser: str) -> dict[str, str]:
     """The adapter's settings: versions of diffusers that guess them scale some ranks wrongly."""
     modules = {n.removesuffix(".weight"): factors.rank for n, factors in lora.factors.items()}
     others = {f"^{name}": rank for name, rank in modules.items() if rank != lora.alpha}
     settings = {
-        "unet.r": lora.alpha,
-        "unet.lora_alpha": lora.alpha,
-        "unet.rank_pattern": others,
-        "unet.alpha_pattern": others,
-        "unet.target_modules": sorted(modules),
+        f"{denoiser}.r": lora.alpha,
+        f"{denoiser}.lora_alpha": lora.alpha,
+        f"{denoiser}.rank_pattern": others,
+        f"{denoiser}.alpha_pattern": others,
+        f"{denoiser}.target_modules": sorted(modules),
     }
     return {"lora_adapter_metadata": json.dumps(settings, sort_keys=True)}
+
+
+def _lora_of(family: Family, source: ModelSource) -> str:
+    return f"{family.architectures[_prediction_type(source)]}/lora"
 
 
 def _prediction_type(source: ModelSource) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from erase.models.single_file.families import VAE_PREFIX
+from erase.models.architectures.families import VAE_PREFIX
 from erase.models.single_file.unet_keys import UNET_PREFIX
 from erase.tensors.weight_files import Computed, Spec, Weights
 from plumbing.errors import UsageError

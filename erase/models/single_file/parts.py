@@ -19,7 +19,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from erase.models.single_file.families import VAE_PREFIX
+from erase.models.architectures.families import VAE_PREFIX
 from erase.models.single_file.recognise import SingleFile
 from erase.models.single_file.unet_keys import UNET_PREFIX, unet_keys
 from erase.tensors.weight_files import Computed

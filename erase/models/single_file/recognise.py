@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from erase.models.architectures.architecture import Architecture
+from erase.models.architectures.families import SD1, SD2, SDXL, VAE_PREFIX, Family
+from erase.models.architectures.known import of_single_file
 from erase.models.folder_check import check_part, require_own
 from erase.models.hub import CONFIGS, cached_snapshot
 from erase.models.model_source import INDEX, ModelSource
-from erase.models.single_file.families import SD1, SD2, SDXL, VAE_PREFIX, Family
 from erase.models.single_file.tensors import read_tensors
 from erase.models.single_file.unet_keys import UNET_PREFIX
 from erase.tensors.weight_files import Computed, Spec, Weights
@@ -40,6 +42,11 @@ class SingleFile:
     """Where its configs and its tokenizer are."""
     prediction_type: str
 
+    @property
+    def architecture(self) -> Architecture:
+        """What it is one of."""
+        return of_single_file(self.family)
+
 
 def open_single_file(
     path: Path, *, config: Path | None = None, prediction_type: str | None = None
@@ -52,7 +59,7 @@ def open_single_file(
     tensors, metadata = read_tensors(path)
     family = recognise(path, tensors.specs)
     folder = _find_configs(path, family, config)
-    for part in family.parts:
+    for part in of_single_file(family).parts:
         check_part(str(path), folder / part)
     scheduler = _read_scheduler(folder)
     if "ztsnr" in tensors.specs and not scheduler.get("rescale_betas_zero_snr"):
@@ -76,14 +83,14 @@ def locate_single_file(path: Path, config: Path | None, prediction_type: str | N
     file = open_single_file(path, config=config, prediction_type=prediction_type)
     small = [
         place
-        for part in file.family.parts
+        for part in file.architecture.parts
         for place in sorted((file.folder / part).iterdir())
         if place.suffix in (".json", ".txt") and not place.name.endswith(".index.json")
     ]
     for place in small:
         require_own(file.folder, place)
     # SDXL's index tells what stands for no prompt, and so what is drawn.
-    if file.family is SDXL and (file.folder / INDEX).is_file():
+    if file.architecture.index_settings and (file.folder / INDEX).is_file():
         small.append(file.folder / INDEX)
     files = {place.relative_to(file.folder).as_posix(): sha256_file(place) for place in small}
     return ModelSource(
@@ -91,6 +98,7 @@ def locate_single_file(path: Path, config: Path | None, prediction_type: str | N
         revision=None,
         files={path.name: sha256_file(path), **files},
         folder=file.folder,
+        architecture=file.architecture,
         single_file=path.resolve(),
         prediction_type=file.prediction_type,
     )
@@ -186,7 +194,7 @@ def _find_configs(path: Path, family: Family, config: Path | None) -> Path:
     for folder in filter(None, map(cached_snapshot, repos)):
         if not _missing(folder, family):
             return folder
-    needed = ", ".join(name for part in family.parts for name in _needed(part))
+    needed = ", ".join(name for part in of_single_file(family).parts for name in _needed(part))
     raise UsageError(
         f"--model {path}: has no configs and no tokenizer in it ({needed}), and the hub's cache "
         f"has none; get them once: `{fetch}`, and add --config FOLDER"
@@ -196,7 +204,7 @@ def _find_configs(path: Path, family: Family, config: Path | None) -> Path:
 def _missing(folder: Path, family: Family) -> list[str]:
     return [
         name
-        for part in family.parts
+        for part in of_single_file(family).parts
         if not (folder / part / "tokenizer.json").is_file()
         for name in _needed(part)
         if not (folder / name).is_file()

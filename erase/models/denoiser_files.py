@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from erase.models.architectures.known import of_denoiser
 from erase.models.locate import locate
 from erase.models.model_source import ModelSource
 from erase.models.single_file.recognise import open_single_file
@@ -17,7 +18,7 @@ from plumbing.json_file import read_object
 
 
 @dataclass(frozen=True)
-class OpenedUNet:
+class OpenedDenoiser:
     """A UNet to be altered, and the model it is of if there is more than it."""
 
     weights: Weights | Computed
@@ -30,32 +31,32 @@ class OpenedUNet:
         return None if self.source is None or self.source.single_file else self.source
 
 
-def open_unet(
+def open_denoiser(
     model: str,
     *,
     revision: str | None = None,
     variant: str | None = None,
     config: Path | None = None,
     prediction_type: str | None = None,
-) -> OpenedUNet:
+) -> OpenedDenoiser:
     """Open a UNet that lies in a folder alone, or that of a model as `locate` finds it."""
     folder = Path(model)
     if (folder / "config.json").is_file():
         own = read_config(folder)
         files = sorted(folder.glob("*.safetensors"))
-        if own.get("_class_name") != "UNet2DConditionModel" or not files:
+        if of_denoiser(own.get("_class_name")) is None or not files:
             raise UsageError(f"--model {model}: neither a model's folder nor a UNet's; give one")
-        return OpenedUNet(Weights(files), own, None)
+        return OpenedDenoiser(Weights(files), own, None)
     source = locate(
         model, revision=revision, variant=variant, config=config, prediction_type=prediction_type
     )
-    return OpenedUNet(unet_weights(source), unet_config(source), source)
+    return OpenedDenoiser(denoiser_weights(source), denoiser_config(source), source)
 
 
-def unet_weights(source: ModelSource) -> Weights | Computed:
+def denoiser_weights(source: ModelSource) -> Weights | Computed:
     """The UNet of a model under diffusers' names: a run's own, its folder's, or its file's."""
-    if source.unet is not None:
-        return Weights(sorted(source.unet.glob("*.safetensors")))
+    if source.denoiser is not None:
+        return Weights(sorted(source.denoiser.glob("*.safetensors")))
     if source.single_file is not None:
         # It builds the UNet with diffusers, which takes seconds to import.
         from erase.models.single_file.parts import unet_tensors
@@ -65,13 +66,13 @@ def unet_weights(source: ModelSource) -> Weights | Computed:
                 source.single_file, config=source.folder, prediction_type=source.prediction_type
             )
         )
-    names = [name for name in source.files if name.startswith("unet/")]
-    return Weights([source.folder / n for n in names if n.endswith((".safetensors", ".bin"))])
+    files = source.files_of(source.architecture.denoiser)
+    return Weights([file for file in files if file.suffix in (".safetensors", ".bin")])
 
 
-def unet_config(source: ModelSource) -> Mapping[str, Any]:
+def denoiser_config(source: ModelSource) -> Mapping[str, Any]:
     """The config.json of a model's UNet."""
-    return read_config(source.unet or source.folder / "unet")
+    return read_config(source.denoiser_folder)
 
 
 def read_config(folder: Path) -> Mapping[str, Any]:

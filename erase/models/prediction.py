@@ -11,26 +11,20 @@ from torch import Tensor
 
 from erase.diffusion.conditioning import Conditioning, join
 from erase.diffusion.cpu_kernels import training_kernels
+from erase.models.architectures.known import architecture_of
 from erase.tensors.bits import widened
 
 
 def predict(
-    unet: Any, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning
+    denoiser: Any, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning
 ) -> Tensor:
-    """The UNet's output eps_theta(x_t | c), in float32 if the arithmetic was in less."""
-    told = conditioning.to(unet.dtype)
-    output = unet(
-        noisy_latents.to(unet.dtype),
-        timesteps,
-        told.embeddings,
-        added_cond_kwargs=told.added,
-        return_dict=False,
-    )[0]
-    return widened(output)
+    """The denoiser's output eps_theta(x_t | c), in float32 if the arithmetic was in less."""
+    architecture = architecture_of(denoiser)
+    return widened(architecture.predict(denoiser, noisy_latents, timesteps, conditioning))
 
 
 def guided_prediction(
-    unet: Any,
+    denoiser: Any,
     noisy_latents: Tensor,
     timesteps: Tensor,
     conditioning: Conditioning,
@@ -42,12 +36,12 @@ def guided_prediction(
     SalUn's g of 7.5 is a `guidance_scale` of 8.5 in diffusers' terms; `no_prompt` is of one prompt.
     """
     if guidance == 0:
-        return predict(unet, noisy_latents, timesteps, conditioning)
+        return predict(denoiser, noisy_latents, timesteps, conditioning)
     both = predict(
-        unet,
+        denoiser,
         noisy_latents.repeat(2, 1, 1, 1),
         timesteps.repeat(2),
-        join([conditioning, no_prompt[torch.zeros_like(timesteps)]]),
+        join([conditioning, no_prompt[torch.zeros_like(timesteps, dtype=torch.long)]]),
     )
     conditional, unconditional = both.chunk(2)
     return (1 + guidance) * conditional - guidance * unconditional
@@ -59,8 +53,8 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 
 @contextmanager
-def training_arithmetic(unet: Any, dtype: torch.dtype) -> Iterator[None]:
+def training_arithmetic(denoiser: Any, dtype: torch.dtype) -> Iterator[None]:
     """Arithmetic in `dtype`, over weights in it or in float32, for passes with a gradient."""
-    mixed = autocast(unet.device, dtype) if unet.dtype != dtype else nullcontext()
-    with mixed, training_kernels(unet, dtype):
+    mixed = autocast(denoiser.device, dtype) if denoiser.dtype != dtype else nullcontext()
+    with mixed, training_kernels(denoiser, dtype):
         yield

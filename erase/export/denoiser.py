@@ -1,4 +1,4 @@
-"""The erased UNet as a folder that plain diffusers opens."""
+"""The erased denoiser, a UNet or a transformer, as a folder that plain diffusers opens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plumbing.whole_files import whole
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
-def write_unet(
+def write_denoiser(
     weights: Computed | Weights,
     config: Mapping[str, Any],
     folder: Path,
@@ -22,14 +22,14 @@ def write_unet(
 ) -> None:
     """Write config.json and the weights whole or not at all, in the place of what was there.
 
-    `UNet2DConditionModel.from_pretrained(folder)` gives bit-equal weights. `metadata` goes into the
+    diffusers' `from_pretrained(folder)` gives bit-equal weights. `metadata` goes into the
     safetensors header, where user interfaces look for `modelspec.*`.
     """
     with whole(folder) as partial:
-        write_unet_files(weights, config, partial, metadata)
+        write_denoiser_files(weights, config, partial, metadata)
 
 
-def write_unet_files(
+def write_denoiser_files(
     weights: Computed | Weights,
     config: Mapping[str, Any],
     folder: Path,

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from erase.models.model_source import PARTS, XL_PARTS
-
 VAE_PREFIX = "first_stage_model."
 
 
@@ -21,8 +19,6 @@ class Family:
     name: str
     """Its key in `hub.CONFIGS`."""
     title: str
-    parts: tuple[str, ...]
-    """What its diffusers folder is made of."""
     clip: Mapping[str, str]
     """The prefix of each text encoder that has the names of transformers' CLIP."""
     open_clip: Mapping[str, str]
@@ -43,7 +39,6 @@ class Family:
 SD1 = Family(
     name="sd1",
     title="Stable Diffusion 1.x",
-    parts=PARTS,
     clip={"text_encoder": "cond_stage_model.transformer."},
     open_clip={},
     architectures=dict.fromkeys(("epsilon", "v_prediction"), "stable-diffusion-v1"),
@@ -51,7 +46,6 @@ SD1 = Family(
 SD2 = Family(
     name="sd2",
     title="Stable Diffusion 2.x",
-    parts=PARTS,
     clip={},
     open_clip={"text_encoder": "cond_stage_model.model."},
     architectures={
@@ -67,7 +61,6 @@ SD2 = Family(
 SDXL = Family(
     name="sdxl",
     title="SDXL",
-    parts=XL_PARTS,
     clip={"text_encoder": "conditioner.embedders.0.transformer."},
     open_clip={"text_encoder_2": "conditioner.embedders.1.model."},
     architectures=dict.fromkeys(("epsilon", "v_prediction"), "stable-diffusion-xl-v1-base"),
@@ -75,7 +68,7 @@ SDXL = Family(
 )
 
 
-def unet_architecture(config: Mapping[str, Any], prediction_type: str = "epsilon") -> str:
+def unet_architecture(config: Mapping[str, Any], prediction_type: str) -> str:
     """`modelspec.architecture` of a UNet alone, by its config.json."""
     if config.get("addition_embed_type") == "text_time":
         family = SDXL

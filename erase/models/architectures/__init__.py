@@ -1,0 +1,1 @@
+"""Architectures of text-to-image models: what differs between them, one file for each."""
