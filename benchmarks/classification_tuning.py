@@ -106,7 +106,7 @@ class Trials:
 def tune(options: Options) -> Iterator[dict[str, Any]]:
     """The best trial of each task and method, without the mask and with it."""
     out = options.out / "classification-tuning"
-    settings = Classification(data=options.data, out=out, seeds=(options.seed,)).resolve()
+    settings = Classification(data=options.data, out=out, seeds=(options.seed,)).settle()
     out.mkdir(parents=True, exist_ok=True)
     device = resolve_device(settings.device)
     data = read_data(settings.dataset, settings.data, settings.train_images)

@@ -23,7 +23,7 @@ from expunge.classification_benchmark.cells import ORIGINAL, Cell, Task, images_
 from expunge.classification_benchmark.data import Data
 from expunge.classification_benchmark.metrics import score
 from expunge.classification_benchmark.models import build_model
-from expunge.settings.classification import Classification
+from expunge.settings.classification import SettledClassification
 from plumbing.errors import UsageError
 
 CELLS = "cells"
@@ -62,7 +62,7 @@ def split(data: Data, task: Task, forget_class: int, seed: int) -> Split:
 class Bench:
     """Where and with what the cells are run."""
 
-    settings: Classification
+    settings: SettledClassification
     data: Data
     out: Path
     device: torch.device
@@ -85,7 +85,7 @@ class Bench:
         """How many images the trainings of these cells go over, the originals' included."""
         total, seeds = len(self.data.train), {cell.seed for cell in cells}
         untrained = [seed for seed in seeds if not self._original_path(seed).is_file()]
-        count = len(untrained) * (self.settings.epochs or 0) * total
+        count = len(untrained) * self.settings.epochs * total
         for cell in cells:
             parts = split(self.data, cell.task, self.settings.forget_class, cell.seed)
             recipe = recipe_of(self.settings, cell)
@@ -156,10 +156,10 @@ class Bench:
         """The model that has learned everything, and the seconds it took; trained once, kept."""
         channels = self.data.train.images.shape[1]
         model = build_model(
-            self.settings.model or "resnet20",
+            self.settings.model,
             channels,
             self.data.classes,
-            stem_stride=self.settings.stem_stride or 1,
+            stem_stride=self.settings.stem_stride,
         )
         # Convolutions of bfloat16 are quicker so on CPUs.
         model = model.to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore

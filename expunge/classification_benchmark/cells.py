@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from erase.classification.recipes import RETRAIN, MethodName, Recipe, Scenario, recipe
-from expunge.settings.classification import Classification
+from expunge.settings.classification import SettledClassification
 
 Original = Literal["original"]
 ORIGINAL: Original = "original"
@@ -79,7 +79,7 @@ def variants(methods: Sequence[MethodName], mask: str) -> list[tuple[MethodName,
     return sorted(dict.fromkeys(found), key=lambda pair: (order[pair[0]], pair[1]))
 
 
-def plan_tasks(settings: Classification) -> list[Task]:
+def plan_tasks(settings: SettledClassification) -> list[Task]:
     """What is to be forgotten, in the order of the flags."""
     tasks = []
     for scenario in settings.scenario:
@@ -90,7 +90,7 @@ def plan_tasks(settings: Classification) -> list[Task]:
     return tasks
 
 
-def plan_cells(settings: Classification) -> list[Cell]:
+def plan_cells(settings: SettledClassification) -> list[Cell]:
     """Every cell, task by task and seed by seed: what comes first can be read first."""
     fixed: list[tuple[MethodName | Original, bool]] = [(ORIGINAL, False), ("retrain", False)]
     chosen = variants(settings.methods, settings.mask)
@@ -102,10 +102,10 @@ def plan_cells(settings: Classification) -> list[Cell]:
     ]
 
 
-def recipe_of(settings: Classification, cell: Cell) -> Recipe:
+def recipe_of(settings: SettledClassification, cell: Cell) -> Recipe:
     """How a cell's model is trained: the method's recipe, and what the flags say instead."""
     if cell.method in (ORIGINAL, "retrain"):
-        return Recipe(RETRAIN.lr, settings.epochs or RETRAIN.epochs, warmup=RETRAIN.warmup)
+        return Recipe(RETRAIN.lr, settings.epochs, warmup=RETRAIN.warmup)
     own = recipe(
         cell.method, masked=cell.masked, scenario=cell.task.scenario, share=cell.task.share or 0
     )

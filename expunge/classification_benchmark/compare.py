@@ -24,7 +24,7 @@ from expunge.classification_benchmark.pictures import draw_gap, draw_metrics
 from expunge.classification_benchmark.results import summarise, to_markdown, to_record
 from expunge.classification_benchmark.sklearn_door import sklearn
 from expunge.runs.provenance import peak_memory_mb, versions
-from expunge.settings.classification import Classification
+from expunge.settings.classification import Classification, SettledClassification
 from plumbing.lock import locked
 from plumbing.whole_files import replace_file
 
@@ -44,7 +44,7 @@ def compare(settings: Classification) -> dict[str, Any]:
     Bad input is a UsageError, raised before anything is written.
     """
     sklearn("svm")
-    settings = settings.resolve()
+    settings = settings.settle()
     device = resolve_device(settings.device)
     dtype = resolve_dtype(settings.dtype, device)
     data = read_data(settings.dataset, settings.data, settings.train_images)
@@ -102,7 +102,7 @@ def _write(bench: Bench, cells: Sequence[Cell], identity: dict[str, Any]) -> dic
 
 
 def _identity(
-    settings: Classification, data: Data, device: torch.device, dtype: torch.dtype
+    settings: SettledClassification, data: Data, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Any]:
     """What two commands must share to share a folder: all but the grid's extent and the places."""
     left_out = (*_GRID, *_ELSEWHERE)

@@ -1,6 +1,6 @@
 """The settings of `expunge classification`, and the methods' recipes; imports no torch."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -110,14 +110,23 @@ class Classification:
         at_least("--stem-stride", self.stem_stride, 1)
         positive("--unlearn-lr", self.unlearn_lr)
 
-    def resolve(self) -> "Classification":
+    def settle(self) -> "SettledClassification":
         """The same with what depends on the dataset settled."""
         model = self.model or ("small" if self.dataset == "digits" else "resnet20")
         some = 12_000 if self.dataset == "fashion-mnist" else None
-        return replace(
-            self,
-            model=model,
-            stem_stride=self.stem_stride or (2 if model == "resnet20" else 1),
-            train_images=self.train_images or some,
-            epochs=self.epochs or RETRAIN.epochs,
-        )
+        settled = {
+            "model": model,
+            "stem_stride": self.stem_stride or (2 if model == "resnet20" else 1),
+            "train_images": self.train_images or some,
+            "epochs": self.epochs or RETRAIN.epochs,
+        }
+        return SettledClassification(**vars(self) | settled)
+
+
+@dataclass(frozen=True)
+class SettledClassification(Classification):
+    """The settings of a benchmark that runs: what is still None is each method's own."""
+
+    model: ModelName = "resnet20"
+    stem_stride: int = 2
+    epochs: int = RETRAIN.epochs
