@@ -12,11 +12,10 @@ from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
+from expunge.settings.groups import fields_of
 from plumbing.errors import UsageError
-
-Settings = TypeVar("Settings")
 
 
 def erase_concept(*concepts: str, method: str = "salun", **flags: Any) -> dict[str, Any]:
@@ -96,7 +95,7 @@ def _settings(place: str, flags: Mapping[str, Any], words: tuple[str, ...] = ())
     module, name = place.split(":")
     found = getattr(import_module(f"expunge.settings.{module}"), name)
     settings = found if isinstance(found, type) else found(words)
-    known = set(_flat(settings))
+    known = {name for _, name in fields_of(settings)}
     for flag in flags.keys() - known:
         near = get_close_matches(flag, known, 1)
         guess = f"; did you mean {near[0]}?" if near else ""
@@ -104,28 +103,18 @@ def _settings(place: str, flags: Mapping[str, Any], words: tuple[str, ...] = ())
     return settings
 
 
-def _flat(settings: type) -> dict[str, type | None]:
-    """Every field by name, with the group that it is in."""
-    found: dict[str, type | None] = {}
-    for field in fields(settings):  # type: ignore[arg-type]
-        group: Any = field.default_factory
-        if is_dataclass(group) and isinstance(group, type):
-            found |= dict.fromkeys(_flat(group), group)
-        else:
-            found[field.name] = None
-    return found
-
-
 def _grouped(settings: type, flags: Mapping[str, Any]) -> dict[str, Any]:
     """The flags as the dataclass takes them: those of a group together; texts become paths."""
     found: dict[str, Any] = {}
     for field in fields(settings):  # type: ignore[arg-type]
         group: Any = field.default_factory
-        if is_dataclass(group) and isinstance(group, type):
-            own = {name: value for name, value in flags.items() if name in _flat(group)}
+        if isinstance(group, type) and is_dataclass(group):
+            names = {name for _, name in fields_of(group)}
+            own = {name: value for name, value in flags.items() if name in names}
             found[field.name] = group(**_typed(group, own))
-    own = {name: value for name, value in flags.items() if _flat(settings)[name] is None}
-    return found | _typed(settings, own)
+        elif field.name in flags:
+            found |= _typed(settings, {field.name: flags[field.name]})
+    return found
 
 
 def _typed(settings: type, flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import contextlib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
@@ -16,6 +16,7 @@ from typing import Any, get_args, get_type_hints
 import tyro
 
 from expunge.command_table import COMMANDS
+from expunge.settings.groups import fields_of
 from plumbing.errors import UsageError
 
 _HELP = ("-h", "--help")
@@ -36,14 +37,11 @@ def settings_of(name: tuple[str, ...], words: Sequence[str] = ()) -> type:
 
 
 def flags_of(settings: type) -> Iterator[tuple[type, str]]:
-    """Every flag's dataclass and field, groups opened up; what has no flag is left out."""
-    hints = get_type_hints(settings, include_extras=True)
-    for field in fields(settings):  # type: ignore[arg-type]
-        group: Any = field.default_factory
-        if is_dataclass(group) and isinstance(group, type):
-            yield from flags_of(group)
-        elif tyro.conf.Positional not in _markers(hints[field.name]):
-            yield settings, field.name
+    """Every flag's dataclass and field; positional words are left out."""
+    for owner, name in fields_of(settings):
+        hint = get_type_hints(owner, include_extras=True)[name]
+        if tyro.conf.Positional not in _markers(hint):
+            yield owner, name
 
 
 def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:

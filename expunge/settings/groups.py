@@ -3,7 +3,8 @@
 A flag that is None was not given; `settle` finds its value.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -21,6 +22,14 @@ def shown(metavar: Any, default: Any) -> Any:
     if not isinstance(metavar, str):
         metavar = "{" + ",".join(get_args(metavar)) + "}"
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
+def fields_of(settings: type) -> Iterator[tuple[type, str]]:
+    """Every field of a command's dataclass with its owner, groups opened up."""
+    for field in fields(settings):  # type: ignore[arg-type]
+        group: Any = field.default_factory
+        opened = isinstance(group, type) and is_dataclass(group)
+        yield from fields_of(group) if opened else [(settings, field.name)]
 
 
 Predicted = Annotated[Prediction | None, shown(Prediction, "as the file tells, else its config")]
