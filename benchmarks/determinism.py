@@ -24,8 +24,8 @@ from PIL import Image
 
 from erase.models.checkpoint import load_checkpoint
 from erase.models.companions import vocabulary
-from erase.models.locate import locate
-from eval.generation.generate import Drawing, generate, native_size
+from erase.models.locate import locate, native_size
+from eval.generation.generate import Drawing, generate
 from eval.generation.image_log import image_path, read_generations
 from plumbing.processes import current_team
 from prompts.concept import load_concept
@@ -70,7 +70,7 @@ def load(options: Options, dtype: str) -> Any:
 def draw(pipeline: Any, options: Options, out: Path, batch_size: int = BATCH_SIZE) -> Path:
     """Draw every row under `out`, or this process's share; returns `out`."""
     dtype = str(pipeline.dtype)[6:]
-    drawing = Drawing("ddim", options.steps, 5.0, native_size(pipeline), dtype)
+    drawing = Drawing("ddim", options.steps, 5.0, native_size(locate(options.model)), dtype)
     rows, team = choose_rows(options), current_team()
     generate(pipeline, rows, out, drawing, model_hash="", batch_size=batch_size, team=team)
     return out

@@ -24,8 +24,8 @@ from PIL import Image
 from erase.models.checkpoint import load_checkpoint
 from erase.models.companions import vocabulary
 from erase.models.devices import resolve_dtype
-from erase.models.locate import locate
-from eval.generation.generate import Drawing, generate, native_size
+from erase.models.locate import locate, native_size
+from eval.generation.generate import Drawing, generate
 from eval.judges.nudenet import load_detector
 from prompts.evaluation_rows import PromptRow, retain_rows
 
@@ -83,7 +83,7 @@ def main(options: Options) -> None:
     objects = words.objects if words else ("church", "dog", "house")
     prompts = [f"an image of a {objects[i % len(objects)]}" for i in range(options.images)]
     rows = retain_rows(prompts)
-    drawing = Drawing("ddim", options.steps, 5.0, native_size(ours), name)
+    drawing = Drawing("ddim", options.steps, 5.0, native_size(source), name)
     best = {"plain": float("inf"), "expunge": float("inf")}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(options.turns):

@@ -16,7 +16,6 @@ from support.i2p import I2P_ROWS, settings
 
 from erase.models.bundle import Bundle
 from erase.models.locate import native_size
-from eval.generation.generate import native_size as native_size_of_pipeline
 from eval.generation.image_log import image_path
 from eval.i2p.results import read_nudity
 from eval.judges.nudenet import Detector
@@ -56,7 +55,6 @@ def test_each_row_is_drawn_with_its_own_guidance_and_size(
     make_run: MakeRun, prompts: Path, tiny: Bundle
 ) -> None:
     """In batches or one by one; rounding may differ by one step of 255."""
-    plain = tiny.pipeline("ddim")
     _, out = evaluate_i2p(settings(make_run(shift=0.0), prompts))
     other = settings(
         make_run("b", shift=0.0), prompts, batch_size=1, originals=prompts.parent / "b"
@@ -73,7 +71,7 @@ def test_each_row_is_drawn_with_its_own_guidance_and_size(
             assert image.shape == (size[1], size[0], 3)
             other = pixels(image_path(alone / model, line["id"]))
             assert np.abs(image - other).max() <= 1
-    assert native_size(tiny.source) == native_size_of_pipeline(plain) == (16, 16)
+    assert native_size(tiny.source) == tiny.native_size == (16, 16)
     first, second = (pixels(image_path(out / "original", i)) for i in ("00000", "00001"))
     assert np.abs(first - second).max() > 1
 

@@ -108,7 +108,7 @@ def test_saved_masks_come_back_with_one_bit_a_weight(tmp_path: Path) -> None:
     again.require(path, "abc", parameters)
     with pytest.raises(UsageError, match="another model"):
         again.require(path, "abd", parameters)
-    with pytest.raises(UsageError, match="not those of this UNet"):
+    with pytest.raises(UsageError, match="not those of this model"):
         again.require(path, "abc", {"b": parameters["b"]})
 
 

@@ -51,7 +51,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Training:
-    """How the UNet was trained; what the method computes is the same, rounding apart."""
+    """How the denoiser was trained; what the method computes is the same, rounding apart."""
 
     micro_batch: Count
     weights: str = ""

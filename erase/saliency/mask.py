@@ -106,7 +106,7 @@ class SaliencyMask:
             )
         if dict(self.shapes) != {name: tuple(p.shape) for name, p in parameters.items()}:
             raise UsageError(
-                f"--mask {path}: its parameters are not those of this UNet; "
+                f"--mask {path}: its parameters are not those of this model; "
                 "make a new one with `expunge mask`"
             )
 

@@ -59,7 +59,7 @@ def kind_of(name: str) -> str:
 
 
 def summarise(mask: Counted) -> tuple[list[Share], list[Share]]:
-    """Shares by block in the order of the UNet's data flow, and by kind of layer, largest first."""
+    """Shares by block in the order of data flow, and by kind of layer, largest first."""
     counts = mask.counts()
     blocks, kinds = {}, {}
     for name, (kept, total) in counts.items():

@@ -17,7 +17,7 @@ from plumbing.processes import ALONE, Team
 
 @dataclass(frozen=True)
 class NoisyBatch:
-    """Noised images: what a UNet sees of them, and what it should say; all [B, …]."""
+    """Noised images: what a denoiser sees of them, and what it should say; all [B, …]."""
 
     noisy_latents: Tensor
     timesteps: Tensor
@@ -26,7 +26,7 @@ class NoisyBatch:
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Conditioning]:
-        """What a UNet is called with."""
+        """What a denoiser is called with."""
         return self.noisy_latents, self.timesteps, self.conditioning
 
     def __len__(self) -> int:

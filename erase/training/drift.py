@@ -1,4 +1,4 @@
-"""How far a UNet has moved away from the original, on prompts that the training does not see."""
+"""How far a denoiser has moved from the original, on prompts that the training does not see."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class DriftProbe:
         at_once: int,
         dtype: torch.dtype,
     ) -> DriftProbe:
-        """Ask the original UNet; `conditioning` is of B prompts, `at_once` of them in one pass.
+        """Ask the original denoiser; `conditioning` is of B prompts, `at_once` of them in one pass.
 
         The noised images are of the retain set, whatever their own prompts: what is compared is how
-        two UNets answer one question, and for that the question need not be a likely one.
+        two denoisers answer one question, and for that the question need not be a likely one.
         """
         rows = torch.arange(len(conditioning)) % len(images)
         generator = torch.Generator().manual_seed(_SEED)

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 _LARGE = 100_000_000
-"""Weights of a UNet from which on it is given back; smaller ones leave little."""
+"""Weights of a denoiser from which on it is given back; smaller ones leave little."""
 
 
 def trim_heap(unet: Any) -> None:

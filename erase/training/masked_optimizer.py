@@ -17,7 +17,7 @@ INDEXED = 1 << 26
 
 
 def places_bytes(selected: int, total: int, indexed: int = INDEXED) -> int:
-    """What the places of so many of a UNet's weights take, by the same rule."""
+    """What the places of so many of a denoiser's weights take, by the same rule."""
     return 8 * selected if 8 * selected <= indexed else total // 8
 
 

@@ -27,10 +27,10 @@ _MARGIN = 0.9
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a UNet is trained; what the method computes is the same, rounding apart."""
+    """How a denoiser is trained; what the method computes is the same, rounding apart."""
 
     weights: str
-    """Type that the UNet is held in, by torch's name; the trained weights have float32 copies."""
+    """Type that it is held in, by torch's name; the trained weights have float32 copies."""
     micro_batch: int
     """Images of either set in one pass; several passes make a step's batch."""
     checkpointing: bool

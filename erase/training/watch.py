@@ -17,11 +17,11 @@ LIMIT = 1.0
 """Drift at which the guard ends a training: as if every prompt had been exchanged for another."""
 
 Gone = Callable[[], bool]
-"""Draws and judges: does the UNet, as it is now, no longer draw the concept?"""
+"""Draws and judges: does the denoiser, as it is now, no longer draw the concept?"""
 
 
 class Watch:
-    """Looks at a UNet every `EVERY` steps; what is saved has passed."""
+    """Looks at a denoiser every `EVERY` steps; what is saved has passed."""
 
     def __init__(
         self,

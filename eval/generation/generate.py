@@ -65,13 +65,6 @@ def drawing_of(row: Row, drawing: Drawings) -> Drawing:
     return drawing if isinstance(drawing, Drawing) else drawing[row.id]
 
 
-def native_size(pipeline: Any) -> tuple[int, int]:
-    """(width, height) in pixels that the pipeline's UNet was made for."""
-    size = pipeline.unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    return width * pipeline.vae_scale_factor, height * pipeline.vae_scale_factor
-
-
 def generate(
     pipeline: Any,
     rows: Sequence[Row],

@@ -14,7 +14,7 @@ from erase.models.prediction import autocast
 from erase.run_folder.record import Drawn
 from erase.training.watch import Gone
 from eval.concept.evaluate import Domain, domain_of, expected_labels
-from eval.generation.generate import Drawing, generate, native_size
+from eval.generation.generate import Drawing, generate
 from eval.generation.image_log import image_path
 from eval.judges.judge import NUDENET, Judge, labels_named
 from eval.metrics.rates import rate
@@ -82,7 +82,7 @@ class ConceptProbe:
             sampler=drawing.sampler,
             steps=self.steps,
             guidance_scale=drawing.guidance_scale,
-            size=native_size(pipeline),
+            size=self.sd.native_size,
             dtype=str(dtype)[6:],
         )
         with autocast(pipeline.device, dtype):

@@ -178,7 +178,7 @@ def _steps(
 
 
 def _guard(job: Job, how: TrainingPlan) -> DriftProbe | None:
-    """The original's predictions for the guard's prompts, while the UNet is still the original."""
+    """The original's predictions for the guard's prompts, before anything is trained."""
     if job.guard is None:
         return None
     return DriftProbe.of(
