@@ -5,6 +5,10 @@ of the weights, the most salient for the forget set, may change, and all others 
 bit. Buffers do not: batch norm's running statistics follow the training, mask or not, unless they
 are frozen. The model is then run in evaluation mode (batch norm uses the statistics that it has,
 dropout is off); that takes a smaller learning rate, and forgot less where it was tried.
+
+`lr`, `epochs`, `gamma` (the penalty of `l1_sparse`) and `alpha` (the weight of the retain set in
+`rl` and `salun`) were tuned for the benchmark, and are only a start for another model. Parameters
+that do not require a gradient are not trained; `retrain` draws all weights anew.
 """
 
 from __future__ import annotations
@@ -55,49 +59,36 @@ def unlearn(
     `model` maps images [B, …] to logits [B, classes]. The sets are torch Datasets of (image, label)
     or pairs of tensors, images as the model takes them, labels from 0 to classes - 1.
 
-    `density` is the mask's; `lr`, `epochs`, `gamma` (the penalty of `l1_sparse`) and `alpha` (the
-    weight of the retain set in `rl` and `salun`) are the benchmark's, unless given: tuned there,
-    and only a start for another model. Parameters that do not require a gradient are not trained;
-    `retrain` draws all weights anew. `augment` is given each batch of images and a
-    generator, `tick` the number of images done.
-
-    Bad input is a UsageError.
+    What is None is the benchmark's. `augment` is given each batch of images and a generator, `tick`
+    the number of images done. Bad input is a UsageError.
     """
     forget, retain = as_set(forget_set, "forget_set"), as_set(retain_set, "retain_set")
     _check(method, density)
-    share = len(forget) / (len(forget) + len(retain))
     masked = method == "salun" or density is not None
-    given = {"density": density, "lr": lr, "epochs": epochs, "gamma": gamma, "alpha": alpha}
-    how = replace(
-        recipe(method, masked=masked, share=share),
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    share = len(forget) / (len(forget) + len(retain))
+    how = _given(recipe(method, masked=masked, share=share), density, lr, epochs, gamma, alpha)
     copy = deepcopy(model)
     parameters = _trainable(copy)
     classes = _count_classes(copy, retain)
     if method == "retrain":
         start_anew(copy, seed)
-    mask = full_mask(parameters, {})
-    if masked:
-        mask = saliency_mask(
-            copy, parameters, forget, how.density, batch_size=batch_size, dtype=dtype
-        )
+    told: dict[str, Any] = {"batch_size": batch_size, "dtype": dtype}
+    mask = saliency_mask(copy, parameters, forget, how.density, **told) if masked else None
     copy.train(method == "retrain" or not freeze_statistics)
     training = Training(
         copy,
         parameters,
-        mask.unpacked(),
+        (mask or full_mask(parameters, {})).unpacked(),
         classes=classes,
         lr=how.lr,
         epochs=how.epochs,
-        batch_size=batch_size,
         momentum=momentum,
         weight_decay=weight_decay,
         warmup=how.warmup,
-        dtype=dtype,
         generator=torch.Generator().manual_seed(seed),
         augment=augment,
         tick=tick,
+        **told,
     )
     _train(method, training, forget, retain, how, seed)
     for parameter in parameters.values():
@@ -126,6 +117,12 @@ def _train(
             salun(training, forget, retain, how.alpha)
         case "l1_sparse":
             l1_sparse(training, forget, retain, how.gamma)
+
+
+def _given(how: Recipe, *values: float | None) -> Recipe:
+    """A recipe with what the caller gave instead: density, lr, epochs, gamma and alpha."""
+    names = ("density", "lr", "epochs", "gamma", "alpha")
+    return replace(how, **{n: v for n, v in zip(names, values, strict=True) if v is not None})
 
 
 def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:

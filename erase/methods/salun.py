@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -127,11 +128,7 @@ def erase(
     comes back.
     """
     schedule, scale = sd.schedule, sd.vae.config["scaling_factor"]
-
-    def draws() -> Iterator[Draw]:
-        return draw_steps(
-            schedule, scale, forget, retain, steps=steps, batch_size=batch_size, seed=seed
-        )
+    drawn = {"steps": steps, "batch_size": batch_size, "seed": seed}
 
     def ask(denoiser: Any, part: Draw) -> Target:
         if retain_target == "noise":
@@ -156,7 +153,7 @@ def erase(
         sd.denoiser,
         parameters,
         mask,
-        draws,
+        partial(draw_steps, schedule, scale, forget, retain, **drawn),
         losses,
         batch_size=batch_size,
         lr=lambda step: lr * (1 - step / steps) if lr_schedule == "linear" else lr,

@@ -103,15 +103,8 @@ def train(
     with training_kernels(denoiser, kit.dtype):
         targets = _targets(kit, teaching, teacher, left, own)
         student = compiled(denoiser) if kit.compiled else denoiser
-        optimizer = MaskedOptimizer(
-            parameters,
-            mask,
-            lambda weights: torch.optim.Adam(weights, lr=lr(0), fused=True),
-            values=kit.values,
-            # A step inside the backward pass needs all of a step's images in that pass.
-            in_backward=at_once == batch_size,
-            reduce=kit.team.add if kit.team.count > 1 else None,
-        )
+        # A step inside the backward pass needs all of a step's images in that pass.
+        optimizer = _adam(kit, parameters, mask, lr(0), in_backward=at_once == batch_size)
         if state:
             optimizer.restore(state)
         with closing(optimizer):
@@ -130,6 +123,24 @@ def train(
                     break
     denoiser.requires_grad_(False)
     return log, optimizer
+
+
+def _adam(
+    kit: Kit,
+    parameters: Mapping[str, nn.Parameter],
+    mask: Mapping[str, Tensor],
+    lr: float,
+    *,
+    in_backward: bool,
+) -> MaskedOptimizer:
+    return MaskedOptimizer(
+        parameters,
+        mask,
+        lambda weights: torch.optim.Adam(weights, lr=lr, fused=True),
+        values=kit.values,
+        in_backward=in_backward,
+        reduce=kit.team.add if kit.team.count > 1 else None,
+    )
 
 
 def _targets(
