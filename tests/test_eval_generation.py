@@ -15,7 +15,7 @@ from support.drawn_rows import DRAWING, ROWS, Row
 from erase.models.bundle import Bundle
 from eval.generation.generate import count_finished, generate
 from eval.generation.image_log import Generation, image_path, read_generations
-from eval.generation.pair import NO_BAR, Subject, draw_pair
+from eval.generation.pair import NO_BAR, ModelPair, Subject, draw_pair
 
 
 @pytest.fixture
@@ -129,16 +129,15 @@ def test_a_kill_after_the_last_image_leaves_nothing_once_it_is_asked_again(
 
     def ask() -> dict[str, bytes]:
         """The files of an evaluation and of its cache."""
-        draw_pair(
-            ROWS,
+        pair = ModelPair(
             Subject("original", "o", lambda: pipeline),
             Subject("erased", "m", lambda: pipeline),
-            DRAWING,
-            batch_size=4,
             out=tmp_path / "out",
             originals=tmp_path / "originals",
+            batch_size=4,
             open_bar=lambda total, done: NO_BAR,
         )
+        assert draw_pair(ROWS, pair, DRAWING)
         paths = [path for path in tmp_path.rglob("*") if path.is_file()]
         return {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in paths}
 

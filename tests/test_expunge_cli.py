@@ -155,6 +155,12 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_old_module_says_where_it_went() -> None:
+    done = run_python("-m", "erase", "--version")
+    assert done.returncode == 0 and done.stdout.startswith("expunge ")
+    assert "`python -m expunge` now" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_module_and_exit_code() -> None:
     done = run_python("-m", "expunge", "erase", "church", "--density", "2")
     assert (done.returncode, done.stdout) == (2, "")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +110,19 @@ def test_an_unfinished_run_is_taken_up(finished: Path, model_folder: Path, tmp_p
     assert erase(model_folder, out) == 0
     assert weights.read_bytes() == (finished / "unet" / weights.name).read_bytes()
     assert read_run(out).finished
+
+
+def test_a_clip_is_no_judge_of_what_an_imagenet_classifier_would_be_asked(
+    model_folder: Path, clip_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Church is one of Imagenette's classes; offline its classifier is not at hand."""
+    model = shutil.copytree(model_folder, tmp_path / "model")
+    shutil.rmtree(model / "judge")
+    shutil.copytree(clip_folder, model / "clip")
+    with caplog.at_level(logging.INFO):
+        where = ["--model", str(model), "--out", str(tmp_path / "run")]
+        assert main(["erase", "church", *where, *SHORT]) == 0
+    assert "not checked, for want of a judge: does the model draw church?" in caplog.text
 
 
 def test_another_config_needs_overwrite(

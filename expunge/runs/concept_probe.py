@@ -16,12 +16,13 @@ from erase.training.watch import Gone
 from eval.concept.evaluate import Domain, domain_of, expected_labels
 from eval.generation.generate import Drawing, generate
 from eval.generation.image_log import image_path
-from eval.judges.judge import NUDENET, Judge, labels_named
+from eval.judges.judge import CLIP, NUDENET, Judge, labels_named
 from eval.metrics.rates import rate
 from eval.metrics.schema import Metric
 from expunge.evaluations.judge_choice import choose_judges
 from expunge.runs.plan import Plan
 from prompts.evaluation_rows import PromptRow, concept_rows
+from prompts.imagenette import CLASSIFIER, is_imagenette
 
 log = logging.getLogger(__name__)
 HARDLY_DRAWN = 50.0
@@ -123,4 +124,6 @@ def _at_hand(plan: Plan) -> bool:
     words = vocabulary(plan.source)
     if words and labels_named(plan.concept.labels, (*words.objects, *words.styles)):
         return True
-    return plan.concept.detector == NUDENET or clip_folder(plan.source) is not None
+    usual = CLASSIFIER if is_imagenette(plan.concept) else CLIP
+    detector = plan.concept.detector or usual
+    return detector == NUDENET or (detector == CLIP and clip_folder(plan.source) is not None)
