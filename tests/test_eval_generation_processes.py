@@ -15,6 +15,7 @@ from support.erased_runs import MakeRun
 from support.files import pixels
 
 from erase.models.bundle import Bundle
+from erase.models.checkpoint import load_checkpoint
 from eval.generation.generate import generate
 from expunge.cli import main
 from plumbing.processes import Team
@@ -27,11 +28,17 @@ def test_the_shares_are_the_whole_and_differ_by_one_at_most(count: int) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_sharers_draw_each_row_once_and_leave_one_log(tiny: Bundle, tmp_path: Path) -> None:
+def test_sharers_draw_each_row_once_and_leave_one_log(
+    tiny: Bundle, model_folder: Path, tmp_path: Path
+) -> None:
     """Two threads for two processes; one of seven rows is there before they begin."""
     alone, out = tmp_path / "alone", tmp_path / "shared"
     generate(tiny.pipeline("ddim"), ROWS, alone, DRAWING, model_hash="m")
-    pipelines: list[StableDiffusionPipeline] = [tiny.pipeline("ddim") for _ in range(2)]
+    pipelines: list[StableDiffusionPipeline] = [
+        # Each its own, for a tokenizer is not made for two threads.
+        load_checkpoint(str(model_folder), device="cpu").pipeline("ddim")
+        for _ in range(2)
+    ]
     generate(pipelines[0], ROWS[2:3], out, DRAWING, model_hash="m")
     barrier = threading.Barrier(2, timeout=60)
     drawn: dict[int, list[int]] = {0: [], 1: []}

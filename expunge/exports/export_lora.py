@@ -122,14 +122,19 @@ def _check(run: ErasedRun, file: Path, settings: Export) -> dict[str, Any] | Non
             raise
         log.warning("the LoRA was not checked: %s", error)
         return None
-    behind = found["erased"]["ua"]["value"] - found["lora"]["ua"]["value"]
+    warn_of_lag(found)
+    return found
+
+
+def warn_of_lag(check: Mapping[str, Any]) -> None:
+    """Warn if the LoRA of a check erases less than its run, by more than `SLACK` points of ua."""
+    behind = check["erased"]["ua"]["value"] - check["lora"]["ua"]["value"]
     if behind > SLACK:
         log.warning(
             "warning: the LoRA erases less than the run: ua is %.1f points lower; raise --rank, "
             "or use --format pipeline, single-file or delta",
             behind,
         )
-    return found
 
 
 def lora_rows(result: Mapping[str, Any]) -> dict[str, str]:
