@@ -104,7 +104,7 @@ def provenance(data: RunData) -> list[tuple[str, str]]:
 def _evaluated(data: RunData) -> Iterator[tuple[str, str]]:
     for kind, found in data.measured:
         for model, known in found.evaluation.models.items():
-            yield f"{kind.name}: {model} model, sha256", str(known.get("sha256"))
+            yield f"{kind.name}: {model} model, sha256", known["sha256"]
         yield f"{kind.name}: rows, sha256", found.evaluation.protocol.rows_sha256
 
 
