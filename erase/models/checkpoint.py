@@ -10,34 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers import schedulers
 from transformers.utils import logging as transformers_logging
 
 from erase.models.bundle import Bundle
-from erase.models.companions import judge_folder, vocabulary
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
-from erase.models.model_source import INDEX, MINIATURE, ModelSource, variant_of
-from erase.models.sampler import SAMPLERS, build_sampler
+from erase.models.model_source import INDEX, ModelSource, variant_of
 from erase.models.single_file.parts import load_part
 from erase.models.single_file.recognise import open_single_file
 from erase.models.weights_check import check_weights, require_finite
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
-
-__all__ = [
-    "MINIATURE",
-    "SAMPLERS",
-    "Bundle",
-    "ModelSource",
-    "build_sampler",
-    "judge_folder",
-    "load_checkpoint",
-    "locate",
-    "resolve_device",
-    "resolve_dtype",
-    "vocabulary",
-]
 
 
 def load_checkpoint(
@@ -54,47 +39,14 @@ def load_checkpoint(
     if isinstance(model, ModelSource):
         source = model
     else:
-        source = locate(
-            model,
-            revision=revision,
-            variant=variant,
-            config=config,
-            prediction_type=prediction_type,
-        )
+        words = {"revision": revision, "variant": variant}
+        source = locate(model, **words, config=config, prediction_type=prediction_type)
     place = resolve_device(device)
-    options: dict[str, Any] = {"torch_dtype": resolve_dtype(dtype, place)}
     # Its bar counts tensors, of a text encoder that is there at once.
     transformers_logging.disable_progress_bar()
     single = source.single_file and open_single_file(
         source.single_file, config=source.folder, prediction_type=source.prediction_type
     )
-
-    def load(component: str) -> Any:
-        kind = source.architecture.kind(component)
-        own = source.denoiser if component == source.architecture.denoiser else None
-        if single and not own:
-            with _opening(source, component):
-                part = load_part(single, component, options["torch_dtype"])
-            require_finite(source, component, part)
-            return part.eval().to(place)
-        folder = own or source.folder / component
-        variant = None if own else variant_of(folder, source.variant)
-        with _opening(source, component):
-            safe = check_weights(source, component, kind)
-            model, report = kind.from_pretrained(
-                folder,
-                variant=variant,
-                output_loading_info=True,
-                use_safetensors=safe,
-                local_files_only=True,
-                **options,
-            )
-        # Both libraries fill the gaps at random, and say so in a warning alone.
-        for name in sorted(report["missing_keys"]):
-            raise UsageError(f"--model {source.id}: its {component} lacks the weight {name}")
-        require_finite(source, component, model)
-        return model.eval().to(place)
-
     with _opening(source, "scheduler"):
         scheduler = _load_scheduler(source)
     parts: dict[str, Any] = {"scheduler": scheduler}
@@ -102,9 +54,39 @@ def load_checkpoint(
         if component.startswith("tokenizer"):
             parts[component] = _load_tokenizer(source, component)
         elif component != "scheduler":
-            parts[component] = load(component)
+            # A run's denoiser lies in its folder, whatever its base came as.
+            own = source.denoiser and component == source.architecture.denoiser
+            load = _load_from_file if single and not own else _load_from_folder
+            part = load(source, single, component, resolve_dtype(dtype, place))
+            require_finite(source, component, part)
+            parts[component] = part.eval().to(place)
     _require_known_latents(source, parts["vae"])
     return Bundle(source.architecture, {**parts, **_index_settings(source)}, source)
+
+
+def _load_from_file(source: ModelSource, single: Any, component: str, dtype: torch.dtype) -> Any:
+    with _opening(source, component):
+        return load_part(single, component, dtype)
+
+
+def _load_from_folder(source: ModelSource, _: Any, component: str, dtype: torch.dtype) -> Any:
+    kind = source.architecture.kind(component)
+    own = source.denoiser if component == source.architecture.denoiser else None
+    folder = own or source.folder / component
+    with _opening(source, component):
+        safe = check_weights(source, component, kind)
+        part, report = kind.from_pretrained(
+            folder,
+            variant=None if own else variant_of(folder, source.variant),
+            output_loading_info=True,
+            use_safetensors=safe,
+            local_files_only=True,
+            torch_dtype=dtype,
+        )
+    # Both libraries fill the gaps at random, and say so in a warning alone.
+    for name in sorted(report["missing_keys"]):
+        raise UsageError(f"--model {source.id}: its {component} lacks the weight {name}")
+    return part
 
 
 def _load_tokenizer(source: ModelSource, component: str) -> Any:
