@@ -12,9 +12,12 @@ from support.report_runs import (
     make_run,
 )
 
+from erase.run_folder.folder import inspect_folder, read_run
 from eval.metrics.schema import write_evaluation
 from expunge.cli import main
 from expunge.parsing import parse
+from expunge.reports.reproduce import run_command
+from expunge.runs.plan import make_plan
 
 
 def test_the_command_that_is_shown_makes_the_same_run(tmp_path: Path) -> None:
@@ -30,6 +33,15 @@ def test_the_command_that_is_shown_makes_the_same_run(tmp_path: Path) -> None:
     assert len(shared) == 23 and {name: found[name] for name in shared} == {
         name: config[name] for name in shared
     }
+
+
+def test_the_command_of_a_real_run_has_its_identity(finished: Path) -> None:
+    """Run again it would find the very same run, finished."""
+    record = read_run(finished)
+    words = shlex.split(run_command(record) or "")
+    plan = make_plan("erase", parse(("erase",), words[2:]))
+    assert inspect_folder(finished, plan.identity, overwrite=False) == "finished"
+    assert {"--no-guard", "--method"} <= set(words) and "False" not in words
 
 
 def test_the_evaluations_commands_ask_for_the_same(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A trained method and a closed form are added by their own file and one entry, and no others."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,11 @@ import torch
 from support import example_ascent, example_damping
 from support.erased_runs import SHORT, unet
 
+from erase.run_folder.folder import inspect_folder, read_run
 from expunge.cli import main
+from expunge.parsing import parse
+from expunge.reports.reproduce import run_command
+from expunge.runs.plan import make_plan
 from expunge.settings.methods import METHODS
 
 
@@ -20,7 +25,10 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def everything_downstream(run: Path, tmp_path: Path) -> str:
-    """Verified, exported, reported; the report's text."""
+    """Verified, exported, reported, its command found again; the report's text."""
+    words = shlex.split(run_command(read_run(run)) or "")
+    plan = make_plan("erase", parse(("erase",), words[2:]))
+    assert inspect_folder(run, plan.identity, overwrite=False) == "finished"
     assert main(["verify", str(run)]) == 0
     delta = tmp_path / "it.safetensors"
     assert main(["export", str(run), "--format", "delta", "--to", str(delta)]) == 0
@@ -43,7 +51,7 @@ def test_a_trained_method(model_folder: Path, tmp_path: Path) -> None:
     # What is left of the noise at these rates is about 1.
     assert -10 < rows[0]["losses"]["rise"] < -1
     text = everything_downstream(run, tmp_path)
-    assert "gradient ascent" in text or "ascent" in text
+    assert "--method ascent" in text
     before = (run / "run.json").read_text()
     assert main(words) == 0 and (run / "run.json").read_text() == before
     assert main([*words[:-1], "4"]) == 2
@@ -61,7 +69,7 @@ def test_a_closed_form(model_folder: Path, tmp_path: Path) -> None:
     count = sum(t.numel() for name, t in original.items() if ".attn2.to_v." in name)
     assert (record["method"], record["mask"]["kept"]) == ("damping", count)
     assert not (run / "cache").exists() and not (run / "train_log.jsonl").exists()
-    assert "damping" in everything_downstream(run, tmp_path)
+    assert "--method damping" in everything_downstream(run, tmp_path)
 
 
 def test_its_flags_and_presets_are_its_own(

@@ -6,10 +6,11 @@ from typing import Any
 
 
 def command_line(words: Iterable[object], flags: Mapping[str, Any]) -> str:
-    """The line: None is no flag, True the flag only, and a list the flag once an item."""
+    """The line: None and False are no flag, True the flag only, a list the flag once an item."""
     line = list(map(str, words))
     for name, value in flags.items():
         flag = f"--{name.replace('_', '-')}"
-        for item in value if isinstance(value, list) else [value]:
-            line += [] if item is None else [flag] if item is True else [flag, str(item)]
+        given = value if isinstance(value, list) else [value]
+        for item in (item for item in given if item is not None and item is not False):
+            line += [flag] if item is True else [flag, str(item)]
     return shlex.join(line)
