@@ -67,8 +67,7 @@ def unlearn(
     masked = method == "salun" or density is not None
     share = len(forget) / (len(forget) + len(retain))
     how = _given(recipe(method, masked=masked, share=share), density, lr, epochs, gamma, alpha)
-    copy = deepcopy(model)
-    parameters = _trainable(copy)
+    parameters = _trainable(copy := deepcopy(model))
     classes = _count_classes(copy, retain)
     if method == "retrain":
         start_anew(copy, seed)
