@@ -104,7 +104,7 @@ def test_diffusers_maps_kohyas_sdxl_names_back_to_the_layers_they_are_of(tmp_pat
         tensors[prefix + DOWN["kohya"]] = torch.zeros(1, weights[name].shape[1], *kernel)
         tensors[prefix + UP["kohya"]] = torch.full((len(weights[name]), 1, *ones), float(index))
         tensors[prefix + ALPHA] = torch.tensor(1.0)
-    state, alphas = StableDiffusionXLPipeline.lora_state_dict(tensors, denoiser_config=model.config)
+    state, alphas = StableDiffusionXLPipeline.lora_state_dict(tensors, unet_config=model.config)
     model.load_lora_adapter(dict(state), prefix="unet", network_alphas=alphas)
     ours = dict(enumerate(weights))
     adapters = {n: p for n, p in model.named_parameters() if ".lora_B." in n}

@@ -18,7 +18,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors import safe_open
-from support.denoiser_configs import SD1, SD2, SDXL
+from support.unet_configs import SD1, SD2, SDXL
 from support.single_files import require_equal_xl
 from support.tiny_models import make_scheduler, make_tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection

@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
-from support.denoiser_configs import SD1, SD2, SDXL
+from support.unet_configs import SD1, SD2, SDXL
 from support.erased_runs import unet
 from support.single_files import ldm_name
 
