@@ -18,9 +18,9 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors import safe_open
-from support.unet_configs import SD1, SD2, SDXL
 from support.single_files import require_equal_xl
 from support.tiny_models import make_scheduler, make_tokenizer
+from support.unet_configs import SD1, SD2, SDXL
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from erase.models.checkpoint import load_checkpoint

@@ -10,9 +10,9 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
-from support.unet_configs import SD1, SD2, SDXL
 from support.erased_runs import unet
 from support.single_files import ldm_name
+from support.unet_configs import SD1, SD2, SDXL
 
 from erase.models.single_file.part_keys import vae_key
 from erase.models.single_file.unet_keys import UNET_PREFIX, ema_key, unet_keys
