@@ -12,7 +12,7 @@ import tyro
 
 from benchmarks.common import Case, Options, run_case, write_table
 from expunge.settings.erase import Erase
-from expunge.settings.groups import SalUnConfig
+from expunge.settings.salun import SalUnFlags
 
 CONCEPTS = ("church", "outline")
 MASKS: tuple[Literal["saliency", "random", "none"], ...] = ("saliency", "random", "none")
@@ -24,7 +24,7 @@ def main(options: Options) -> None:
     table = ""
     for concept in CONCEPTS:
         for mask in MASKS:
-            command = Erase(concepts=(concept,), salun=SalUnConfig(mask_kind=mask))
+            command = Erase(concepts=(concept,), settings=SalUnFlags(mask_kind=mask))
             # The saliency case has the folder of the other benchmarks' same run.
             name = concept if mask == "saliency" else f"{concept} mask {mask}"
             groups[f"mask {mask}"].append(run_case(name, command, options))

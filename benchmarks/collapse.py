@@ -23,7 +23,7 @@ from eval.metrics.rates import cell
 from expunge.evaluations.concept import evaluate_concept
 from expunge.settings.erase import Erase
 from expunge.settings.evaluate import EvaluateConcept
-from expunge.settings.groups import SalUnConfig
+from expunge.settings.salun import SalUnFlags
 
 CONCEPT = "church"
 RUNS: dict[str, dict[str, Any]] = {
@@ -70,7 +70,7 @@ def main(options: CollapseOptions) -> None:
 def _targets(options: CollapseOptions) -> Iterator[tuple[str, Path]]:
     yield "the original", MINIATURE
     for name, flags in RUNS.items():
-        command = Erase(concepts=(CONCEPT,), salun=SalUnConfig(**flags, no_guard=bool(flags)))
+        command = Erase(concepts=(CONCEPT,), settings=SalUnFlags(**flags, no_guard=bool(flags)))
         yield name, Path(erase_case(name, command, options)["out"])
     for name, harm in _breaks().items():
         folder = options.out / "collapse" / name.replace(" ", "-") / "model"

@@ -25,7 +25,7 @@ from expunge.exports.undo import undo
 from expunge.settings.apply import Apply, Undo
 from expunge.settings.erase import Erase
 from expunge.settings.export import Export
-from expunge.settings.groups import SalUnConfig
+from expunge.settings.salun import SalUnFlags
 
 DENSITIES = (0.5, 0.1, 0.01)
 
@@ -59,8 +59,8 @@ def main(options: DeltaOptions) -> None:
 
 def _measure(density: float, options: DeltaOptions) -> dict[str, Any]:
     name = f"{options.concept} full density {density:g}"
-    salun = SalUnConfig(train_method="full", density=density)
-    record = erase_case(name, Erase(concepts=(options.concept,), salun=salun), options)
+    flags = SalUnFlags(train_method="full", density=density)
+    record = erase_case(name, Erase(concepts=(options.concept,), settings=flags), options)
     target = Path(record["out"])
     exported = export_run(Export(target=target, format="delta", overwrite=True))
     run, delta = open_run(target), Path(exported["export"])

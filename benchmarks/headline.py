@@ -9,7 +9,7 @@ import tyro
 
 from benchmarks.common import Case, Options, run_case, write_table
 from expunge.settings.erase import Erase
-from expunge.settings.groups import SalUnConfig
+from expunge.settings.salun import SalUnFlags
 
 CASES = (("church", 0), ("church", 1), ("church", 2), ("dog", 0), ("outline", 0))
 
@@ -19,7 +19,7 @@ def main(options: Options) -> None:
     groups: dict[str, list[Case]] = {}
     table = ""
     for concept, seed in CASES:
-        command = Erase(concepts=(concept,), salun=SalUnConfig(seed=seed))
+        command = Erase(concepts=(concept,), settings=SalUnFlags(seed=seed))
         # Seed 0 has the folder of the other benchmarks' same run.
         name = f"{concept} seed {seed}" if seed else concept
         groups.setdefault(concept, []).append(run_case(name, command, options))

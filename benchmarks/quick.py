@@ -15,7 +15,8 @@ import tyro
 from benchmarks.common import Options, run_case, to_record, write_results
 from erase.run_folder.folder import read_run
 from expunge.settings.erase import Erase
-from expunge.settings.groups import DataConfig, SalUnConfig
+from expunge.settings.groups import DataFlags
+from expunge.settings.salun import SalUnFlags
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class QuickOptions(Options):
 
 def main(options: QuickOptions) -> None:
     """Erase, measure, print, and write quick.json and quick.md."""
-    salun = SalUnConfig(
+    flags = SalUnFlags(
         steps=options.steps,
         until_erased=options.until_erased,
         saliency_guidance=options.saliency_guidance,
     )
-    data = DataConfig(forget_images=options.forget_images, retain_images=options.retain_images)
-    command = Erase(concepts=(options.concept,), salun=salun, data=data)
+    data = DataFlags(forget_images=options.forget_images, retain_images=options.retain_images)
+    command = Erase(concepts=(options.concept,), settings=flags, data=data)
     name = f"{options.concept} quick" + (" until erased" if options.until_erased else "")
     case = run_case(name, command, options)
     seconds = read_run(options.out / name.replace(" ", "-")).seconds

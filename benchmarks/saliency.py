@@ -15,7 +15,7 @@ from benchmarks.common import SCORES, Case, Options, run_case, score_cells, tabl
 from erase.run_folder.folder import read_run
 from erase.saliency.mask import SaliencyMask
 from expunge.settings.erase import Erase
-from expunge.settings.groups import SalUnConfig
+from expunge.settings.salun import SalUnFlags
 
 CONCEPTS = ("church", "outline")
 
@@ -27,7 +27,7 @@ def main(options: Options) -> None:
     markdown = ""
     for concept in CONCEPTS:
         guided = run_case(concept, Erase(concepts=(concept,)), options)
-        command = Erase(concepts=(concept,), salun=SalUnConfig(saliency_guidance=0))
+        command = Erase(concepts=(concept,), settings=SalUnFlags(saliency_guidance=0))
         plain = run_case(f"{concept} plain saliency", command, options)
         shared = _overlap(options.out / concept, options.out / f"{concept}-plain-saliency")
         for name, case in (("guided", guided), ("plain", plain)):

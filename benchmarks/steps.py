@@ -22,7 +22,7 @@ from benchmarks.common import (
 )
 from erase.run_folder.folder import read_run
 from expunge.settings.erase import Erase
-from expunge.settings.groups import SalUnConfig
+from expunge.settings.salun import SalUnFlags
 from plumbing.whole_files import replace_file
 
 
@@ -58,7 +58,7 @@ def main(options: StepsOptions) -> None:
 
 
 def _measure(concept: str, name: str, options: Options, **settings: Any) -> dict[str, Any]:
-    command = Erase(concepts=(concept,), salun=SalUnConfig(**settings))
+    command = Erase(concepts=(concept,), settings=SalUnFlags(**settings))
     case = run_case(name, command, options)
     run = read_run(options.out / name.replace(" ", "-"))
     scores, seconds = case.evaluation.erased, run.seconds["train"]

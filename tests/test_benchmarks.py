@@ -1,7 +1,9 @@
 """A benchmark's cases are run folders: done once, kept, and put in one table."""
 
 import hashlib
+import importlib
 import json
+import pkgutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
+import benchmarks
 from benchmarks import determinism, training
 from benchmarks.common import (
     SCORES,
@@ -41,6 +44,15 @@ def case(name: str, ua: float, ira: float) -> Case:
         erased=ConceptScores(metric(ua), metric(ira), None),
     )
     return Case(name, name, evaluation, 12.34)
+
+
+def test_every_benchmark_can_be_imported() -> None:
+    """They are run seldom: a name that has moved would be found out late."""
+    names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
+    assert len(names) > 30
+    for name in names:
+        if name != "__main__":
+            importlib.import_module(f"benchmarks.{name}")
 
 
 def test_a_table_has_a_row_a_case_and_their_means(tmp_path: Path) -> None:
