@@ -28,4 +28,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, *import_module("expunge").FUNCTIONS])

@@ -3,5 +3,8 @@
 import runpy
 import sys
 
-print("`python -m erase` is `python -m expunge` now; the old name goes in 0.3", file=sys.stderr)
+print(
+    "`python -m erase` is `python -m expunge` now; the old name goes in the next release",
+    file=sys.stderr,
+)
 runpy.run_module("expunge", run_name="__main__", alter_sys=True)

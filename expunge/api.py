@@ -7,12 +7,13 @@ goes to stderr as from the command line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from expunge.settings.groups import fields_of
 from plumbing.errors import UsageError
@@ -24,9 +25,9 @@ def erase_concept(*concepts: str, method: str = "salun", **flags: Any) -> dict[s
     Gives the content of its run.json, its folder (`out`), and whether it `passed`. The same call
     again finds its finished run, or resumes an unfinished one.
     """
-    settings = _settings("erase:erase_command", flags, ("--method", method))
-    command = settings(concepts=concepts, method=method, **_grouped(settings, flags))
-    return _call("runs.erase:erase_concepts", command)
+    words = ("--method", str(method))
+    given = {"concepts": concepts, "method": method}
+    return _run("erase:erase_command", "runs.erase:erase_concepts", flags, words, **given)
 
 
 def build_mask(*concepts: str, **flags: Any) -> dict[str, Any]:
@@ -80,27 +81,28 @@ def _evaluated(place: str, kind: str, target: str | Path, flags: Mapping[str, An
     return found and found[0].to_dict()
 
 
-def _run(place: str, function: str, flags: Mapping[str, Any], **given: Any) -> Any:
-    settings = _settings(place, flags)
-    return _call(function, settings(**given, **_grouped(settings, flags)))
-
-
-def _call(place: str, settings: Any) -> Any:
-    module, function = place.split(":")
-    return getattr(import_module(f"expunge.{module}"), function)(settings)
-
-
-def _settings(place: str, flags: Mapping[str, Any], words: tuple[str, ...] = ()) -> Any:
-    """The dataclass of a command's flags; a UsageError for a flag that it does not have."""
-    module, name = place.split(":")
-    found = getattr(import_module(f"expunge.settings.{module}"), name)
+def _run(
+    place: str, function: str, flags: Mapping[str, Any], words: Sequence[str] = (), **given: Any
+) -> Any:
+    """Make a command's settings of the flags and what was `given` by position, and call it."""
+    found = _named(f"settings.{place}")
     settings = found if isinstance(found, type) else found(words)
-    known = {name for _, name in fields_of(settings)}
+    _check_names(settings, flags, given)
+    return _named(function)(settings(**_grouped(settings, {**flags, **given})))
+
+
+def _named(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(import_module(f"expunge.{module}"), name)
+
+
+def _check_names(settings: type, flags: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse, as a UsageError, a flag that the command does not have, or has by position."""
+    known = {name for _, name in fields_of(settings)} - given.keys()
     for flag in flags.keys() - known:
         near = get_close_matches(flag, known, 1)
         guess = f"; did you mean {near[0]}?" if near else ""
         raise UsageError(f"{flag}: no such setting of {settings.__name__}{guess}")
-    return settings
 
 
 def _grouped(settings: type, flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,13 +120,40 @@ def _grouped(settings: type, flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _typed(settings: type, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The same, with paths where the field holds paths."""
-    hints = get_type_hints(settings)
-    return {
-        name: Path(value) if isinstance(value, str) and _holds_path(hints[name]) else value
-        for name, value in flags.items()
-    }
+    """The same as their fields have them; a UsageError for a value that is none of its field's."""
+    hints, found = get_type_hints(settings), {}
+    for name, value in flags.items():
+        try:
+            found[name] = _as(hints[name], value)
+        except ValueError:
+            choices = [c for h in (hints[name], *get_args(hints[name])) for c in get_args(h)]
+            named = [str(c) for c in choices if isinstance(c, str)]
+            wanted = f"one of {', '.join(named)}" if named else "of another type"
+            raise UsageError(f"{name}: {value!r} cannot be meant; it must be {wanted}") from None
+    return found
 
 
-def _holds_path(hint: Any) -> bool:
-    return hint is Path or Path in getattr(hint, "__args__", ())
+def _as(hint: Any, value: Any) -> Any:
+    """A value as a type hint has it: a text as a path, one item as a tuple of it; or ValueError."""
+    inner = get_args(hint)
+    if get_origin(hint) is tuple:
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(_as(inner[0], item) for item in items)
+    if get_origin(hint) is Literal:
+        fits = value in inner
+    elif inner:
+        for choice in inner:
+            with suppress(ValueError):
+                return _as(choice, value)
+        fits = False
+    elif hint is Path and isinstance(value, str | Path):
+        return Path(value)
+    elif isinstance(value, bool):
+        fits = hint is bool
+    elif hint is float and isinstance(value, int):
+        return float(value)
+    else:
+        fits = isinstance(value, hint)
+    if not fits:
+        raise ValueError(value)
+    return value

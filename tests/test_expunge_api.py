@@ -1,6 +1,7 @@
 """The commands as functions: the same settings, the same results, the same refusals."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,32 @@ def test_bad_settings_are_refused_with_a_near_name() -> None:
         expunge.erase_concept("church", density=2.0)
     with pytest.raises(UsageError, match="did you mean salun"):
         expunge.erase_concept("church", method="salum")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"teacher": "nope"}, "teacher: 'nope' cannot be meant; it must be one of frozen, current"),
+        ({"steps": "4"}, "steps: '4' cannot be meant"),
+        ({"steps": 4.0}, "steps: 4.0 cannot be meant"),
+        ({"no_guard": 1}, "no_guard: 1 cannot be meant"),
+        ({"relabel": 4}, "relabel: 4 cannot be meant"),
+        ({"alpha": float("inf")}, "--alpha must be at most"),
+        ({"concepts": "dog"}, "concepts: no such setting"),
+    ],
+)
+def test_values_that_no_flag_would_take_are_refused(flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        expunge.erase_concept("church", **flags)
+
+
+def test_one_value_stands_for_a_tuple_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("expunge.exports.undo.undo", seen.append)
+    for delta in ("a", Path("a"), ["a"], (Path("a"),)):
+        expunge.undo_deltas("m", delta=delta, to="b")
+    assert {each.delta for each in seen} == {(Path("a"),)}
+    with pytest.raises(UsageError, match="format: 'nope' cannot be meant; it must be one of unet"):
+        expunge.export_run("r", format="nope")
+    with pytest.raises(UsageError, match="cannot be meant"):
+        expunge.erase_concept(["church", "dog"])  # type: ignore[arg-type]

@@ -1,20 +1,26 @@
 """A trained method and a closed form are added by their own file and one entry, and no others."""
 
 import json
+import math
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from support import example_ascent, example_damping
 from support.erased_runs import SHORT, unet
 
+from erase.methods.method import ClosedForm
+from erase.models.bundle import Bundle
 from erase.run_folder.folder import inspect_folder, read_run
 from expunge.cli import main
 from expunge.parsing import parse
 from expunge.reports.reproduce import run_command
 from expunge.runs.plan import make_plan
 from expunge.settings.methods import METHODS
+
+VALUES = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_v.weight"
 
 
 @pytest.fixture(autouse=True)
@@ -91,11 +97,29 @@ def test_its_flags_and_presets_are_its_own(
     assert "--preset salun-nudity" in capsys.readouterr().err
 
 
-def test_a_closed_form_that_is_not_finite_leaves_nothing_half_written(
-    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "shape", "value", "message"),
+    [
+        ("mid_block.attentions.0.transformer_blocks.0.attn2.to_v.weight", None, math.nan, "finite"),
+        ("conv_in.weight", None, 0.0, "is no parameter of its scope xattn"),
+        ("mid_block.attentions.0.transformer_blocks.0.attn2.to_v.weight", (1,), 0.0, "shape (1,)"),
+    ],
+)
+def test_a_closed_form_that_went_wrong_leaves_nothing(
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    shape: tuple[int, ...] | None,
+    value: float,
+    message: str,
 ) -> None:
-    """Cut off where it is not finite; the same command with other numbers starts again."""
+    def edit(sd: Bundle, parameters: Any, concept: Any) -> dict[str, torch.Tensor]:
+        return {name: torch.full(shape or sd.denoiser.get_parameter(name).shape, value)}
+
+    monkeypatch.setattr(example_damping, "METHOD", ClosedForm("broken", edit))
     words = ["erase", "church", "--method", "damping", "--model", str(model_folder)]
-    assert main([*words, "--out", str(tmp_path / "run"), "--damping", "nan"]) == 2
-    assert "--damping must be in" in capsys.readouterr().err
+    assert main([*words, "--out", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

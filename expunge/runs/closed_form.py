@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from erase.methods.method import ClosedForm, numbers_for
 from erase.models.bundle import Bundle
@@ -14,6 +14,7 @@ from erase.saliency.mask import freeze_mask
 from erase.tensors.bits import changed_places
 from expunge.runs.outcome import Outcome
 from expunge.runs.plan import Plan
+from expunge.runs.provenance import Timings
 from expunge.runs.record import Ledger
 from expunge.runs.room import require_disk
 from plumbing.errors import UsageError
@@ -22,34 +23,44 @@ from plumbing.processes import Team
 
 @dataclass(frozen=True)
 class Prepared:
-    """An edit that can begin."""
+    """Weights that were computed, and nothing written yet."""
 
     method: ClosedForm
-    sd: Bundle
     plan: Plan
     team: Team
     parameters: Mapping[str, nn.Parameter]
+    edited: Mapping[str, Tensor]
+    """float32, on the CPU, by name."""
 
 
-def prepare(method: ClosedForm, sd: Bundle, plan: Plan, team: Team) -> Prepared:
-    """Refuse, as a UsageError and before anything is written, what cannot be edited."""
+def prepare(method: ClosedForm, sd: Bundle, plan: Plan, team: Team, clock: Timings) -> Prepared:
+    """Compute the weights; a UsageError, before anything is written, if they are of no use."""
     parameters = sd.trainable(method.scope)
     require_disk(sd, parameters, plan, (), density=None)
-    return Prepared(method, sd, plan, team, parameters)
+    clock.lap("load")
+    numbers = numbers_for(method.edit, plan.settings)
+    edited = {
+        name: weights.detach().float().cpu()
+        for name, weights in method.edit(sd, parameters, plan.concept, **numbers).items()
+    }
+    clock.lap("edit")
+    for name, weights in edited.items():
+        if name not in parameters or weights.shape != parameters[name].shape:
+            raise UsageError(
+                f"--method {plan.method}: computed {name} of the shape {tuple(weights.shape)}, "
+                f"which is no parameter of its scope {method.scope}; mend the method"
+            )
+        if not weights.isfinite().all():
+            raise UsageError(f"--method {plan.method}: {name} is not finite; try other numbers")
+    return Prepared(method, plan, team, parameters, edited)
 
 
-def run(prepared: Prepared, ledger: Ledger) -> Outcome:
-    """Compute the weights; the mask is of those that came out changed in any bit."""
-    plan, base = prepared.plan, denoiser_weights(prepared.plan.source)
-    edit = prepared.method.edit
-    numbers = numbers_for(edit, plan.settings)
-    edited = edit(prepared.sd, prepared.parameters, plan.concept, **numbers)
-    strange = next((name for name, new in edited.items() if not new.isfinite().all()), None)
-    if strange:
-        raise UsageError(f"--method {plan.method}: {strange} is not finite; try other numbers")
-    ledger.clock.lap("edit")
+def run(prepared: Prepared, _: Ledger) -> Outcome:
+    """The weights, and the mask of those that came out changed in any bit."""
+    plan, edited = prepared.plan, prepared.edited
+    base = denoiser_weights(plan.source)
     bits = {
-        name: changed_places(edited.get(name, base[name].float()).cpu(), base[name].float())
+        name: changed_places(edited.get(name, base[name].float()), base[name].float())
         for name in prepared.parameters
     }
     told = {
@@ -62,4 +73,4 @@ def run(prepared: Prepared, ledger: Ledger) -> Outcome:
     mask = freeze_mask(bits, told)
     if prepared.team.leads:
         mask.save(plan.out / "mask.safetensors")
-    return Outcome(mask, lambda name, base: edited[name].cpu() if name in edited else base.float())
+    return Outcome(mask, lambda name, base: edited[name] if name in edited else base.float())

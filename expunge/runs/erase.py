@@ -54,7 +54,7 @@ def _erase(command: Erase, plan: Plan, team: Team, state: FolderState) -> dict[s
     method: Method = import_module(METHODS[plan.method].module).METHOD
     sd = load_checkpoint(plan.source, device=command.model.device, dtype="float32")
     steps: Any = closed_form if isinstance(method, ClosedForm) else trained
-    prepared = steps.prepare(method, sd, plan, team)
+    prepared = steps.prepare(method, sd, plan, team, ledger.clock)
     # Every process has seen what was there before the leader changes it.
     team.wait()
     with team.leader_first():

@@ -105,11 +105,14 @@ def hash_inputs(
     name: str, concepts: Sequence[str], config: Mapping[str, Any], source: ModelSource
 ) -> str:
     """What run.json's `inputs` has under a name, found anew; UsageError if it is not there."""
-    if name == "mask":
-        return sha256_file(Path(config["mask"]))
-    if name in ("forget_data", "retain_data"):
-        return hash_captions(read_captions(Path(config[name]), f"--{name.replace('_', '-')}"))
-    files = (config[f"{role}_prompts"] for role in ("forget", "retain"))
+    if name in ("mask", "forget_data", "retain_data"):
+        place = config.get(name)
+        if not isinstance(place, str):
+            raise UsageError(f"run.json does not say which {name.replace('_', ' ')} was given")
+        if name == "mask":
+            return sha256_file(Path(place))
+        return hash_captions(read_captions(Path(place), f"--{name.replace('_', '-')}"))
+    files = (config.get(f"{role}_prompts") for role in ("forget", "retain"))
     spec = _read_concepts(concepts, source, *(file and Path(file) for file in files))
     return _hash_json(asdict(spec))
 
@@ -148,12 +151,13 @@ def _drawing(data: Data, batch_size: int, dtype: torch.dtype) -> Drawing:
 
 
 def _record_config(settings: Any, data: Data, device: str, dtype: torch.dtype) -> dict[str, Any]:
-    """All settings; those that a mask decides are None where one was given."""
+    """All settings; None what a given mask decides, and the sizes of sets that are not needed."""
     record = {**asdict(settings), **asdict(data), "device": device, "dtype": str(dtype)[6:]}
     del record["cache"]
     overruled = _MASK_DECIDES if record.get("mask") else ()
     overruled += ("density",) if record.get("mask_kind") == "none" else ()
-    record |= dict.fromkeys(overruled)
+    unused = [name for name in ("forget_images", "retain_images") if record[name] == 0]
+    record |= dict.fromkeys((*overruled, *unused))
     return {k: str(v) if isinstance(v, Path) else v for k, v in record.items()}
 
 

@@ -23,7 +23,7 @@ class Timings:
     def lap(self, name: str) -> None:
         """Book the time since the last lap under `name`."""
         now = time.perf_counter()
-        self.seconds[name] = round(now - self._last, 3)
+        self.seconds[name] = round(self.seconds.get(name, 0) + now - self._last, 3)
         self._last = now
 
 

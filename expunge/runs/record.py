@@ -17,6 +17,7 @@ from erase.saliency.mask_chart import Share
 from erase.training.memory import TrainingPlan
 from erase.training.watch import LIMIT
 from expunge.runs.provenance import Timings, peak_memory_mb, versions
+from plumbing.errors import UsageError
 from plumbing.processes import ALONE, Team
 from plumbing.record import parse_record, to_json
 from plumbing.whole_files import sha256_file
@@ -32,7 +33,10 @@ def begin(
     `identity` is the plan's; of what was `asked` all that is None was not.
     """
     chosen = {name: str(value) for name, value in (asked or {}).items() if value is not None}
-    record = replace(parse_record(RunRecord, identity), asked=chosen)
+    try:
+        record = replace(parse_record(RunRecord, identity), asked=chosen)
+    except ValueError as error:
+        raise UsageError(f"a setting cannot be recorded: {error}; give another value") from error
     return replace(record, drawn=before.drawn, training=before.training) if before else record
 
 

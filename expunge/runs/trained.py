@@ -18,6 +18,7 @@ from expunge.runs.job import Job
 from expunge.runs.mask import build_mask, left_mask
 from expunge.runs.outcome import Outcome
 from expunge.runs.plan import Plan
+from expunge.runs.provenance import Timings
 from expunge.runs.record import Ledger, planned, watched
 from expunge.runs.room import plan_run, require_disk, require_memory
 from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
@@ -40,7 +41,7 @@ class Prepared:
     """The user's mask."""
 
 
-def prepare(method: Trained, sd: Bundle, plan: Plan, team: Team) -> Prepared:
+def prepare(method: Trained, sd: Bundle, plan: Plan, team: Team, _: Timings) -> Prepared:
     """Refuse, as a UsageError and before anything is written, what cannot be trained."""
     settings = plan.settings
     given = SaliencyMask.load(settings.mask) if settings.mask else None

@@ -9,9 +9,14 @@ def require(ok: bool, message: str) -> None:
         raise UsageError(message)
 
 
+LARGEST = 1 << 53
+"""Beyond it no setting makes sense, and no record can hold it."""
+
+
 def at_least(flag: str, value: float | None, low: float) -> None:
-    """Refuse a given value below a bound."""
+    """Refuse a given value below a bound, or one that no run could mean."""
     require(value is None or value >= low, f"{flag} must be at least {low:g}, not {value}")
+    require(value is None or value <= LARGEST, f"{flag} must be at most 2**53, not {value}")
 
 
 def positive(flag: str, value: float | None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
 
@@ -98,6 +98,10 @@ class Mask:
         return _settle(self.settings, self.data, entry, own)
 
 
+_NO_SETS = {"forget_images": 0, "retain_images": 0}
+"""Of methods that need none."""
+
+
 def _settle(
     flags: Any, data: DataFlags, entry: MethodEntry, own: Mapping[str, Any]
 ) -> tuple[Any, Data]:
@@ -106,7 +110,7 @@ def _settle(
         preset is None or preset in entry.presets,
         f"--preset {preset}: none of this method's; one of {', '.join(entry.presets)}",
     )
-    layers = [entry.presets[preset] if preset else {}, own, entry.defaults]
+    layers = [entry.presets[preset] if preset else {}, own, entry.defaults, _NO_SETS]
     if getattr(flags, "mask_kind", None) == "none":
         layers.insert(0, {"density": 1.0})
     return settle(entry.settings, flags, *layers), settle(Data, data, *layers)
@@ -135,11 +139,13 @@ def _value_of(flag: str, words: Sequence[str]) -> str | None:
 
 def settle(kind: type[Settled], flags: Any, *layers: Mapping[str, Any]) -> Settled:
     """Fill each field of `kind` from the flags where one is given, else from the first layer."""
-    values = {}
+    values, hints = {}, get_type_hints(kind)
     for name in (each.name for each in fields(kind)):  # type: ignore[arg-type]
         value = getattr(flags, name)
         if value is None:
             value = next((layer[name] for layer in layers if name in layer), None)
+        if value is None and type(None) not in get_args(hints[name]):
+            raise TypeError(f"{kind.__name__}.{name} has no default")
         values[name] = value
     return kind(**values)
 
