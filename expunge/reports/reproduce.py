@@ -11,7 +11,7 @@ def run_command(record: RunRecord) -> str | None:
     if record.command not in ("erase", "mask") or record.missing(("config", "base")):
         return None
     base = record.base
-    flags = {"method": record.method if record.command == "erase" else None}
-    flags |= {"model": base.id, "revision": base.revision, "variant": base.variant}
+    flags = {"model": base.id, "revision": base.revision, "variant": base.variant}
     flags |= {"config": base.config, "prediction_type": base.prediction_type}
+    flags |= {"method": record.method if record.command == "erase" else None}
     return command_line(("expunge", record.command, *record.concepts), {**flags, **record.config})
