@@ -22,7 +22,8 @@ LEFT_OUT = ("seconds", "date", "peak_memory_mb", "versions", "model", "baseline"
 SMALL = "--forget-images 8 --retain-images 16 --inference-steps 6"
 RUNS = {
     "church": "church --dtype float32",
-    "published": f"church --preset salun-imagenette --steps 4 --micro-batch 3 {SMALL}",
+    "published": f"church --preset salun-imagenette --steps 4 --micro-batch 3 {SMALL} "
+    "--dtype float32",
     "nudity": f"church --preset salun-nudity --steps 4 --density 0.1 {SMALL} --dtype float32",
     "random": f"outline --mask-kind random --train-method full --steps 3 {SMALL} --dtype float32",
     "two": f"church dog --mask-kind none --saliency-guidance 0 --steps 3 --no-guard --lr-schedule "
