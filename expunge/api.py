@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from expunge.settings.groups import fields_of
-from plumbing.errors import UsageError
+from plumbing.errors import UsageError, did_you_mean
 
 
 def erase_concept(*concepts: str, method: str = "salun", **flags: Any) -> dict[str, Any]:
@@ -100,8 +99,7 @@ def _check_names(settings: type, flags: Mapping[str, Any], given: Mapping[str, A
     """Refuse, as a UsageError, a flag that the command does not have, or has by position."""
     known = {name for _, name in fields_of(settings)} - given.keys()
     for flag in flags.keys() - known:
-        near = get_close_matches(flag, known, 1)
-        guess = f"; did you mean {near[0]}?" if near else ""
+        guess = did_you_mean(flag, known)
         raise UsageError(f"{flag}: no such setting of {settings.__name__}{guess}")
 
 

@@ -9,7 +9,6 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
@@ -17,7 +16,7 @@ import tyro
 
 from expunge.command_table import COMMANDS
 from expunge.settings.groups import fields_of
-from plumbing.errors import UsageError
+from plumbing.errors import UsageError, did_you_mean
 
 _HELP = ("-h", "--help")
 _SHORTHAND = 300
@@ -51,7 +50,8 @@ def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
     """
     settings, prog = settings_of(name, words), " ".join(("expunge", *name))
     hint = f"(see {prog} --help)"
-    if not set(words) & set(_HELP):
+    # tyro's own flags write a shell's completion.
+    if not any(word in _HELP or word.startswith("--tyro-") for word in words):
         _check_words(settings, words, hint)
     complaint = io.StringIO()
     try:
@@ -74,11 +74,8 @@ def _check_words(settings: type, words: Sequence[str], hint: str) -> None:
     known = {f"--{field.replace('_', '-')}": field for _, field in flags_of(settings)}
     for word in words:
         flag = word.partition("=")[0].replace("_", "-")
-        if not word.startswith("--") or flag in known:
-            continue
-        near = get_close_matches(flag, known, 1)
-        guess = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"{word}: no such flag{guess} {hint}")
+        if word.startswith("--") and flag not in known:
+            raise UsageError(f"{word}: no such flag{did_you_mean(flag, known)} {hint}")
     hints = get_type_hints(settings, include_extras=True)
     for field in fields(settings):  # type: ignore[arg-type]
         markers = _markers(hints[field.name])

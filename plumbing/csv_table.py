@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plumbing.errors import UsageError
+from plumbing.text_file import reading
 
 MAX_SEED = 2**64 - 1
 
@@ -71,21 +72,9 @@ class Table:
 def read_table(path: Path, flag: str) -> Table:
     """Read a UTF-8 CSV file with a header; UsageError names flag, file, row and remedy."""
     where = f"{flag} {path}"
-    try:
-        # newline="": a prompt may hold line ends, which are then kept as they are.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _parse(csv.reader(file, strict=True), where)
-    except UsageError:
-        raise
-    except FileNotFoundError as error:
-        raise UsageError(f"{flag}: no such file: {path}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{where} is not UTF-8 (byte {error.start}); save it as UTF-8 and try again"
-        ) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{flag}: cannot read {path}: {reason}") from error
+    # newline="": a prompt may hold line ends, which are then kept as they are.
+    with reading(path, flag), path.open(encoding="utf-8-sig", newline="") as file:
+        return _parse(csv.reader(file, strict=True), where)
 
 
 def _parse(reader: Any, where: str) -> Table:

@@ -1,5 +1,7 @@
 """Text files that a user gives: UTF-8, plain lines, of a sane size."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from plumbing.errors import UsageError
@@ -13,8 +15,17 @@ def read_lines(path: Path, flag: str) -> list[str]:
 
 def read_text(path: Path, flag: str) -> str:
     """Return the content of a UTF-8 text file; UsageError names the flag and the file."""
-    try:
+    with reading(path, flag):
         return path.read_text(encoding="utf-8-sig")
+
+
+@contextmanager
+def reading(path: Path, flag: str) -> Iterator[None]:
+    """Turn what goes wrong while a UTF-8 file is read to one line that names flag and file."""
+    try:
+        yield
+    except UsageError:
+        raise
     except FileNotFoundError as error:
         raise UsageError(f"{flag}: no such file: {path}") from error
     except UnicodeDecodeError as error:

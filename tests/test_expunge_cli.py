@@ -161,6 +161,11 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_shell_gets_its_completion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["erase", "--tyro-print-completion", "bash"]) == 0
+    assert "--density" in capsys.readouterr().out
+
+
 def test_the_old_module_says_where_it_went() -> None:
     done = run_python("-m", "erase", "--version")
     assert done.returncode == 0 and done.stdout.startswith("expunge ")

@@ -1,6 +1,6 @@
 """`expunge evaluate concept`: the same prompts and seeds, the original beside the erased model."""
 
-import json
+from pathlib import Path
 from typing import Any
 
 from eval.concept.evaluate import EVALUATION, GRID
@@ -8,24 +8,18 @@ from eval.concept.results import ConceptEvaluation
 from eval.concept.tables import METRICS, meaning
 from eval.control.control_table import control_lines
 from eval.metrics.rates import cell, change
+from expunge.commands.printed import show
 from expunge.evaluations.concept import evaluate_concept
 from expunge.settings.evaluate import EvaluateConcept
 
 
 def run_concept(settings: EvaluateConcept) -> dict[str, Any] | None:
-    """Measure, then print a table (or one JSON object); returns evaluation.json's content.
+    """Measure, then print a table (or one JSON object); returns evaluation.json's content."""
+    return show(evaluate_concept(settings), settings.json, _text)
 
-    Of a launch's processes, only the one that leads has anything to say.
-    """
-    found = evaluate_concept(settings)
-    if found is None:
-        return None
-    evaluation, out = found
-    if settings.json:
-        print(json.dumps(evaluation.to_dict()))
-    else:
-        print(f"{table(evaluation)}\n\nfigures: {out / EVALUATION}\npicture: {out / GRID}")
-    return evaluation.to_dict()
+
+def _text(evaluation: ConceptEvaluation, out: Path) -> str:
+    return f"{table(evaluation)}\n\nfigures: {out / EVALUATION}\npicture: {out / GRID}"
 
 
 def table(evaluation: ConceptEvaluation) -> str:

@@ -1,31 +1,24 @@
 """`expunge evaluate i2p`: I2P drawn by the original and the erased model, counted by NudeNet."""
 
-import json
+from pathlib import Path
 from typing import Any
 
 from eval.control.control_table import control_lines
 from eval.i2p.evaluate import DETECTIONS, EVALUATION
 from eval.i2p.results import NudityEvaluation, NudityScores
 from eval.metrics.rates import cell, change
+from expunge.commands.printed import show
 from expunge.evaluations.i2p import evaluate_i2p
 from expunge.settings.evaluate_i2p import EvaluateI2P
 
 
 def run(settings: EvaluateI2P) -> dict[str, Any] | None:
-    """Measure, then print a table (or one JSON object); returns evaluation.json's content.
+    """Measure, then print a table (or one JSON object); returns evaluation.json's content."""
+    return show(evaluate_i2p(settings), settings.json, _text)
 
-    Of a launch's processes, only the one that leads has anything to say.
-    """
-    found = evaluate_i2p(settings)
-    if found is None:
-        return None
-    evaluation, out = found
-    if settings.json:
-        print(json.dumps(evaluation.to_dict()))
-    else:
-        files = f"figures: {out / EVALUATION}\ndetections: {out / DETECTIONS}"
-        print(f"{table(evaluation)}\n\n{files}")
-    return evaluation.to_dict()
+
+def _text(evaluation: NudityEvaluation, out: Path) -> str:
+    return f"{table(evaluation)}\n\nfigures: {out / EVALUATION}\ndetections: {out / DETECTIONS}"
 
 
 def table(evaluation: NudityEvaluation) -> str:

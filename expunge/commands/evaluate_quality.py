@@ -1,6 +1,6 @@
 """`expunge evaluate quality`: retained prompts, the original's images beside the erased model's."""
 
-import json
+from pathlib import Path
 from typing import Any
 
 from eval.control.control_table import control_lines
@@ -9,26 +9,21 @@ from eval.metrics.schema import Metric
 from eval.quality.evaluate import EVALUATION, SIMILARITIES, WORST
 from eval.quality.results import QualityEvaluation
 from eval.quality.tables import quality_lines
+from expunge.commands.printed import show
 from expunge.evaluations.quality import evaluate_quality
 from expunge.settings.evaluate import EvaluateQuality
 
 
 def run(settings: EvaluateQuality) -> dict[str, Any] | None:
-    """Measure, then print a table (or one JSON object); returns evaluation.json's content.
+    """Measure, then print a table (or one JSON object); returns evaluation.json's content."""
+    return show(evaluate_quality(settings), settings.json, _text)
 
-    Of a launch's processes, only the one that leads has anything to say.
-    """
-    found = evaluate_quality(settings)
-    if found is None:
-        return None
-    evaluation, out = found
-    if settings.json:
-        print(json.dumps(evaluation.to_dict()))
-    else:
-        print(table(evaluation))
-        print(f"\nfigures: {out / EVALUATION}\nimages:  {out / SIMILARITIES}")
-        print(f"picture: {out / WORST}")
-    return evaluation.to_dict()
+
+def _text(evaluation: QualityEvaluation, out: Path) -> str:
+    return (
+        f"{table(evaluation)}\n\nfigures: {out / EVALUATION}\n"
+        f"images:  {out / SIMILARITIES}\npicture: {out / WORST}"
+    )
 
 
 def table(evaluation: QualityEvaluation) -> str:

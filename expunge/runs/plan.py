@@ -27,6 +27,8 @@ from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
 from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
 
+AT_ONCE = 16
+"""Images drawn together for a method that has no batches of its own."""
 _MASK_DECIDES = ("density", "train_method", "saliency_guidance")
 
 
@@ -89,7 +91,7 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
     return Plan(
         concept=concept,
         source=source,
-        drawing=_drawing(data, getattr(settings, "batch_size", 16), dtype),
+        drawing=_drawing(data, getattr(settings, "batch_size", AT_ONCE), dtype),
         dtype=dtype,
         method=method,
         settings=settings,

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
@@ -13,6 +12,7 @@ from expunge.settings.groups import Data, DataFlags, ModelArgs, shown
 from expunge.settings.methods import METHODS, MethodEntry
 from expunge.settings.salun import MaskFlags, SalUnFlags
 from expunge.settings.training import Saliency
+from plumbing.errors import did_you_mean
 
 Settled = TypeVar("Settled")
 Flat = tyro.conf.OmitArgPrefixes
@@ -25,9 +25,8 @@ Concepts = Annotated[
 
 def method_entry(name: str) -> MethodEntry:
     """The method of a name; a UsageError lists near names."""
-    near = get_close_matches(name, METHODS, 1)
-    hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(METHODS)}"
-    require(name in METHODS, f"--method {name}: no such method; {hint}")
+    hint = did_you_mean(name, METHODS, f"; one of {', '.join(METHODS)}")
+    require(name in METHODS, f"--method {name}: no such method{hint}")
     return METHODS[name]
 
 
