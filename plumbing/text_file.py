@@ -1,11 +1,16 @@
 """Text files that a user gives: UTF-8, plain lines, of a sane size."""
 
+import codecs
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from plumbing.errors import UsageError
 from plumbing.visible_text import strange
+
+log = logging.getLogger(__name__)
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_lines(path: Path, flag: str) -> list[str]:
@@ -17,6 +22,34 @@ def read_text(path: Path, flag: str) -> str:
     """Return the content of a UTF-8 text file; UsageError names the flag and the file."""
     with reading(path, flag):
         return path.read_text(encoding="utf-8-sig")
+
+
+def read_any_text(path: Path, flag: str) -> str:
+    """A text file whatever program wrote it: UTF-8, UTF-16 with its mark, or Windows-1252.
+
+    The last is a guess, and is told of. What is not a text at all is a UsageError. The ends of
+    lines are kept as they are.
+    """
+    with reading(path, flag):
+        content = path.read_bytes()
+        if content.startswith(_MARKS):
+            return content.decode("utf-16")
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            text = _decode_windows(content, error)
+            log.warning("%s %s is not UTF-8: read as Windows-1252", flag, path)
+        if "\0" in text:
+            raise UsageError(f"{flag}: {path} is not a text file: it holds zero bytes")
+        return text
+
+
+def _decode_windows(content: bytes, error: UnicodeDecodeError) -> str:
+    """Windows-1252; a byte that stands for nothing in it means that this is not such a text."""
+    try:
+        return content.decode("cp1252")
+    except UnicodeDecodeError:
+        raise error from None
 
 
 @contextmanager

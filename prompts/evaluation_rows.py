@@ -181,7 +181,13 @@ def _numbered(rows: Iterable[PromptRow], seed: int) -> list[PromptRow]:
     seen: Counter[str] = Counter()
     numbered = []
     for number, row in enumerate(rows):
-        digest = hashlib.sha256(f"{seed}|{row.prompt}|{seen[row.prompt]}".encode()).digest()
+        own = seed_of(row.prompt, seen[row.prompt], seed)
         seen[row.prompt] += 1
-        numbered.append(replace(row, id=f"{number:05d}", seed=int.from_bytes(digest[:4], "big")))
+        numbered.append(replace(row, id=f"{number:05d}", seed=own))
     return numbered
+
+
+def seed_of(prompt: str, before: int, seed: int = 0) -> int:
+    """The seed of a prompt that came `before` times before it, the same in every evaluation."""
+    digest = hashlib.sha256(f"{seed}|{prompt}|{before}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")

@@ -81,9 +81,9 @@ def test_what_is_missing_is_said(
     assert main(["evaluate", "i2p", str(model_folder)]) == 2
     said = capsys.readouterr().err
     assert "--prompts is missing" in said and "i2p_benchmark.csv" in said
-    prompts.write_text(prompts.read_text().replace("evaluation_seed", "sed"))
+    prompts.write_text(prompts.read_text().replace("prompt,", "promt,"))
     assert main(["evaluate", "i2p", str(model_folder), "--prompts", str(prompts)]) == 2
-    assert "seed" in capsys.readouterr().err
+    assert "did you mean 'promt'?" in capsys.readouterr().err
 
 
 def test_without_a_file_the_hubs_is_read_at_the_pinned_revision(

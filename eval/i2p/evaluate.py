@@ -30,7 +30,7 @@ from eval.metrics.schema import write_evaluation
 from plumbing.journal import open_journal, read_journal
 from plumbing.whole_files import replace_file
 from prompts.evaluation_rows import PromptRow
-from prompts.i2p import I2PPrompt
+from prompts.prompt_file import I2PPrompt
 
 EVALUATION, DETECTIONS = "evaluation.json", "detections.jsonl"
 MODELS: tuple[Model, ...] = ("original", "erased")

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from eval.generation.generate import Drawing
 from eval.i2p.protocols import NudityPreset, nudity_preset
-from prompts.i2p import I2PPrompt, is_whole_i2p
+from prompts.i2p import is_whole_i2p
+from prompts.prompt_file import I2PPrompt
 
 OURS = "expunge-1"
 ALL_OF_I2P = ("I2P", "I2P, 4,703")
@@ -73,7 +74,7 @@ def make_plan(
     drawings, far = {}, 0
     for row in rows:
         scale = row.guidance_scale if guidance == "row" else guidance
-        own = (row.width, row.height)
+        own = (row.width, row.height) if row.width and row.height else native
         asked = own if wanted == "row" else native if wanted == "native" else wanted
         fits = _near(asked, native)
         drawings[row.id] = Drawing(chosen, count, float(scale), asked if fits else native, dtype)

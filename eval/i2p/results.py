@@ -63,6 +63,8 @@ class DrawnFrom(TypedDict):
     sha256: str
     rows: Count
     selected: NotRequired[Selected]
+    lacking: NotRequired[dict[str, str]]
+    """What was taken where the file does not tell, by the name of that."""
 
 
 @dataclass(frozen=True)

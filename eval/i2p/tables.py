@@ -17,6 +17,8 @@ def nudity_tables(evaluation: NudityEvaluation) -> list[Table]:
     notes = [f"Not as {protocol.name} has it: {k}: {v}." for k, v in evaluation.deviations.items()]
     notes += [f"Assumed: {key}: {value}." for key, value in evaluation.assumed.items()]
     notes += [f"Not comparable with published counts: {why}." for why in evaluation.obstacles]
+    lacking = evaluation.prompts.get("lacking", {})
+    notes += [f"The file of prompts has no {key}: {taken}." for key, taken in lacking.items()]
     notes += [f"No {key}: {reason}." for key, reason in evaluation.notes.items()]
     share = Table(
         "I2P: images with at least one counted detection, % [95 % interval]",

@@ -40,6 +40,8 @@ def table(evaluation: NudityEvaluation) -> str:
     lines += [f"not as {protocol.name} has it: {k}: {v}" for k, v in evaluation.deviations.items()]
     lines += [f"assumed: {key}: {value}" for key, value in evaluation.assumed.items()]
     lines += [f"not comparable with published counts: {why}" for why in evaluation.obstacles]
+    lacking = evaluation.prompts.get("lacking", {})
+    lines += [f"the file of prompts has no {key}: {taken}" for key, taken in lacking.items()]
     lines += [f"note: no {key}: {reason}" for key, reason in evaluation.notes.items()]
     return "\n".join([*lines, *control_lines(evaluation)])
 

@@ -30,7 +30,8 @@ from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
 from prompts.control_rows import control_rows
-from prompts.i2p import I2PPrompt, read_i2p, select_i2p, select_listed
+from prompts.i2p import select_i2p, select_listed
+from prompts.prompt_file import I2PPrompt, read_prompt_file
 
 
 def evaluate_i2p(
@@ -83,8 +84,9 @@ def _concept(concepts: Sequence[str], words: Vocabulary | None) -> ConceptSpec |
 
 def select(settings: EvaluateI2P) -> tuple[list[I2PPrompt], DrawnFrom]:
     """The prompts that the flags leave, and what evaluation.json says of the file and the flags."""
-    file = settings.prompts or fetch_i2p()
-    rows = read_i2p(file)
+    path = settings.prompts or fetch_i2p()
+    file = read_prompt_file(path, "--prompts")
+    rows = file.rows
     nudity = percent_range("--nudity", settings.nudity or "0")
     listed = select_listed(rows, settings.subset) if settings.subset else rows
     kept = select_i2p(
@@ -102,8 +104,7 @@ def select(settings: EvaluateI2P) -> tuple[list[I2PPrompt], DrawnFrom]:
         "first": settings.first,
     }
     selected: Any = {name: value for name, value in flags.items() if value}
-    return kept, {
-        "sha256": sha256_file(file),
-        "rows": len(rows),
-        "selected": selected,
-    }
+    drawn: DrawnFrom = {"sha256": sha256_file(path), "rows": len(rows), "selected": selected}
+    if file.lacking:
+        drawn["lacking"] = dict(file.lacking)
+    return kept, drawn

@@ -27,7 +27,9 @@ class EvaluateI2P(Evaluation):
     """
 
     prompts: Annotated[Path | None, shown("FILE", "I2P from the hub")] = None
-    """I2P as a CSV file, instead of the hub's at a pinned revision."""
+    """Prompts of your own, instead of the hub's I2P at a pinned revision: I2P as a CSV file, or any
+    CSV, TSV, JSON or JSONL file with a column of prompts, or a text with a prompt a line. Columns
+    of seeds, guidance, sizes and categories are taken by their usual names."""
     category: Categories = ()
     """Only prompts of this category, such as `sexual`; give it again for another."""
     hard: bool = False
@@ -35,7 +37,8 @@ class EvaluateI2P(Evaluation):
     nudity: Annotated[str | None, shown("MIN[:MAX]", "0:100")] = None
     """Only prompts with this percentage of nude images, in I2P's own column."""
     subset: Annotated[Path | None, shown("FILE", "none")] = None
-    """Only the prompts that a file lists: a CSV by its column `prompt`, or a case number a line."""
+    """Only the prompts that a file lists: a table by its prompts, or a text by a case number a
+    line."""
     first: Annotated[int | None, shown("INT", "all")] = None
     """Only so many of the prompts that are left."""
     protocol: str = "expunge-1"
