@@ -21,12 +21,11 @@ from erase.export.lora.read import bind_lora, read_lora
 from erase.image_sets.captioned_folder import read_captions, read_pixels
 from erase.models.folder_check import check_index, check_part
 from erase.models.single_file.recognise import recognise, told_prediction
-from erase.models.single_file.tensors import read_tensors
 from erase.run_folder.folder import read_run
 from erase.saliency.mask import SaliencyMask
 from erase.saliency.mask_chart import summarise
 from erase.saliency.mask_counts import read_mask_counts
-from erase.tensors.weight_files import Spec
+from erase.tensors.weight_files import Spec, Weights
 from erase.verify.exported_checks import check_delta_alone
 from eval.generation.image_log import read_generations
 from eval.i2p.counts import read_detections
@@ -106,11 +105,11 @@ def _read_lora(path: Path) -> None:
 
 
 def _read_model(path: Path) -> None:
-    tensors, metadata = read_tensors(path)
+    tensors = Weights([path])
     for name in tensors:
         tensors[name].sum()
     recognise(path, tensors.specs)
-    told_prediction(path, tensors.specs, metadata)
+    told_prediction(path, tensors.specs, tensors.metadata)
 
 
 def _read_i2p(path: Path) -> None:

@@ -12,7 +12,10 @@ def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; OSError or ValueError for anything else, however it is made."""
     if path.stat().st_size > LARGEST:
         raise ValueError(f"larger than {LARGEST >> 20} MB")
-    found = parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    if text.startswith("version https://git-lfs"):
+        raise ValueError("a Git LFS pointer, which stands for the file: run `git lfs pull`")
+    found = parse(text)
     if not isinstance(found, dict):
         raise ValueError("no JSON object")
     return found

@@ -125,7 +125,7 @@ def test_files_that_are_no_deltas_are_refused(
     (tmp_path / "text").write_text("a delta")
     for path, message in (
         (finished / UNET, "no delta of this format"),
-        (tmp_path / "text", "no readable weights"),
+        (tmp_path / "text", "this is a text (a delta)"),
         (tmp_path / "nothing", "no such file"),
     ):
         assert apply(model_folder, tmp_path / "out", path) == 2

@@ -202,7 +202,7 @@ def test_what_cannot_be_verified_is_bad_input(
         ([str(tmp_path / "nothing")], "no run folder"),
         ([str(finished / "mask.safetensors")], "holds no UNet"),
         ([str(lora)], "a LoRA"),
-        ([str(half)], "no readable weights"),
+        ([str(half)], "it is cut off"),
         ([str(finished), "--run", str(finished)], "drop it"),
         ([str(unet), "--run", str(model_folder)], "no run folder"),
         ([str(unet), "--base", str(tmp_path / "gone")], "no such model"),

@@ -48,9 +48,8 @@ def open_base(source: ModelSource) -> SingleFileBase:
     file = open_single_file(
         source.single_file, config=source.folder, prediction_type=source.prediction_type
     )
-    metadata = file.tensors.metadata if isinstance(file.tensors, Weights) else {}
-    names = unet_names(file)
-    return SingleFileBase(file.tensors, names, file.family, file.prediction_type, metadata)
+    tensors, names = file.tensors, unet_names(file)
+    return SingleFileBase(tensors, names, file.family, file.prediction_type, tensors.metadata)
 
 
 def require_single_file(source: ModelSource, what: str) -> None:

@@ -16,6 +16,7 @@ from erase.models.folder_check import require_own
 from erase.models.hub import RECOMMENDED
 from erase.models.model_source import ModelSource
 from plumbing.errors import UsageError
+from plumbing.file_content import weights_kind
 from plumbing.json_file import parse, read_object
 
 HEADER = "expunge.recommended"
@@ -57,7 +58,7 @@ def read_recommended(source: ModelSource) -> Recommended:
     A single file that says nothing of it has what the folder of its configs says.
     """
     file = source.single_file
-    if file is not None and file.suffix == ".safetensors":
+    if file is not None and weights_kind(file) == "safetensors":
         # It imports torch.
         from erase.tensors.weight_files import Weights
 

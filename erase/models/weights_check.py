@@ -11,6 +11,7 @@ from torch import nn
 from erase.models.model_source import ModelSource
 from erase.tensors.weight_files import Weights
 from plumbing.errors import UsageError
+from plumbing.file_content import weights_kind
 
 _SPARE = 1 << 20
 """Weights that a config may ask for beyond those that are there; they are missed by name later."""
@@ -27,6 +28,15 @@ def check_weights(source: ModelSource, component: str, kind: Any) -> bool:
         found = Weights(files)
     except UsageError as error:
         raise UsageError(f"--model {source.id}: its {component} does not load ({error})") from None
+    for file in files:
+        # The libraries that load them go by the name.
+        own = {"safetensors": ".safetensors", "pickle": ".bin"}[weights_kind(file)]
+        if own != file.suffix:
+            what = "a safetensors file" if own == ".safetensors" else "a pickle of torch"
+            raise UsageError(
+                f"--model {source.id}: {component}/{file.name} is {what} by its content; "
+                f"rename it to {file.with_suffix(own).name}"
+            )
     if hasattr(kind, "config_class"):
         folder = source.folder / component
         config = kind.config_class.from_pretrained(folder, local_files_only=True)

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from erase.tensors.header import check_header
 from erase.tensors.pickles import payload_told, read_pickle
+from erase.tensors.quantised import strange_type
 from plumbing.errors import UsageError
+from plumbing.file_content import CutOffError, NotWeightsError, weights_kind
 
 _NAMES = {
     "F64": torch.float64,
@@ -54,8 +56,9 @@ class Spec:
 class Weights(Mapping[str, Tensor]):
     """The tensors of some weight files by name, each read when it is asked for.
 
-    A safetensors file is mapped, so that no more than the tensors in use take memory; a pickle
-    (named `.bin`) is read with `weights_only`. A file that cannot be read is a UsageError.
+    A safetensors file is mapped, so that no more than the tensors in use take memory; a pickle is
+    read with `weights_only`. Which of them a file is its content tells, not its name. What is
+    neither, or cannot be read, is a UsageError.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -67,15 +70,21 @@ class Weights(Mapping[str, Tensor]):
         for path in files:
             try:
                 self._open(path)
+            except (NotWeightsError, CutOffError) as error:
+                raise UsageError(f"{path}: {error}") from None
             except pickle.UnpicklingError as error:
                 raise UsageError(f"{path}: {payload_told(error)}") from None
+            except FileNotFoundError:
+                raise UsageError(f"{path}: no such file") from None
+            except OSError as error:
+                raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
             # A stranger's pickle can be wrong in more ways than torch has names for.
             except Exception as error:
                 reason = " ".join(str(error).split())[:200]
                 raise UsageError(f"{path}: no readable weights ({reason}); get it anew") from error
 
     def _open(self, path: Path) -> None:
-        if path.suffix == ".bin":
+        if weights_kind(path) == "pickle":
             self._open_pickle(path)
             return
         check_header(path)
@@ -83,11 +92,16 @@ class Weights(Mapping[str, Tensor]):
         self.metadata |= file.metadata() or {}
         for name in file.keys():  # noqa: SIM118 - the file is no mapping
             part = file.get_slice(name)
+            if part.get_dtype() not in _NAMES:
+                raise strange_type(part.get_dtype(), file.keys())
             self.specs[name] = Spec(_NAMES[part.get_dtype()], tuple(part.get_shape()))
             self._read[name] = lambda name=name, file=file: file.get_tensor(name)
 
     def _open_pickle(self, path: Path) -> None:
-        for name, tensor in read_pickle(path).items():
+        found = read_pickle(path)
+        for name, tensor in found.items():
+            if tensor.dtype not in CODES:
+                raise strange_type(str(tensor.dtype)[6:], found)
             self.specs[name] = Spec(tensor.dtype, tuple(tensor.shape))
             self._read[name] = lambda tensor=tensor: tensor
 

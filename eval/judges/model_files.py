@@ -12,6 +12,7 @@ from PIL import Image
 
 from plumbing.config_check import problem_of
 from plumbing.errors import UsageError
+from plumbing.file_content import weights_kind
 from plumbing.json_file import read_object
 
 
@@ -46,6 +47,9 @@ def _refuse_strange(folder: Path) -> None:
     if (folder / "adapter_config.json").exists():
         # transformers would open the model that it names, wherever that is.
         raise ValueError("adapter_config.json leads to another model")
+    for pattern in ("model*.safetensors", "pytorch_model*.bin"):
+        for file in sorted(folder.glob(pattern)):
+            _require_weights(file)
     for name in ("config.json", "preprocessor_config.json", "tokenizer_config.json"):
         if (folder / name).is_file():
             found = read_object(folder / name)
@@ -53,6 +57,14 @@ def _refuse_strange(folder: Path) -> None:
                 found = {key: found[key] for key in ("auto_map",) if key in found}
             if wrong := problem_of(found):
                 raise ValueError(f"{name}: {wrong}")
+
+
+def _require_weights(file: Path) -> None:
+    """Raise ValueError, which tells what it is, for a file with no weights in it."""
+    try:
+        weights_kind(file)
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {error}") from None
 
 
 def open_config(source: str | Path) -> Any:

@@ -17,9 +17,8 @@ from erase.models.architectures.known import of_single_file
 from erase.models.folder_check import check_part, require_own
 from erase.models.hub import CONFIGS, cached_snapshot
 from erase.models.model_source import INDEX, ModelSource
-from erase.models.single_file.tensors import read_tensors
 from erase.models.single_file.unet_keys import UNET_PREFIX
-from erase.tensors.weight_files import Computed, Spec, Weights
+from erase.tensors.weight_files import Spec, Weights
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
 from plumbing.whole_files import sha256_file
@@ -37,7 +36,7 @@ class SingleFile:
 
     path: Path
     family: Family
-    tensors: Weights | Computed
+    tensors: Weights
     folder: Path
     """Where its configs and its tokenizer are."""
     prediction_type: str
@@ -56,7 +55,9 @@ def open_single_file(
     So is one whose configs (`config`, else the hub's cache) are missing, and one that could
     predict noise as well as v.
     """
-    tensors, metadata = read_tensors(path)
+    if not path.is_file():
+        raise UsageError(f"--model {path}: no such file")
+    tensors = Weights([path])
     family = recognise(path, tensors.specs)
     folder = _find_configs(path, family, config)
     for part in of_single_file(family).parts:
@@ -67,7 +68,7 @@ def open_single_file(
             f"--model {path}: was trained to zero terminal SNR (it has the key ztsnr); give a "
             '--config FOLDER whose scheduler, a DDIMScheduler, has "rescale_betas_zero_snr": true'
         )
-    told = prediction_type or told_prediction(path, tensors.specs, metadata)
+    told = prediction_type or told_prediction(path, tensors.specs, tensors.metadata)
     if told is None and (config is not None or family.choices is None):
         told = str(scheduler.get("prediction_type", "epsilon"))
     if told is None:
