@@ -35,8 +35,9 @@ from eval.report.markdown import render_markdown
 from eval.report.page import render_html, verdict_of
 from expunge.reports.write_report import describe, published
 from plumbing.errors import UsageError
-from prompts.concept import load_concept, read_prompts
+from prompts.concept import load_concept
 from prompts.i2p import read_i2p, select_listed
+from prompts.prompt_list import read_prompts
 
 
 @dataclass(frozen=True)

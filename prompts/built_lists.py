@@ -14,6 +14,7 @@ from prompts.wording import (
     STYLE_ALONE,
     STYLED,
     in_style,
+    named_freely,
     plain,
     styled,
 )
@@ -95,7 +96,7 @@ def for_unknown(
         forget = [in_style(template, name) for template in ARTIST_ALONE]
         forget += [styled(t, thing, name) for thing in SUBJECTS for t in ARTIST_STYLED]
     else:
-        forget = [plain(template, name) for template in FREE]
+        forget = [named_freely(template, name) for template in FREE]
     retain = balanced(objects, styles, RETAIN_PROMPTS) if objects else shipped_retain_prompts()
     return BuiltPrompts(
         forget=tuple(dict.fromkeys(forget)),
@@ -110,7 +111,7 @@ def for_unknown(
 def shipped_retain_prompts() -> tuple[str, ...]:
     """Return the shipped varied prompts, one a line of `retain.txt`."""
     text = files("prompts").joinpath("retain.txt").read_text(encoding="utf-8")
-    lines = (line.strip() for line in text.splitlines())
+    lines = (line.strip() for line in text.split("\n"))
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 

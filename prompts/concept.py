@@ -1,8 +1,7 @@
 """What is to be erased: a concept with its forget, relabel and retain prompts."""
 
-import difflib
 import logging
-import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -10,10 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from plumbing.errors import UsageError
-from plumbing.text_file import read_lines, require_plain
-from prompts.built_lists import for_object, for_style, for_unknown
-from prompts.concept_file import LONGEST_NAME, ConceptFile, read_concept_file, shipped_concepts
-from prompts.wording import names_any, normalise, replace_words
+from plumbing.text_file import require_plain
+from prompts.built_lists import BuiltPrompts, for_object, for_style, for_unknown
+from prompts.concept_file import LONGEST_NAME, ConceptFile, read_concept_file
+from prompts.lookup import is_concept_file, look_up
+from prompts.naming import fold, named_labels, names_any, normalise
+from prompts.wording import replace_words
 
 Kind = Literal["object", "style", "other"]
 
@@ -58,12 +59,25 @@ class ConceptSpec:
     """The single concepts, when several are erased at once."""
 
     def named_in(self, prompt: str) -> bool:
-        """Tell whether a prompt names the concept (whole words, simple plurals)."""
+        """Tell whether a prompt names the concept, by any of its words in singular or plural."""
         return names_any(prompt, self.labels, self.distinct)
 
     def without_named(self, prompts: Iterable[str]) -> tuple[str, ...]:
         """Return the prompts that do not name the concept, each once, in order."""
         return tuple(p for p in dict.fromkeys(prompts) if not self.named_in(p))
+
+    def to_keep(
+        self, prompts: Iterable[str], what: str, forgotten: Iterable[str] | None = None
+    ) -> tuple[str, ...]:
+        """Return the prompts of a list of the user's, called `what`, that can be retained.
+
+        Those that name the concept, and those to be forgotten (the forget prompts unless given),
+        are left out, and how many is said. UsageError if none is left.
+        """
+        given = tuple(dict.fromkeys(prompts))
+        same = set(map(fold, self.forget_prompts if forgotten is None else forgotten))
+        kept = tuple(p for p in self.without_named(given) if fold(p) not in same)
+        return left_over(kept, given, what, self.name)
 
     def relabel_candidates(self, forget_prompt: str) -> tuple[str, ...]:
         """Return the prompts that a forget prompt may be relabelled to; never empty.
@@ -97,18 +111,22 @@ def load_concept(text: str, vocabulary: Vocabulary | None = None) -> ConceptSpec
     With the vocabulary of a model, prompts that the concept's file leaves out are built from it.
     Raises UsageError for a blank concept, a missing file, or a file that breaks the rules.
     """
-    name = " ".join(text.split())
-    if not re.search(r"\w", name):
+    name = _unquoted(" ".join(text.split()))
+    # Letters, digits and signs such as emoji say something.
+    if not any(c[0] in "LN" or c == "So" for c in map(unicodedata.category, name)):
         raise UsageError("CONCEPT is empty: name one, for example `church`, or give a .toml file")
     require_plain("CONCEPT", name, LONGEST_NAME)
-    if name.endswith(".toml"):
-        path = Path(text.strip())
-        return _build(read_concept_file(path), str(path), vocabulary)
-    shipped = shipped_concepts()
-    for stem in (normalise(name), normalise(name).removesuffix(" style")):
-        if stem in shipped:
-            return _build(read_concept_file(shipped[stem]), f"shipped:{stem}", vocabulary)
-    return _build(_free_text(name, vocabulary), "free text", vocabulary)
+    if is_concept_file(name):
+        path = Path(_unquoted(text.strip())).expanduser()
+        return _build(read_concept_file(path), str(path), vocabulary, told=str(path))
+    words = vocabulary or Vocabulary((), ())
+    return _build(*look_up(name, words.objects, words.styles), vocabulary)
+
+
+def _unquoted(text: str) -> str:
+    """Without the quotation marks that a shell, such as Windows' own, leaves around a word."""
+    pairs = ("''", '""', "\u2018\u2019", "\u201c\u201d")
+    return text[1:-1].strip() if len(text) > 2 and text[0] + text[-1] in pairs else text
 
 
 def combine(specs: Sequence[ConceptSpec]) -> ConceptSpec:
@@ -146,73 +164,85 @@ def combine(specs: Sequence[ConceptSpec]) -> ConceptSpec:
     )
 
 
-def read_prompts(path: Path, flag: str = "--retain-prompts") -> tuple[str, ...]:
-    """Read prompts from a UTF-8 text file, one a line; `#` starts a comment line.
-
-    Raises UsageError naming the flag and file if it is missing, not UTF-8, or holds no prompt.
-    """
-    lines = (line.strip() for line in read_lines(path, flag))
-    prompts = tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
-    if not prompts:
-        raise UsageError(f"{flag}: {path} holds no prompt; write one a line")
-    for prompt in prompts:
-        require_plain(f"{flag}: a prompt in {path}", prompt)
-    return prompts
-
-
 def _merge(lists: Iterable[Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chain.from_iterable(lists)))
 
 
-def _free_text(name: str, vocabulary: Vocabulary | None) -> ConceptFile:
-    """Describe free text as a concept file that leaves everything but name and kind out."""
-    plain_name = re.sub(r"(?i)^(?:in )?the style of |^style of | style$", "", name)
-    kind: Kind = "style" if plain_name != name else "other"
-    known = () if vocabulary is None else (*vocabulary.objects, *vocabulary.styles)
-    if normalise(name) not in {normalise(label) for label in known}:
-        near = difflib.get_close_matches(normalise(name), [*shipped_concepts(), *known], 3, 0.75)
-        if near:
-            log.warning("%r is taken as free text; did you mean %s?", name, " or ".join(near))
-    return ConceptFile(name=plain_name if kind == "style" else name, kind=kind)
+def left_over(kept: tuple[str, ...], given: Sequence[str], what: str, name: str) -> tuple[str, ...]:
+    """Return what is kept of a user's prompts, called `what`, and say how many are left out.
+
+    UsageError if nothing is kept.
+    """
+    left = len(given) - len(kept)
+    if given and not kept:
+        raise UsageError(f"{what}: every prompt names {name}; give prompts of other things")
+    if left:
+        log.warning("%s: %d of %d prompts name %s: left out", what, left, len(given), name)
+    return kept
 
 
-def _build(file: ConceptFile, source: str, vocabulary: Vocabulary | None) -> ConceptSpec:
-    """Fill in what a concept file leaves out, from the vocabulary or from templates."""
+def _build(
+    file: ConceptFile, source: str, vocabulary: Vocabulary | None, told: str | None = None
+) -> ConceptSpec:
+    """Fill in what a concept file leaves out, from the vocabulary or from templates.
+
+    What is left out of the lists of a user's own file is told of, by the name `told`.
+    """
     labels = _merge([[file.name], file.synonyms])
-    named = {normalise(label) for label in labels}
-    objects = () if vocabulary is None else vocabulary.objects
-    styles = () if vocabulary is None else vocabulary.styles
-    own_objects = tuple(o for o in objects if normalise(o) in named)
-    own_styles = tuple(s for s in styles if normalise(s) in named)
-    other_objects = tuple(o for o in objects if o not in own_objects)
-    other_styles = tuple(s for s in styles if s not in own_styles)
-    matched = bool(own_objects or own_styles)
-    distinct = tuple(x for x in (*other_objects, *other_styles) if matched and names_any(x, labels))
-    if own_objects:
-        built = for_object(own_objects, other_objects, styles)
-    elif own_styles:
-        built = for_style(own_styles, objects, other_styles)
-    else:
-        built = for_unknown(file.name, file.kind == "style", objects, styles)
-    kind: Kind = "object" if own_objects else "style" if own_styles else file.kind or "other"
+    own, others, built = _built(file, labels, vocabulary or Vocabulary((), ()))
+    kind: Kind = "object" if own.objects else "style" if own.styles else file.kind or "other"
+    matched = bool(own.objects or own.styles)
+    listed = (*others.objects, *others.styles)
+    distinct = tuple(x for x in listed if matched and names_any(x, labels))
+    forgotten = set(map(fold, file.forget))
 
-    def unnamed(prompts: Iterable[str]) -> tuple[str, ...]:
-        return tuple(p for p in dict.fromkeys(prompts) if not names_any(p, labels, distinct))
+    def other(prompts: Iterable[str], key: str, written: bool) -> tuple[str, ...]:
+        given = tuple(dict.fromkeys(prompts))
+        kept = tuple(
+            p for p in given if not names_any(p, labels, distinct) and fold(p) not in forgotten
+        )
+        what = f"CONCEPT: {key} in {told}"
+        return left_over(kept, given, what, file.name) if told and written else kept
 
-    relabel = _some(unnamed(file.relabel or built.relabel), "relabel to", labels)
+    if file.fixed_relabel and not other([file.fixed_relabel], "fixed_relabel", written=True):
+        raise UsageError(
+            f"CONCEPT: fixed_relabel names {file.name}; give a prompt of another thing"
+        )
+    relabel = other(file.relabel or built.relabel, "relabel", bool(file.relabel))
+    relabel = _some(relabel, "relabel to", labels)
+    retain = other(file.retain or built.retain, "retain", bool(file.retain))
+    substitutes = file.substitutes or (() if file.relabel else built.substitutes)
     return ConceptSpec(
         name=file.name,
         kind=kind,
         labels=labels,
         forget_prompts=file.forget or built.forget,
         relabel_prompts=relabel,
-        substitutes=file.substitutes or (() if file.relabel else unnamed(built.substitutes)),
+        substitutes=other(substitutes, "substitutes", bool(file.substitutes)),
         fixed_relabel_prompt=file.fixed_relabel or built.fixed_relabel or relabel[0],
-        retain_prompts=_some(unnamed(file.retain or built.retain), "retain", labels),
+        retain_prompts=_some(retain, "retain", labels),
         detector=file.detector,
         source=source,
         distinct=distinct,
     )
+
+
+def _built(
+    file: ConceptFile, labels: tuple[str, ...], words: Vocabulary
+) -> tuple[Vocabulary, Vocabulary, BuiltPrompts]:
+    """The labels of the vocabulary that are the concept's own, the others, and prompts of both."""
+    own = Vocabulary(named_labels(labels, words.objects), named_labels(labels, words.styles))
+    others = Vocabulary(
+        tuple(o for o in words.objects if o not in own.objects),
+        tuple(s for s in words.styles if s not in own.styles),
+    )
+    if own.objects:
+        built = for_object(own.objects, others.objects, words.styles)
+    elif own.styles:
+        built = for_style(own.styles, words.objects, others.styles)
+    else:
+        built = for_unknown(file.name, file.kind == "style", words.objects, words.styles)
+    return own, others, built
 
 
 def _some(prompts: tuple[str, ...], purpose: str, labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from plumbing.errors import UsageError
 from plumbing.text_file import read_text, require_plain
-from prompts.wording import normalise
+from prompts.naming import normalise
 
 KINDS = ("object", "style", "other")
 

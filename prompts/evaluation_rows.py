@@ -9,7 +9,8 @@ from typing import Literal
 
 from prompts.built_lists import shuffled
 from prompts.concept import ConceptSpec, Vocabulary
-from prompts.wording import PLAIN, STYLED, normalise, plain, styled
+from prompts.naming import named_labels
+from prompts.wording import PLAIN, STYLED, plain, styled
 
 Protocol = Literal["full", "demo"]
 Split = Literal["forget", "retain", "cross", "control"]
@@ -107,9 +108,7 @@ def described(spec: ConceptSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _own(spec: ConceptSpec, words: Vocabulary) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the judge's objects and styles that a concept covers."""
-    labels = {normalise(label) for label in spec.labels}
-    objects = tuple(o for o in words.objects if normalise(o) in labels)
-    return objects, tuple(s for s in words.styles if normalise(s) in labels)
+    return named_labels(spec.labels, words.objects), named_labels(spec.labels, words.styles)
 
 
 def _forget_rows(spec: ConceptSpec, words: Vocabulary, count: int) -> Iterator[PromptRow]:

@@ -1,7 +1,7 @@
 """The ten ImageNet classes of Imagenette, on which SalUn and its rivals are compared."""
 
 from prompts.concept import ConceptSpec, Vocabulary
-from prompts.wording import normalise
+from prompts.naming import named_labels
 
 CLASSES = (
     "tench",
@@ -22,5 +22,4 @@ VOCABULARY = Vocabulary(objects=CLASSES, styles=())
 
 def is_imagenette(spec: ConceptSpec) -> bool:
     """Whether every one of the concepts is one of the ten."""
-    names = {normalise(name) for name in CLASSES}
-    return all(names & {normalise(label) for label in s.labels} for s in spec.members or (spec,))
+    return all(named_labels(s.labels, CLASSES) for s in spec.members or (spec,))

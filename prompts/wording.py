@@ -1,8 +1,9 @@
-"""How prompts are worded: templates, articles, and finding or replacing a concept's words."""
+"""How prompts are worded: templates, articles, and another word for a concept's."""
 
-import re
 from collections.abc import Sequence
-from functools import lru_cache
+
+from prompts.naming import fold, named_spans
+from prompts.plurals import is_plural
 
 PLAIN = (
     "an image of {thing}",
@@ -39,14 +40,9 @@ ARTIST_STYLED = (
 ARTIST_ALONE = ("{style} style", "an image in {style} style", "a painting in the style of {style}")
 
 
-def normalise(label: str) -> str:
-    """Return a label as it is compared: lower case, single spaces, no hyphens or underscores."""
-    return " ".join(re.sub(r"[-_\s]+", " ", label).split()).casefold()
-
-
 def article(thing: str) -> str:
     """Return the indefinite article for a thing, by its first letter."""
-    return "an" if thing[:1].lower() in "aeiou" else "a"
+    return "an" if fold(thing)[:1] in tuple("aeiou") else "a"
 
 
 def plain(template: str, thing: str) -> str:
@@ -64,36 +60,20 @@ def in_style(template: str, style: str) -> str:
     return template.format(style=style)
 
 
-@lru_cache(maxsize=512)
-def _words(labels: tuple[str, ...]) -> re.Pattern[str]:
-    """Match any label as whole words, with simple plurals and the article before it."""
-    # Longest first, so that "vincent van gogh" is not replaced as "vincent" + "van gogh".
-    ordered = sorted({normalise(label) for label in labels} - {""}, key=lambda x: (-len(x), x))
-    if not ordered:
-        return re.compile(r"(?!)")
-    bodies = "|".join(r"[-_\s]+".join(map(_plural, label.split(" "))) for label in ordered)
-    # A word ends at an underscore too: [^\W_] is a letter or a digit.
-    return re.compile(rf"(?<![^\W_])(?:(an?)\s+)?(?:{bodies})(?![^\W_])", re.IGNORECASE)
+def named_freely(template: str, name: str) -> str:
+    """Word a prompt from one of FREE for whatever a user names.
 
-
-def _plural(word: str) -> str:
-    """Match a word or its simple plural (s, es, y to ies)."""
-    if len(word) > 2 and word.endswith("y"):
-        return f"{re.escape(word[:-1])}(?:y|ys|ies)"
-    return f"{re.escape(word)}(?:s|es)?"
-
-
-def names_any(prompt: str, labels: Sequence[str], distinct: Sequence[str] = ()) -> bool:
-    """Tell whether a prompt names one of the labels, other than inside a distinct longer label."""
-    if distinct:
-        prompt = _words(tuple(distinct)).sub(" ", prompt)
-    return _words(tuple(labels)).search(prompt) is not None
+    Plurals, and names with an article of their own, get none.
+    """
+    words = fold(name).split()
+    bare = words[0] in ("a", "an", "the") or is_plural(words[-1])
+    return template.format(bare=name, thing=name if bare else f"{article(name)} {name}")
 
 
 def replace_words(prompt: str, labels: Sequence[str], substitute: str) -> str:
     """Replace every label in a prompt by a substitute, mending the article before it."""
-
-    def swap(match: re.Match[str]) -> str:
-        return f"{article(substitute)} {substitute}" if match.group(1) else substitute
-
-    return _words(tuple(labels)).sub(swap, prompt)
+    parts, done = [], 0
+    for start, end, led in named_spans(prompt, labels):
+        parts += [prompt[done:start], f"{article(substitute)} {substitute}" if led else substitute]
+        done = end
+    return "".join((*parts, prompt[done:]))

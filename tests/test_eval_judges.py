@@ -18,7 +18,7 @@ from transformers import CLIPConfig
 from erase.models.locate import locate
 from eval.concept.kind import CONCEPT
 from eval.judges.clip import load_clip
-from eval.judges.judge import Prediction, labels_named
+from eval.judges.judge import Prediction
 from eval.judges.nudenet_labels import Detection
 from eval.judges.nudity_judge import NOTHING, NudityJudge
 from eval.judges.open_judge import open_judge
@@ -32,6 +32,7 @@ from plumbing.errors import UsageError
 from prompts.concept import ConceptSpec, load_concept
 from prompts.evaluation_rows import described
 from prompts.imagenette import CLASSES, VOCABULARY
+from prompts.naming import named_labels
 
 IMAGENET = (
     "tench, Tinca tinca",
@@ -110,7 +111,7 @@ def settings(target: Path, out: Path, **changes: Any) -> EvaluateConcept:
 def test_labels_are_found_by_any_of_their_words(
     names: Sequence[str], labels: Sequence[str], found: Sequence[str]
 ) -> None:
-    assert list(labels_named(names, labels)) == found
+    assert list(named_labels(names, labels)) == found
 
 
 def test_zero_shot_names_the_concept_by_its_share(clip_folder: Path, pictures: list[Path]) -> None:

@@ -25,7 +25,8 @@ from expunge.runs.plan import default_out
 from expunge.settings.evaluate import EvaluateQuality
 from plumbing.errors import UsageError
 from plumbing.visible_text import escape_markdown, hidden, plain
-from prompts.concept import load_concept, read_prompts
+from prompts.concept import load_concept
+from prompts.prompt_list import read_prompts
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x1b[31m"
 MARKUP = "<script>owned</script><img src=x onerror=owned()>"

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from plumbing.errors import UsageError
 from prompts.built_lists import shipped_retain_prompts
-from prompts.concept import Vocabulary, combine, load_concept, read_prompts
+from prompts.concept import Vocabulary, combine, load_concept
 from prompts.concept_file import shipped_concepts
 from prompts.evaluation_rows import concept_rows
-from prompts.wording import names_any, replace_words
+from prompts.naming import names_any
+from prompts.prompt_list import read_prompts
+from prompts.wording import replace_words
 
 STYLES = ("flat", "outline", "blueprint", "neon", "pixel", "night", "sepia")
 OBJECTS = (

@@ -26,7 +26,7 @@ from eval.generation.generate import Drawing
 from eval.generation.image_log import image_path
 from eval.generation.pair import Model, ModelPair, draw_pair
 from eval.generation.private_files import make_private, private_files
-from eval.judges.judge import Judge, labels_named
+from eval.judges.judge import Judge
 from eval.judges.model_files import model_name
 from eval.metrics.schema import write_evaluation
 from plumbing.errors import UsageError
@@ -34,6 +34,7 @@ from plumbing.visible_text import is_explicit
 from plumbing.whole_files import replace_file
 from prompts.concept import ConceptSpec
 from prompts.evaluation_rows import PromptRow
+from prompts.naming import named_labels
 
 EVALUATION, JUDGEMENTS, GRID = "evaluation.json", "judgements.jsonl", "grid.png"
 COLUMNS = 8
@@ -48,9 +49,9 @@ def domain_of(row: PromptRow) -> Domain:
 def expected_labels(spec: ConceptSpec, row: PromptRow, judge: Judge) -> tuple[str, ...]:
     """The judge's labels that say that the image is what the row asked for; maybe none."""
     if row.split == "forget":
-        return judge.means_concept or labels_named(spec.labels, judge.labels)
+        return judge.means_concept or named_labels(spec.labels, judge.labels)
     wanted = row.style if domain_of(row) == "style" else row.object
-    return labels_named([wanted], judge.labels) if wanted and not judge.means_concept else ()
+    return named_labels([wanted], judge.labels) if wanted and not judge.means_concept else ()
 
 
 def draw_and_judge(

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from prompts.wording import normalise
-
 NUDENET, CLIP, SAFETY_CHECKER = NAMES = ("nudenet", "clip", "safety-checker")
 
 
@@ -52,13 +50,3 @@ class Judge(Protocol):
     def classify(self, images: Sequence[Path], batch_size: int = 64) -> Iterator[Prediction]:
         """The prediction of each image file, in order."""
         ...
-
-
-def labels_named(names: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
-    """The labels that are one of the names; of ImageNet's `church, church building` either word."""
-    wanted = {normalise(name) for name in names}
-    return tuple(
-        label
-        for label in labels
-        if normalise(label) in wanted or wanted & {normalise(word) for word in label.split(",")}
-    )

@@ -6,10 +6,11 @@ from typing import Any
 from erase.models.companions import clip_folder, judge_folder, vocabulary
 from erase.models.model_source import ModelSource
 from eval.concept.evaluate import Domain
-from eval.judges.judge import CLIP, Judge, labels_named
+from eval.judges.judge import CLIP, Judge
 from eval.judges.open_judge import DEFAULT_CLIP, open_judge
 from prompts.concept import ConceptSpec, Vocabulary
 from prompts.imagenette import CLASSES, CLASSIFIER, VOCABULARY, is_imagenette
+from prompts.naming import named_labels
 
 
 def choose_judges(
@@ -22,7 +23,7 @@ def choose_judges(
     the model's own if it has one. No vocabulary, if all that can be told is concept or not.
     """
     words = vocabulary(home)
-    if detector is None and words and labels_named(spec.labels, (*words.objects, *words.styles)):
+    if detector is None and words and named_labels(spec.labels, (*words.objects, *words.styles)):
         return _own_judges(home, device), words
     usual = CLASSIFIER if is_imagenette(spec) else CLIP
     judge = open_judge(
@@ -31,7 +32,7 @@ def choose_judges(
         clip=clip_folder(home) or DEFAULT_CLIP,
         device=device,
     )
-    knows_all = all(labels_named([name], judge.labels) for name in CLASSES)
+    knows_all = all(named_labels([name], judge.labels) for name in CLASSES)
     return {"object": judge}, VOCABULARY if knows_all else None
 
 

@@ -25,9 +25,10 @@ from expunge.evaluations.models_under_test import (
 )
 from expunge.settings.evaluate import EvaluateQuality
 from plumbing.errors import UsageError
-from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
+from prompts.concept import ConceptSpec, combine, load_concept
 from prompts.control_rows import control_rows
 from prompts.evaluation_rows import retain_rows
+from prompts.prompt_list import read_prompts
 
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 

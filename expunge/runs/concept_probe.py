@@ -16,13 +16,14 @@ from erase.training.watch import Gone
 from eval.concept.evaluate import Domain, domain_of, expected_labels
 from eval.generation.generate import Drawing, generate
 from eval.generation.image_log import image_path
-from eval.judges.judge import CLIP, NUDENET, Judge, labels_named
+from eval.judges.judge import CLIP, NUDENET, Judge
 from eval.metrics.rates import rate
 from eval.metrics.schema import Metric
 from expunge.evaluations.judge_choice import choose_judges
 from expunge.runs.plan import Plan
 from prompts.evaluation_rows import PromptRow, concept_rows
 from prompts.imagenette import CLASSIFIER, is_imagenette
+from prompts.naming import named_labels
 
 log = logging.getLogger(__name__)
 HARDLY_DRAWN = 50.0
@@ -122,7 +123,7 @@ def drawn_before(sd: Bundle, plan: Plan) -> Drawn | None:
 
 def _at_hand(plan: Plan) -> bool:
     words = vocabulary(plan.source)
-    if words and labels_named(plan.concept.labels, (*words.objects, *words.styles)):
+    if words and named_labels(plan.concept.labels, (*words.objects, *words.styles)):
         return True
     usual = CLASSIFIER if is_imagenette(plan.concept) else CLIP
     detector = plan.concept.detector or usual

@@ -25,7 +25,8 @@ from expunge.settings.erase import Erase, Mask
 from expunge.settings.groups import Data
 from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
-from prompts.concept import ConceptSpec, combine, load_concept, read_prompts
+from prompts.concept import ConceptSpec, combine, load_concept
+from prompts.prompt_list import read_prompts
 
 AT_ONCE = 16
 """Images drawn together for a method that has no batches of its own."""
