@@ -1,7 +1,8 @@
-"""Text files that a user gives: UTF-8, plain lines, of a sane size."""
+"""Text files that a user gives: UTF-8, or UTF-16 as Windows marks it."""
 
 import codecs
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +15,27 @@ _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_lines(path: Path, flag: str) -> list[str]:
-    """Return the lines of a UTF-8 text file; UsageError names the flag and the file."""
-    return read_text(path, flag).splitlines()
+    """Return the lines of a text file; UsageError names the flag and the file."""
+    return lines_of(read_text(path, flag))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, which end as in files alone: `splitlines` would cut prompts in two."""
+    return re.split(r"\r\n|\n|\r", text)
 
 
 def read_text(path: Path, flag: str) -> str:
-    """Return the content of a UTF-8 text file; UsageError names the flag and the file."""
+    """Return the content of a text file in UTF-8, or in UTF-16 with its mark.
+
+    UsageError names the flag, the file and the line. The ends of lines are kept as they are.
+    """
     with reading(path, flag):
-        return path.read_text(encoding="utf-8-sig")
+        return decode(path.read_bytes())
+
+
+def decode(content: bytes) -> str:
+    """The text of a file's bytes without its mark; UnicodeDecodeError for other encodings."""
+    return content.decode("utf-16" if content.startswith(_MARKS) else "utf-8-sig")
 
 
 def read_any_text(path: Path, flag: str) -> str:
@@ -62,8 +76,10 @@ def reading(path: Path, flag: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UsageError(f"{flag}: no such file: {path}") from error
     except UnicodeDecodeError as error:
+        line = bytes(error.object[: error.start]).count(b"\n") + 1
         raise UsageError(
-            f"{flag}: {path} is not UTF-8 (byte {error.start}); save it as UTF-8 and try again"
+            f"{flag}: {path} is not {error.encoding.upper()} (line {line}, byte {error.start}); "
+            "save it as UTF-8 and try again"
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

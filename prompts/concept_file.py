@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from plumbing.errors import UsageError
-from plumbing.text_file import read_text, require_plain
+from plumbing.text_file import read_lines, require_plain
 from prompts.naming import normalise
 
 KINDS = ("object", "style", "other")
@@ -43,7 +43,7 @@ def shipped_concepts() -> dict[str, Path]:
 
 def read_concept_file(path: Path) -> ConceptFile:
     """Read one concept from TOML; UsageError names the file, the key and the remedy."""
-    text = read_text(path, "CONCEPT")
+    text = "\n".join(read_lines(path, "CONCEPT"))
     try:
         table = tomllib.loads(text)
     # Beside what its own error tells, a number may have too many digits.

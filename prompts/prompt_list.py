@@ -1,24 +1,32 @@
-"""A user's list of prompts: a text file with one a line."""
+"""A user's list of prompts: a text file with one a line, or the prompts of a table."""
 
 import re
 from pathlib import Path
 
 from plumbing.errors import UsageError
 from plumbing.text_file import read_lines, require_plain
+from prompts.prompt_table import is_table, table_prompts
 
 _SEPARATORS = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 """What some programs write to begin a new line, or page, within a text."""
 
 
 def read_prompts(path: Path, flag: str = "--retain-prompts") -> tuple[str, ...]:
-    """Read prompts from a UTF-8 text file, one a line; `#` starts a comment line.
+    """Read prompts from a text file, one a line, where `#` starts a comment line, or from a table.
 
-    Raises UsageError naming the flag and file if it is missing, not UTF-8, or holds no prompt.
+    Each is there once, in order. Raises UsageError naming the flag and file if it is missing, not
+    UTF-8, or holds no prompt.
     """
-    lines = (_SEPARATORS.sub(" ", line).strip() for line in read_lines(path, flag))
-    prompts = tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
-    if not prompts:
-        raise UsageError(f"{flag}: {path} holds no prompt; write one a line")
+    found = table_prompts(path, flag) if is_table(path) else _listed(path, flag)
+    prompts = tuple(dict.fromkeys(_SEPARATORS.sub(" ", prompt).strip() for prompt in found))
     for prompt in prompts:
         require_plain(f"{flag}: a prompt in {path}", prompt)
     return prompts
+
+
+def _listed(path: Path, flag: str) -> list[str]:
+    lines = (line.strip() for line in read_lines(path, flag))
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise UsageError(f"{flag}: {path} holds no prompt; write one a line")
+    return found

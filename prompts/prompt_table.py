@@ -13,7 +13,7 @@ from typing import Any
 from plumbing.csv_table import Table, TableRow, plain_name, read_table
 from plumbing.errors import UsageError
 from plumbing.json_file import parse
-from plumbing.text_file import read_any_text
+from plumbing.text_file import lines_of, read_any_text
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _join_prompt(header: Sequence[str], cells: Sequence[str]) -> list[str] | Non
 
 def _lines(path: Path, flag: str) -> Table:
     """A prompt a line; `#` starts a comment line."""
-    lines = (line.strip() for line in read_any_text(path, flag).splitlines())
+    lines = (line.strip() for line in lines_of(read_any_text(path, flag)))
     rows = [{PROMPT[0]: line} for line in lines if line and not line.startswith("#")]
     return _numbered(f"{flag} {path}", rows, "prompt")
 
