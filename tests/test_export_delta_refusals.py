@@ -113,7 +113,7 @@ def test_damaged_deltas_are_refused(
     refused({where: torch.zeros_like(tensors[where])}, "are not sound")
     refused({"bits:more": tensors[where].clone()}, "not a sound delta")
     refused({first: tensors[first].float()}, "not a sound delta")
-    refused({}, "no delta of this format", version="2")
+    refused({}, "no delta of this format", version="3")
     refused({}, "not a sound delta", dtype="elephant")
     refused({}, "not a sound delta", dtype="nn")
     assert {path.name for path in tmp_path.iterdir()} == {"bad.safetensors"}

@@ -20,6 +20,8 @@ from erase.tensors.writing import write_checked
 from plumbing.errors import UsageError
 
 FORMAT = "1"
+MIXED = "2"
+"""Of a base of several types: who knows the first alone would write all of it in one."""
 
 
 def encode(before: Tensor, after: Tensor) -> dict[str, Tensor]:
@@ -58,12 +60,18 @@ class Delta:
     @property
     def dtype(self) -> torch.dtype:
         """The type of the weights that it changes."""
-        return getattr(torch, self.metadata["expunge.dtype"])
+        return _floating(self.metadata["expunge.dtype"])
+
+    def base_dtype(self, name: str = "") -> torch.dtype:
+        """The type in which the base's files have a parameter, changed or not; "": the usual."""
+        told = self.metadata.get(f"base_dtype:{name}", self.metadata["expunge.base_dtype"])
+        return _floating(told)
 
     @property
-    def base_dtype(self) -> torch.dtype:
-        """The type in which the base's files have them."""
-        return getattr(torch, self.metadata["expunge.base_dtype"])
+    def base_dtypes(self) -> str:
+        """All of them, for people."""
+        told = {v for k, v in self.metadata.items() if k.startswith("base_dtype:")}
+        return ", ".join(sorted({*told, self.metadata["expunge.base_dtype"]}))
 
     def places(self, name: str) -> Tensor:
         """Positions of the changed weights of a parameter, ascending int64 [K]; [0] of others."""
@@ -101,10 +109,13 @@ def read_delta(path: Path) -> Delta:
         raise UsageError(f"{path}: no such file; make one with `expunge export --format delta`")
     weights = Weights([path])
     header = weights.metadata
-    if header.get("expunge.format") != "delta" or header.get("expunge.version") != FORMAT:
+    if header.get("expunge.format") != "delta" or header.get("expunge.version") not in (
+        FORMAT,
+        MIXED,
+    ):
         raise UsageError(f"{path}: no delta of this format; `expunge export --format delta`")
     try:
-        dtype: torch.dtype = getattr(torch, header["expunge.dtype"])
+        dtype = _floating(header["expunge.dtype"])
         specs = {}
         for key in header:
             if key.startswith("shape:"):
@@ -117,14 +128,22 @@ def read_delta(path: Path) -> Delta:
     return delta
 
 
+def _floating(told: str) -> torch.dtype:
+    """A type of weights by its name; ValueError for what is none."""
+    dtype = getattr(torch, told, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"no type of weights: {told[:40]!r}")
+    return dtype
+
+
 def _require_sound(delta: Delta) -> None:
     """Raise KeyError, ValueError or AttributeError unless the file has all that it must."""
     specs = delta.weights.specs
     for key in ("concept", "base", "base_unet", "erased_unet"):
         delta.metadata[f"expunge.{key}"]
     pattern = INTEGERS[delta.dtype.itemsize]
-    if not (delta.dtype.is_floating_point and delta.base_dtype.is_floating_point):
-        raise ValueError("dtype")
+    for name in ("", *(key[11:] for key in delta.metadata if key.startswith("base_dtype:"))):
+        delta.base_dtype(name)
     expected = {f"xor:{name}" for name in delta.specs}
     for name in delta.specs:
         where = specs.keys() & {f"index:{name}", f"bits:{name}"}
@@ -154,10 +173,11 @@ def write_delta(
             shapes[f"shape:{name}"] = ",".join(map(str, after[name].shape))
     if not shapes:
         raise UsageError("--format delta: nothing differs from the base, so there is no delta")
+    mixed = any(key.startswith("base_dtype:") for key in metadata)
     changed = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("xor:"))
     header = {
         "expunge.format": "delta",
-        "expunge.version": FORMAT,
+        "expunge.version": MIXED if mixed else FORMAT,
         "expunge.changed": str(changed),
         **metadata,
         **shapes,

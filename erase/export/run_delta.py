@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,7 +16,7 @@ from erase.models.denoiser_files import denoiser_weights
 from erase.models.erased_run import ErasedRun
 from erase.saliency.mask import SaliencyMask
 from erase.tensors.bits import changed_places, content_hash, same_bits
-from erase.tensors.weight_files import Computed, Spec, Weights, one_dtype
+from erase.tensors.weight_files import Computed, Spec, Weights
 from plumbing.errors import UsageError
 
 
@@ -34,7 +36,7 @@ def delta_writer(run: ErasedRun, strength: float, dtype: torch.dtype) -> Writer:
         "expunge.strength": repr(strength),
         "expunge.dtype": str(dtype)[6:],
         "expunge.base": source.digest,
-        "expunge.base_dtype": str(one_dtype(original.specs, source.id))[6:],
+        **_types_told(original.specs),
         "expunge.base_unet": content_hash(before),
         "expunge.erased_unet": content_hash(after),
     }
@@ -45,6 +47,14 @@ def delta_writer(run: ErasedRun, strength: float, dtype: torch.dtype) -> Writer:
     return write
 
 
+def _types_told(specs: Mapping[str, Spec]) -> dict[str, str]:
+    """In which type the base has its weights: most of them, and each that is of another."""
+    kinds = {name: str(spec.dtype)[6:] for name, spec in specs.items()}
+    ((usual, _),) = Counter(kinds.values()).most_common(1)
+    others = {f"base_dtype:{name}": kind for name, kind in kinds.items() if kind != usual}
+    return {"expunge.base_dtype": usual, **others}
+
+
 def _exact(base: Weights | Computed, dtype: torch.dtype) -> Computed:
     """The base's weights in `dtype`, each a UsageError unless it can be had back from there."""
 
@@ -52,9 +62,11 @@ def _exact(base: Weights | Computed, dtype: torch.dtype) -> Computed:
         weight = base[name]
         result = weight.to(dtype)
         if not same_bits(result.to(weight.dtype), weight):
+            narrow = dtype.itemsize < 4
+            remedy = "choose --dtype fp32" if narrow else "use --format unet or pipeline"
             raise UsageError(
                 f"--format delta: the base's {name} is {str(weight.dtype)[6:]} and would not come "
-                f"back from {str(dtype)[6:]}; choose a --dtype that holds it"
+                f"back from {str(dtype)[6:]}; {remedy}"
             )
         return result
 

@@ -55,8 +55,8 @@ def undo(settings: Undo) -> dict[str, Any]:
             f"{settings.model}: its weights are not what {settings.delta[-1]} makes of its base at "
             "strength 1, so the base cannot be had back; give every delta, in the applied order"
         )
-    specs = {name: Spec(stored, spec.shape) for name, spec in erased.specs.items()}
-    base = Computed(specs, lambda name: compute(name).to(stored))
+    specs = {name: Spec(stored(name), spec.shape) for name, spec in erased.specs.items()}
+    base = Computed(specs, lambda name: compute(name).to(stored(name)))
     written = put_in_place(
         settings.to,
         lambda place: write_model(opened, base, {}, place),
@@ -67,7 +67,7 @@ def undo(settings: Undo) -> dict[str, Any]:
         "model": str(settings.to),
         "from": settings.model,
         "deltas": [str(delta.path) for delta in deltas],
-        "dtype": str(stored)[6:],
+        "dtype": deltas[0].base_dtypes,
         "base_unet": deltas[0].metadata["expunge.base_unet"],
         "written": written,
         "sha256": sha256_file(denoiser_folder_of(opened, Path(settings.to)) / WEIGHTS),
