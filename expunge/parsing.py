@@ -39,7 +39,7 @@ def flags_of(settings: type) -> Iterator[tuple[type, str]]:
     """Every flag's dataclass and field; positional words are left out."""
     for owner, name in fields_of(settings):
         hint = get_type_hints(owner, include_extras=True)[name]
-        if tyro.conf.Positional not in _markers(hint):
+        if tyro.conf.Positional not in markers(hint):
             yield owner, name
 
 
@@ -78,14 +78,15 @@ def _check_words(settings: type, words: Sequence[str], hint: str) -> None:
             raise UsageError(f"{word}: no such flag{did_you_mean(flag, known)} {hint}")
     hints = get_type_hints(settings, include_extras=True)
     for field in fields(settings):  # type: ignore[arg-type]
-        markers = _markers(hints[field.name])
+        marked = markers(hints[field.name])
         # A word may also be a flag's value: then tyro finds out.
-        if tyro.conf.Positional in markers and all(word.startswith("-") for word in words):
-            shown = next((m.metavar for m in markers if getattr(m, "metavar", None)), field.name)
+        if tyro.conf.Positional in marked and all(word.startswith("-") for word in words):
+            shown = next((m.metavar for m in marked if getattr(m, "metavar", None)), field.name)
             raise UsageError(f"{shown.split()[0]} is missing {hint}")
 
 
-def _markers(hint: Any) -> tuple[Any, ...]:
+def markers(hint: Any) -> tuple[Any, ...]:
+    """What tyro is told of a field, by its type hint."""
     return get_args(hint)[1:] if hasattr(hint, "__metadata__") else ()
 
 

@@ -84,7 +84,7 @@ def test_the_curve_falls_and_adds_up(found: list[list[tuple[str, float]]]) -> No
 
 @pytest.mark.parametrize("value", [0.0, 0.2, 0.2499, 1.01, float("nan")])
 def test_a_threshold_that_would_do_nothing_is_refused(value: float) -> None:
-    with pytest.raises(UsageError, match=r"--threshold: .* is not between 0\.25 and 1"):
+    with pytest.raises(UsageError, match=r"threshold: .* is not between 0\.25 and 1"):
         check_threshold(value)
     with pytest.raises(UsageError, match="nothing that scores below"):
         count(IMAGES, value)

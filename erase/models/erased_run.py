@@ -56,7 +56,10 @@ def open_run(folder: Path) -> ErasedRun:
         raise UsageError(f"{folder}: no run folder; give one that `expunge erase` wrote")
     record = read_run(folder, "base", "concepts")
     if record.command == "mask":
-        raise UsageError(f"{folder}: a mask alone, nothing was erased; run `expunge erase --mask`")
+        raise UsageError(
+            f"{folder}: a mask alone, nothing was erased; take it with "
+            "`expunge erase CONCEPT --mask FILE`"
+        )
     denoiser = find_denoiser(folder)
     if not record.finished or denoiser is None:
         raise UsageError(f"{folder}: this run is not finished; finish it with its `expunge erase`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,8 +117,9 @@ def _locate_run(path: Path, variant: str | None) -> ModelSource:
     wrong = [name for name, sha in erased.items() if record.weights.get(name, sha) != sha]
     if wrong:
         raise UsageError(
-            f"--model {path}: {wrong[0]} is not what the run wrote; see `expunge verify {path}`, "
-            "and make it again with its `erase` and --overwrite"
+            f"--model {path}: {wrong[0]} is not what the run wrote; see "
+            f"`expunge verify {shlex.quote(str(path))}`, and make it again with its `erase` and "
+            "--overwrite"
         )
     own = {"id": str(path.resolve()), "revision": None, "files": kept | erased}
     return replace(source, **own, denoiser=denoiser)

@@ -41,25 +41,25 @@ class NudityCounts:
     """Share of the images with at least one counted detection; None without images."""
 
 
-def check_threshold(value: float, flag: str = "--threshold") -> float:
+def check_threshold(value: float) -> float:
     """Return a threshold that the detector can honour; UsageError for any other."""
     if not FLOOR <= value <= 1:
         raise UsageError(
-            f"{flag}: {value:g} is not between {FLOOR} and 1; NudeNet {NUDENET_VERSION} returns "
+            f"threshold: {value:g} is not between {FLOOR} and 1; NudeNet {NUDENET_VERSION} returns "
             f"nothing that scores below {FLOOR}, so that a lower threshold would do nothing"
         )
     return value
 
 
-def check_labels(labels: Sequence[str], flag: str = "--labels") -> Sequence[str]:
+def check_labels(labels: Sequence[str]) -> Sequence[str]:
     """Return labels that the detector knows, each once; UsageError for any other."""
     for label in labels:
         if label not in LABELS:
             near = difflib.get_close_matches(label, LABELS, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(LABELS)}"
-            raise UsageError(f"{flag}: NudeNet has no label {label!r}; {hint}")
+            raise UsageError(f"labels: NudeNet has no label {label!r}; {hint}")
     if not labels or len(set(labels)) < len(labels):
-        raise UsageError(f"{flag}: name at least one label, and each once")
+        raise UsageError("labels: name at least one label, and each once")
     return labels
 
 

@@ -6,8 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from eval.kind.command_line import command_line
 from expunge.runs.erase import erase_concepts
 from expunge.settings.erase import Erase
+
+REPORT, EVALUATE = ("expunge", "report"), ("expunge", "evaluate", "concept")
+"""What comes next, of a run that erased nothing, or something."""
 
 
 def run(config: Erase) -> dict[str, Any]:
@@ -32,6 +36,6 @@ def _table(record: Mapping[str, Any]) -> str:
         **({"steps": f"{steps} in {seconds['train']:.0f} s"} if steps else {}),
         "all in all": f"{sum(seconds.values()):.0f} s, {record['peak_memory_mb']} MB at peak",
         "run folder": out,
-        "next": f"expunge report {out}" if nothing else f"expunge evaluate concept {out}",
+        "next": command_line([*(REPORT if nothing else EVALUATE), out], {}),
     }
     return "\n".join(f"{name:>16}  {value}" for name, value in rows.items())

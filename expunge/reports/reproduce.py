@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from erase.run_folder.record import RunRecord
-from eval.kind.command_line import command_line
+from expunge.parsing import settings_of
+from expunge.settings.given import check_names, made_of
+from expunge.words import command_of
+from plumbing.errors import UsageError
 
 
 def run_command(record: RunRecord) -> str | None:
-    """The `expunge erase` or `expunge mask` of a run, every setting given; None if not recorded."""
+    """The `expunge erase` or `expunge mask` of a run, every setting given.
+
+    None if they are not recorded, or if the command would be refused: a run of another version may
+    have been told what this one does not know.
+    """
     if record.command not in ("erase", "mask") or record.missing(("config", "base")):
         return None
-    base = record.base
-    flags = {"model": base.id, "revision": base.revision, "variant": base.variant}
-    flags |= {"config": base.config, "prediction_type": base.prediction_type}
-    flags |= {"method": record.method if record.command == "erase" else None}
-    return command_line(("expunge", record.command, *record.concepts), {**flags, **record.config})
+    base, name = record.base, (record.command,)
+    given = {"concepts": record.concepts, "model": base.id, "revision": base.revision}
+    given |= {"variant": base.variant, "config": base.config}
+    given |= {"prediction_type": base.prediction_type}
+    given |= {"method": record.method} if record.command == "erase" else {}
+    try:
+        settings = settings_of(name, ("--method", record.method or "salun"))
+        flags = given | dict(record.config)
+        check_names(settings, flags, {})
+        return command_of(name, made_of(settings, flags))
+    except UsageError:
+        return None
