@@ -27,7 +27,7 @@ PARTS: list[tuple[str, dict[str, Any], str]] = [
     ("vae/config.json", {"latent_channels": 10**30}, "beyond all sense"),
     ("text_encoder/config.json", {"vocab_size": 10**6}, "asks for 16,"),
     ("text_encoder/config.json", {"num_hidden_layers": 10**5}, "beyond all sense"),
-    ("scheduler/scheduler_config.json", {"_class_name": "os"}, "is no scheduler"),
+    ("scheduler/scheduler_config.json", {"_class_name": "os"}, "is not a scheduler"),
     ("scheduler/scheduler_config.json", {"num_train_timesteps": 10**12}, "beyond all sense"),
     ("judge/object/config.json", {"id2label": [3]}, "no labels of a judge"),
 ]

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from erase.diffusion.scheduler_config import prediction_type_of
 from plumbing.errors import UsageError
 
 
@@ -45,14 +46,25 @@ class NoiseSchedule:
 
     @staticmethod
     def of(scheduler: Any) -> NoiseSchedule:
-        """That of a diffusers scheduler; a UsageError unless it predicts epsilon or v."""
-        kind = scheduler.config.get("prediction_type", "epsilon")
-        if kind not in ("epsilon", "v_prediction") or not hasattr(scheduler, "alphas_cumprod"):
+        """That of a diffusers scheduler; a UsageError unless epsilon or v is learned from it."""
+        kind = prediction_type_of(scheduler.config)
+        if kind not in ("epsilon", "v_prediction"):
             raise UsageError(
                 f"--model: its scheduler predicts {kind!r}; "
                 "only epsilon and v_prediction are supported"
             )
-        return NoiseSchedule(scheduler.alphas_cumprod.float().cpu(), kind)
+        betas, levels = scheduler.betas, scheduler.alphas_cumprod.float().cpu()
+        if not ((betas >= 0) & (betas <= 1)).all():
+            raise UsageError(
+                "--model: its scheduler's betas are not shares of noise, from 0 to 1; get it anew"
+            )
+        if kind == "epsilon" and not levels[-1]:
+            raise UsageError(
+                "--model: its scheduler goes to pure noise (rescale_betas_zero_snr), from which "
+                "nothing is drawn by epsilon; set prediction_type to v_prediction if the model was "
+                "trained so, else rescale_betas_zero_snr to false"
+            )
+        return NoiseSchedule(levels, kind)
 
     def __len__(self) -> int:
         """The number of timesteps, T."""

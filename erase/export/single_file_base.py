@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from erase.diffusion.scheduler_config import prediction_type_of, read_scheduler
 from erase.models.architectures.families import SD1, SD2, SDXL, Family
 from erase.models.denoiser_files import denoiser_config, denoiser_weights
 from erase.models.model_source import ModelSource
@@ -67,7 +68,7 @@ def _from_diffusers(source: ModelSource) -> SingleFileBase:
     keys = unet_keys(config, unet)
     family = family_of(source)
     blocks = len(_read(source.folder / "vae" / "config.json")["up_block_types"])
-    scheduler = _read(source.folder / "scheduler" / "scheduler_config.json")
+    scheduler = read_scheduler(source.folder)
     tensors = merged(
         ldm_unet(unet, keys),
         ldm_vae(_weights(source, "vae"), blocks),
@@ -76,7 +77,7 @@ def _from_diffusers(source: ModelSource) -> SingleFileBase:
         ldm_marks(*_marks(family, scheduler)),
     )
     names = {name: UNET_PREFIX + key for name, key in keys.items()}
-    predicted = str(scheduler.get("prediction_type", "epsilon"))
+    predicted = prediction_type_of(scheduler)
     return SingleFileBase(tensors, names, family, predicted, {})
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import schedulers
 from transformers.utils import logging as transformers_logging
 
 from erase.models.bundle import Bundle
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
 from erase.models.model_source import INDEX, ModelSource, variant_of
+from erase.models.scheduler import load_scheduler
 from erase.models.single_file.parts import load_part
 from erase.models.single_file.recognise import open_single_file
 from erase.models.weights_check import check_weights, require_finite
@@ -48,7 +48,9 @@ def load_checkpoint(
         source.single_file, config=source.folder, prediction_type=source.prediction_type
     )
     with _opening(source, "scheduler"):
-        scheduler = _load_scheduler(source)
+        scheduler = load_scheduler(source)
+        # Before any weights are read: what it cannot be trained on is not drawn with either.
+        source.architecture.schedule(scheduler)
     parts: dict[str, Any] = {"scheduler": scheduler}
     for component in source.architecture.parts:
         if component.startswith("tokenizer"):
@@ -129,13 +131,3 @@ def _opening(source: ModelSource, component: str) -> Iterator[None]:
         raise UsageError(
             f"--model {source.id}: its {component} does not load; get it anew ({reason})"
         ) from error
-
-
-def _load_scheduler(source: ModelSource) -> Any:
-    folder = source.folder / "scheduler"
-    name = str(read_object(folder / "scheduler_config.json").get("_class_name"))
-    kind = getattr(schedulers, name, None) if name.isidentifier() else None
-    if not isinstance(kind, type) or not issubclass(kind, source.architecture.kind("scheduler")):
-        raise ValueError(f"{name[:80]!r} is no scheduler")
-    told: Any = {"prediction_type": source.prediction_type} if source.prediction_type else {}
-    return kind.from_pretrained(folder, **told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from erase.diffusion.scheduler_config import prediction_type_of, read_scheduler
 from erase.export.lora.make import Lora
 from erase.export.single_file_base import family_of
 from erase.models.architectures.families import Family
@@ -78,5 +79,4 @@ def _lora_of(family: Family, source: ModelSource) -> str:
 def _prediction_type(source: ModelSource) -> str:
     if source.prediction_type:
         return source.prediction_type
-    scheduler = source.folder / "scheduler" / "scheduler_config.json"
-    return json.loads(scheduler.read_text(encoding="utf-8")).get("prediction_type", "epsilon")
+    return prediction_type_of(read_scheduler(source.folder))

@@ -72,6 +72,8 @@ class Architecture:
     """What model_index.json settles beside naming the parts, and what holds if it does not say."""
     refuse: Callable[[Mapping[str, Any]], str | None] = _supported
     """What a model_index.json of one of the `pipelines` is of, if that is not supported."""
+    refuse_scheduler: Callable[[Config], str | None] = _supported
+    """Why none of its models can have a scheduler of this config, which names its class."""
     latent_size: Callable[[Config], Any] = _square
     """Side, or (height, width), in latents that a denoiser of this config was made for."""
     shifts_latents: bool = False

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from erase.diffusion.conditioning import Conditioning
 from erase.diffusion.noise_schedule import NoiseSchedule
+from erase.diffusion.scheduler_config import other_kind
 from erase.models.architectures.architecture import Architecture, Config, Inputs, Parts
 from erase.models.architectures.families import SD1, SD2, unet_architecture
 from erase.models.architectures.families import SDXL as SDXL_FILE
@@ -145,6 +146,7 @@ STABLE_DIFFUSION = Architecture(
         "noxattn": lambda name: ".attn2." not in name,
         "selfattn": lambda name: ".attn1." in name,
     },
+    refuse_scheduler=other_kind,
     modelspec=unet_architecture,
     single_files=(SD1, SD2),
 )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from erase.diffusion.scheduler_config import prediction_type_of, read_scheduler
 from erase.models.architectures.architecture import Architecture
 from erase.models.architectures.families import SD1, SD2, SDXL, VAE_PREFIX, Family
 from erase.models.architectures.known import of_single_file
@@ -20,7 +20,6 @@ from erase.models.model_source import INDEX, ModelSource
 from erase.models.single_file.unet_keys import UNET_PREFIX
 from erase.tensors.weight_files import Spec, Weights
 from plumbing.errors import UsageError
-from plumbing.json_file import read_object
 from plumbing.whole_files import sha256_file
 
 Specs = Mapping[str, Spec]
@@ -62,7 +61,7 @@ def open_single_file(
     folder = _find_configs(path, family, config)
     for part in of_single_file(family).parts:
         check_part(str(path), folder / part)
-    scheduler = _read_scheduler(folder)
+    scheduler = read_scheduler(folder)
     if "ztsnr" in tensors.specs and not scheduler.get("rescale_betas_zero_snr"):
         raise UsageError(
             f"--model {path}: was trained to zero terminal SNR (it has the key ztsnr); give a "
@@ -70,7 +69,7 @@ def open_single_file(
         )
     told = prediction_type or told_prediction(path, tensors.specs, tensors.metadata)
     if told is None and (config is not None or family.choices is None):
-        told = str(scheduler.get("prediction_type", "epsilon"))
+        told = prediction_type_of(scheduler)
     if told is None:
         raise UsageError(
             f"--model {path}: this {family.title} file does not tell what it predicts; "
@@ -217,11 +216,3 @@ def _needed(part: str) -> tuple[str, ...]:
     if part.startswith("tokenizer"):
         return f"{part}/vocab.json", f"{part}/merges.txt"
     return (f"{part}/{'scheduler_' if part == 'scheduler' else ''}config.json",)
-
-
-def _read_scheduler(folder: Path) -> dict[str, Any]:
-    place = folder / "scheduler" / "scheduler_config.json"
-    try:
-        return read_object(place)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{place}: cannot be read ({error}); get it anew") from error
