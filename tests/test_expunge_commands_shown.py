@@ -184,7 +184,8 @@ def test_every_command_and_flag_of_a_message_is_one() -> None:
         for text in literals(path):
             for line in inline(text):
                 tried += 1
-                require_known(line)
+                if not is_shortened(line):
+                    require_known(line)
             for flag in re.findall(r"(?<![\w(-])--[a-z][a-z0-9_-]*", text):
                 assert flag.rstrip("-") in EVERY | OTHERS, f"{path.name}: {flag}"
     assert tried > 20
