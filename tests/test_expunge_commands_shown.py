@@ -107,7 +107,8 @@ def require_known(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
     name = next((n for n in COMMANDS if tuple(words[: len(n)]) == n), None)
     if name is None:
-        assert words[:1] in (["evaluate"], ["--version"], ["COMMAND"]), f"no such command: {line}"
+        known = ("evaluate", "--version", "--help", "COMMAND")
+        assert words[0] in known, f"no such command: {line}"
         return
     said = ""
     try:
