@@ -35,7 +35,9 @@ def mark(tmp_path: Path) -> Path:
 
 def as_bin(weights: Path, **more: Any) -> None:
     """The same weights as a pickle, with more in it."""
-    torch.save({**load_file(weights), **more}, weights.with_suffix(".bin"))
+    # transformers has another name for its pickles.
+    stem = weights.stem.replace("pytorch_model", "model").replace("model", "pytorch_model")
+    torch.save({**load_file(weights), **more}, weights.with_name(f"{stem}.bin"))
     weights.unlink()
 
 

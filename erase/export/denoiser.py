@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from erase.models.part_weights import RUN_WEIGHTS as WEIGHTS
 from erase.tensors.weight_files import Computed, Weights
 from erase.tensors.writing import write_checked
 from plumbing.whole_files import whole
-
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def write_denoiser(

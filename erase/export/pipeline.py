@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from erase.export.copied_files import Copied, copied_beside, copied_part, is_hollow
 from erase.export.denoiser import write_denoiser_files
 from erase.models.denoiser_files import OpenedDenoiser
 from erase.models.folder_check import require_own
 from erase.models.hub import RECOMMENDED
-from erase.models.model_source import ModelSource, variant_of
+from erase.models.model_source import ModelSource
 from erase.tensors.weight_files import Computed, Weights
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
@@ -22,7 +23,6 @@ from plumbing.whole_files import sha256_file
 INDEX = "model_index.json"
 _OWN_JUDGES = ("judge", "clip")
 """What a model may ship for being measured; diffusers passes it over."""
-_DATA = (".json", ".txt", ".md", ".safetensors", ".bin", ".model")
 
 
 def write_pipeline(
@@ -34,9 +34,10 @@ def write_pipeline(
 ) -> None:
     """Write the denoiser, and copy all else of `source` byte for byte, without a variant's name.
 
-    But a config that tells where the model lay no longer does; what is code is left out.
-    Its pipeline's `from_pretrained(folder)` opens it. `folder` must not exist, and is
-    left half-written if something fails.
+    Of each part that is what is read of it, and nothing that lies beside. But a config that tells
+    where the model lay no longer does; what is code is left out. Its pipeline's
+    `from_pretrained(folder)` opens it. `folder` must not exist, and is left half-written if
+    something fails.
     """
     if source.single_file is not None:
         raise UsageError(
@@ -47,61 +48,41 @@ def write_pipeline(
     own = source.architecture.denoiser
     write_denoiser_files(weights, config, folder / own, metadata)
     index = _read_index(source)
-    parts = sorted(name for name in _components(index) if (source.folder / name).is_dir())
-    for name, file in _files(source, [part for part in parts if part != own]):
-        place = folder / name
+    parts = sorted(name for name in _components(index) if _is_there(source, name, index))
+    for copied in _files(source, index, [part for part in parts if part != own]):
+        place = folder / copied.name
         place.parent.mkdir(parents=True, exist_ok=True)
-        if (content := published(file)) is not None:
-            place.write_bytes(content)
+        if copied.content is not None:
+            place.write_bytes(copied.content)
             continue
-        shutil.copyfile(file, place)
-        known = source.files.get(file.relative_to(source.folder).as_posix())
-        if sha256_file(place) != (known or sha256_file(file)):
-            raise UsageError(f"{place}: its copy is not what {file} was; check the disk, try again")
+        shutil.copyfile(copied.file, place)
+        known = source.files.get(copied.file.relative_to(source.folder).as_posix())
+        if sha256_file(place) != (known or copied.sha256()):
+            raise UsageError(
+                f"{place}: its copy is not what {copied.file} was; check the disk, try again"
+            )
     _write_index(index, parts, source, folder)
 
 
-def _files(source: ModelSource, parts: list[str]) -> Iterator[tuple[str, Path]]:
-    """Every file to copy, and its name in the new folder."""
+def _is_there(source: ModelSource, part: str, index: Mapping[str, Any]) -> bool:
+    if part in source.architecture.parts:
+        return True
+    return (source.folder / part).is_dir() and not is_hollow(source, part, index[part][0])
+
+
+def _files(source: ModelSource, index: Mapping[str, Any], parts: list[str]) -> Iterator[Copied]:
     for part in parts:
-        known = [source.folder / name for name in source.files if name.startswith(f"{part}/")]
-        # Parts that expunge does not load have no recorded files.
-        yield from _renamed(source, part, known or _data_files(source, part))
-    for part in _OWN_JUDGES:
-        for file in _data_files(source, part):
-            yield file.relative_to(source.folder).as_posix(), file
+        if part in source.architecture.parts:
+            yield from copied_part(source, part)
+        else:
+            yield from copied_beside(source, part, index[part][0], source.variant)
+    for part in filter(lambda name: (source.folder / name).is_dir(), _OWN_JUDGES):
+        yield from copied_beside(source, part, "transformers", None)
     for file in sorted(source.folder.iterdir()):
         licence = file.stem.upper() in ("LICENSE", "LICENCE", "NOTICE")
         if file.is_file() and (licence or file.name == RECOMMENDED):
             require_own(source.folder, file)
-            yield file.name, file
-
-
-def _renamed(source: ModelSource, part: str, files: list[Path]) -> Iterator[tuple[str, Path]]:
-    """Take a variant's weights alone and under the plain name, which needs no flag to be found."""
-    variant = variant_of(source.folder / part, source.variant)
-    names = {file.relative_to(source.folder).as_posix(): file for file in files}
-    for name, file in names.items():
-        if variant and name.endswith(f".index.{variant}.json"):
-            raise UsageError(
-                f"--format pipeline: {part}/ is in shards of the variant {variant}; "
-                "save the base in one file a part, or export the unet"
-            )
-        plain = name.replace(f".{variant}.", ".")
-        # The plain weights that lie beside a variant's are of another precision.
-        if plain != name or not variant or file.suffix in (".json", ".txt"):
-            yield plain, file
-
-
-def _data_files(source: ModelSource, part: str) -> list[Path]:
-    """What lies in a part that is not loaded here; a link or a pickle with code: UsageError."""
-    found = (source.folder / part).rglob("*")
-    files = sorted(path for path in found if path.is_file() and path.suffix in _DATA)
-    for file in files:
-        require_own(source.folder, file)
-        if file.suffix == ".bin":
-            Weights([file])
-    return files
+            yield Copied(file.name, file, published(file))
 
 
 def _read_index(source: ModelSource) -> dict[str, Any]:

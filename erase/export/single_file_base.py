@@ -99,8 +99,7 @@ def _marks(family: Family, scheduler: Mapping[str, Any]) -> list[str]:
 
 
 def _weights(source: ModelSource, part: str) -> Weights:
-    files = [source.folder / name for name in source.files if name.startswith(f"{part}/")]
-    return Weights([file for file in files if file.suffix in (".safetensors", ".bin")])
+    return Weights(source.weights_of(part).files)
 
 
 def _read(path: Path) -> dict[str, Any]:

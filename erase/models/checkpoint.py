@@ -16,11 +16,12 @@ from transformers.utils import logging as transformers_logging
 from erase.models.bundle import Bundle
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
-from erase.models.model_source import INDEX, ModelSource, variant_of
+from erase.models.model_source import INDEX, ModelSource
 from erase.models.scheduler import load_scheduler
 from erase.models.single_file.parts import load_part
 from erase.models.single_file.recognise import open_single_file
 from erase.models.weights_check import check_weights, require_finite
+from erase.tensors.weight_files import Weights
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
 
@@ -75,20 +76,33 @@ def _load_from_folder(source: ModelSource, _: Any, component: str, dtype: torch.
     kind = source.architecture.kind(component)
     own = source.denoiser if component == source.architecture.denoiser else None
     folder = own or source.folder / component
+    files = source.weights_of(component)
     with _opening(source, component):
-        safe = check_weights(source, component, kind)
-        part, report = kind.from_pretrained(
-            folder,
-            variant=None if own else variant_of(folder, source.variant),
-            output_loading_info=True,
-            use_safetensors=safe,
-            local_files_only=True,
-            torch_dtype=dtype,
-        )
+        weights = check_weights(source, component, kind)
+        if files.oldest_naming:
+            part, report = _load_oldest(kind, folder, weights, dtype)
+        else:
+            part, report = kind.from_pretrained(
+                folder,
+                variant=files.variant,
+                output_loading_info=True,
+                use_safetensors=files.safe,
+                local_files_only=True,
+                torch_dtype=dtype,
+            )
     # Both libraries fill the gaps at random, and say so in a warning alone.
     for name in sorted(report["missing_keys"]):
         raise UsageError(f"--model {source.id}: its {component} lacks the weight {name}")
     return part
+
+
+def _load_oldest(
+    kind: Any, folder: Path, weights: Weights, dtype: torch.dtype
+) -> tuple[Any, dict[str, Any]]:
+    """A variant's shards under diffusers' oldest names, which it misses where a path has a dot."""
+    part = kind.from_config(kind.load_config(folder))
+    missing = part.load_state_dict(dict(weights), strict=False).missing_keys
+    return part.to(dtype), {"missing_keys": missing}
 
 
 def _load_tokenizer(source: ModelSource, component: str) -> Any:

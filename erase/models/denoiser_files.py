@@ -10,6 +10,7 @@ from typing import Any
 from erase.models.architectures.known import of_denoiser
 from erase.models.locate import locate
 from erase.models.model_source import ModelSource
+from erase.models.part_weights import DIFFUSERS, names_in, require_variant, require_weights
 from erase.models.single_file.recognise import open_single_file
 from erase.tensors.weight_files import Computed, Weights
 from plumbing.config_check import problem_of
@@ -43,21 +44,26 @@ def open_denoiser(
     folder = Path(model)
     if (folder / "config.json").is_file():
         own = read_config(folder)
-        files = sorted(folder.glob("*.safetensors"))
-        if of_denoiser(own.get("_class_name")) is None or not files:
+        if of_denoiser(own.get("_class_name")) is None:
             raise UsageError(f"--model {model}: neither a model's folder nor a UNet's; give one")
-        return OpenedDenoiser(Weights(files), own, None)
+        return OpenedDenoiser(_alone(model, folder, revision, variant), own, None)
     source = locate(
         model, revision=revision, variant=variant, config=config, prediction_type=prediction_type
     )
     return OpenedDenoiser(denoiser_weights(source), denoiser_config(source), source)
 
 
+def _alone(model: str, folder: Path, revision: str | None, variant: str | None) -> Weights:
+    """The weights of a UNet in a folder of its own."""
+    if revision is not None:
+        raise UsageError(f"--revision {revision}: goes with a model of the hub; leave it out")
+    require_variant(model, {"": (DIFFUSERS, names_in(folder))}, variant)
+    return Weights(require_weights(f"--model {model}", folder, DIFFUSERS, variant).files)
+
+
 def denoiser_weights(source: ModelSource) -> Weights | Computed:
     """The UNet of a model under diffusers' names: a run's own, its folder's, or its file's."""
-    if source.denoiser is not None:
-        return Weights(sorted(source.denoiser.glob("*.safetensors")))
-    if source.single_file is not None:
+    if source.single_file is not None and source.denoiser is None:
         # It builds the UNet with diffusers, which takes seconds to import.
         from erase.models.single_file.parts import unet_tensors
 
@@ -66,8 +72,7 @@ def denoiser_weights(source: ModelSource) -> Weights | Computed:
                 source.single_file, config=source.folder, prediction_type=source.prediction_type
             )
         )
-    files = source.files_of(source.architecture.denoiser)
-    return Weights([file for file in files if file.suffix in (".safetensors", ".bin")])
+    return Weights(source.weights_of(source.architecture.denoiser).files)
 
 
 def denoiser_config(source: ModelSource) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from erase.models.architectures.known import of_config
 from erase.models.denoiser_files import read_config
 from erase.models.locate import locate_recorded
 from erase.models.model_source import ModelSource
+from erase.models.part_weights import run_weights
 from erase.run_folder.folder import find_denoiser, is_run, read_run
 from erase.run_folder.record import RunRecord
 from erase.tensors.weight_files import Weights
@@ -63,7 +64,7 @@ def open_run(folder: Path) -> ErasedRun:
     denoiser = find_denoiser(folder)
     if not record.finished or denoiser is None:
         raise UsageError(f"{folder}: this run is not finished; finish it with its `expunge erase`")
-    weights = Weights(sorted(denoiser.glob("*.safetensors")))
+    weights = Weights(run_weights(denoiser).files)
     return ErasedRun(folder, record, weights, read_config(denoiser))
 
 

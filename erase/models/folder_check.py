@@ -9,7 +9,6 @@ from typing import Any
 
 from plumbing.config_check import problem_of
 from plumbing.errors import UsageError
-from plumbing.inside import is_below
 from plumbing.json_file import read_object
 
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
@@ -59,18 +58,6 @@ def _problems(folder: Path) -> Iterator[str]:
                 continue
             if wrong:
                 yield f"{folder.name}/{name}: {wrong}"
-    for path in sorted(folder.glob("*.index*.json")):
-        try:
-            shards = read_object(path).get("weight_map")
-        except (OSError, ValueError) as error:
-            yield f"{folder.name}/{path.name} cannot be read ({error})"
-            continue
-        if not isinstance(shards, dict) or not all(map(_is_file_name, shards.values())):
-            yield f"{folder.name}/{path.name} names files outside the folder"
-
-
-def _is_file_name(name: Any) -> bool:
-    return isinstance(name, str) and is_below(name) and "/" not in name
 
 
 def require_own(folder: Path, file: Path) -> None:

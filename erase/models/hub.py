@@ -73,6 +73,17 @@ def fetch_index(model: str, revision: str | None) -> dict[str, object]:
         ) from error
 
 
+def list_files(model: str, revision: str | None) -> list[str]:
+    """Every file of a hub model by its path; none without a network."""
+    from huggingface_hub import list_repo_files
+
+    try:
+        return list_repo_files(model, revision=revision)
+    # Of the client's HTTP library, too, whose errors have changed before; the download tells.
+    except Exception:
+        return []
+
+
 def fetch_pipeline(model: str, revision: str | None, variant: str | None) -> tuple[Path, str]:
     """Download a diffusers pipeline, or find it in the hub's cache: (folder, exact revision)."""
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline

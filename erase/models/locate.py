@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from erase.models.architectures.architecture import Architecture
 from erase.models.architectures.known import of_pipeline, supported
-from erase.models.folder_check import check_index, check_part, require_own
-from erase.models.hub import fetch_index, fetch_pipeline, looks_like_hub_id, unknown_model
-from erase.models.model_source import INDEX, MINIATURE, ModelSource, variant_of
+from erase.models.folder_check import check_index, check_part
+from erase.models.hub import (
+    fetch_index,
+    fetch_pipeline,
+    list_files,
+    looks_like_hub_id,
+    unknown_model,
+)
+from erase.models.model_source import INDEX, MINIATURE, ModelSource
+from erase.models.part_weights import (
+    names_in,
+    none_there,
+    require_variant,
+    require_weights,
+    run_weights,
+    settings_files,
+)
 from erase.run_folder.folder import find_denoiser, is_run, read_run
 from erase.run_folder.record import Base
 from plumbing.errors import UsageError
@@ -31,20 +46,38 @@ def locate(
 
     `model` is `miniature`, a diffusers folder, a run folder, a hub id, or one file, which `config`
     and `prediction_type` then tell of; anything else, and any model of an architecture that is not
-    known here, is a UsageError.
+    known here, is a UsageError, as is whatever is told of a model that has no use for it.
     """
-    path = Path(model)
+    told = Base(model, revision, variant, str(config) if config else None, prediction_type)
+    _refuse_useless(told)
+    return _find(told, asked=True)
+
+
+def _refuse_useless(told: Base) -> None:
+    model, single = told.id, is_single_file(told.id)
+    folder = model == "miniature" or Path(model).is_dir()
+    useless = {
+        "--config": (told.config, not single, "a single .safetensors or .ckpt file"),
+        "--prediction-type": (told.prediction_type, not single, "a single file"),
+        "--revision": (told.revision, single or folder, "a model of the hub"),
+        "--variant": (told.variant, single, "a model of the hub or a folder"),
+    }
+    for flag, (value, refused, home) in useless.items():
+        if value is not None and refused:
+            raise UsageError(
+                f"{flag} {value}: goes with {home}, which {model} is not; leave it out"
+            )
+
+
+def _find(told: Base, *, asked: bool) -> ModelSource:
+    """A model by what is told of it; `asked`: a variant that it does not have is a UsageError."""
+    model, revision, variant, path = told.id, told.revision, told.variant, Path(told.id)
     if is_single_file(model):
         # It reads tensors, so it needs torch, which this module does without.
         from erase.models.single_file.recognise import locate_single_file
 
-        return locate_single_file(path, Path(config) if config else None, prediction_type)
-    for flag, value in (("--config", config), ("--prediction-type", prediction_type)):
-        if value is not None:
-            raise UsageError(
-                f"{flag} {value}: goes with a single .safetensors or .ckpt file; "
-                f"{model} has configs of its own"
-            )
+        config = Path(told.config) if told.config else None
+        return locate_single_file(path, config, told.prediction_type)
     if model != "miniature" and is_run(path):
         return _locate_run(path, variant)
     if model == "miniature":
@@ -52,13 +85,17 @@ def locate(
     elif path.is_dir():
         folder, revision = path.resolve(), None
     elif looks_like_hub_id(model):
-        _check_family(model, fetch_index(model, revision))
+        architecture = _check_family(model, fetch_index(model, revision))
+        if listed := list_files(model, revision):
+            _check_listed(model, architecture, listed, variant, asked=asked)
         folder, revision = fetch_pipeline(model, revision, variant)
     else:
         raise unknown_model(model)
     architecture = _check_folder(model, folder)
+    if asked:
+        _require_variant(model, architecture, lambda part: names_in(folder / part), variant)
     name = str(folder) if path.is_dir() and model != "miniature" else model
-    files = _hash_files(folder, architecture, variant)
+    files = _hash_files(model, folder, architecture, variant)
     return ModelSource(name, revision, files, folder, architecture, variant)
 
 
@@ -70,13 +107,9 @@ def is_single_file(model: str) -> bool:
 
 def locate_recorded(base: Base, *, variant: str | None = None) -> ModelSource:
     """Find the model that a run.json's `base` tells of, wherever it is from; see `locate`."""
-    return locate(
-        base.id,
-        revision=base.revision,
-        variant=variant or base.variant,
-        config=base.config,
-        prediction_type=base.prediction_type,
-    )
+    single = replace(base, revision=None, variant=None)
+    _refuse_useless(single if variant is None else replace(single, variant=variant))
+    return _find(replace(base, variant=variant or base.variant), asked=variant is not None)
 
 
 def native_size(source: ModelSource) -> tuple[int, int]:
@@ -113,7 +146,8 @@ def _locate_run(path: Path, variant: str | None) -> ModelSource:
         )
     part = f"{source.architecture.denoiser}/"
     kept = {name: sha for name, sha in source.files.items() if not name.startswith(part)}
-    erased = {part + file.name: sha256_file(file) for file in sorted(denoiser.iterdir())}
+    own = [denoiser / "config.json", *run_weights(denoiser).files]
+    erased = {part + file.name: sha256_file(file) for file in own}
     wrong = [name for name, sha in erased.items() if record.weights.get(name, sha) != sha]
     if wrong:
         raise UsageError(
@@ -121,8 +155,8 @@ def _locate_run(path: Path, variant: str | None) -> ModelSource:
             f"`expunge verify {shlex.quote(str(path))}`, and make it again with its `erase` and "
             "--overwrite"
         )
-    own = {"id": str(path.resolve()), "revision": None, "files": kept | erased}
-    return replace(source, **own, denoiser=denoiser)
+    found = {"id": str(path.resolve()), "revision": None, "files": kept | erased}
+    return replace(source, **found, denoiser=denoiser)
 
 
 def _check_folder(model: str, folder: Path) -> Architecture:
@@ -165,24 +199,46 @@ def _check_family(model: str, index: dict[str, Any]) -> Architecture:
     return architecture
 
 
-def _weight_files(folder: Path, variant: str | None) -> list[Path]:
-    found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    chosen = variant_of(folder, variant)
-    # A name is stem.suffix or stem.variant.suffix; a shard's number is part of the stem.
-    return [
-        file for file in found if (file.suffixes[:-1] or [None])[-1] == (chosen and f".{chosen}")
-    ]
+def _require_variant(
+    model: str,
+    architecture: Architecture,
+    names_of: Callable[[str], Collection[str]],
+    variant: str | None,
+) -> None:
+    parts = {part: architecture.layout(part) for part in architecture.parts}
+    names = {part: (layout, names_of(part)) for part, layout in parts.items() if layout}
+    require_variant(model, names, variant)
 
 
-def _hash_files(folder: Path, architecture: Architecture, variant: str | None) -> dict[str, str]:
+def _check_listed(
+    model: str,
+    architecture: Architecture,
+    files: Collection[str],
+    variant: str | None,
+    *,
+    asked: bool,
+) -> None:
+    """Refuse, as a UsageError, a model of the hub without the weights, before any come."""
+
+    def names_of(part: str) -> set[str]:
+        return {name.removeprefix(f"{part}/") for name in files if name.startswith(f"{part}/")}
+
+    if asked:
+        _require_variant(model, architecture, names_of, variant)
+    for part in architecture.parts:
+        layout = architecture.layout(part)
+        if layout and layout.choose(names_of(part), variant) is None:
+            raise none_there(f"--model {model}", part, names_of(part), layout)
+
+
+def _hash_files(
+    model: str, folder: Path, architecture: Architecture, variant: str | None
+) -> dict[str, str]:
     # SDXL's index tells what stands for no prompt, and so what is drawn.
     files = [folder / INDEX] if architecture.index_settings else []
     for part in architecture.parts:
-        small = [
-            file for file in sorted((folder / part).iterdir()) if file.suffix in (".json", ".txt")
-        ]
-        for file in small:
-            require_own(folder, file)
-        files += small
-        files += _weight_files(folder / part, variant)
+        layout = architecture.layout(part)
+        files += settings_files(folder / part, layout)
+        if layout:
+            files += require_weights(f"--model {model}", folder / part, layout, variant).all()
     return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}

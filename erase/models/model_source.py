@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from erase.models.architectures.architecture import Architecture
+from erase.models.part_weights import DIFFUSERS, PartWeights, require_weights, run_weights
 
 MINIATURE = Path(__file__).parents[1] / "miniature"
 INDEX = "model_index.json"
@@ -38,11 +39,12 @@ class ModelSource:
             lines += f"prediction type {self.prediction_type}\n"
         return hashlib.sha256(lines.encode()).hexdigest()
 
-    def files_of(self, part: str) -> list[Path]:
-        """The files that define a part; of a run's denoiser its own."""
-        own = self.denoiser if part == self.architecture.denoiser else None
-        folder = own.parent if own else self.folder
-        return [folder / name for name in self.files if name.startswith(f"{part}/")]
+    def weights_of(self, part: str) -> PartWeights:
+        """The files with a part's weights, of a run's denoiser its own; none is a UsageError."""
+        if self.denoiser is not None and part == self.architecture.denoiser:
+            return run_weights(self.denoiser)
+        layout = self.architecture.layout(part) or DIFFUSERS
+        return require_weights(f"--model {self.id}", self.folder / part, layout, self.variant)
 
     @property
     def denoiser_folder(self) -> Path:
@@ -56,8 +58,3 @@ class ModelSource:
         if own:
             found |= {"config": str(self.folder), "prediction_type": self.prediction_type}
         return {**found, "digest": self.digest, "files": self.files}
-
-
-def variant_of(folder: Path, variant: str | None) -> str | None:
-    """The variant, if the folder has weights of it."""
-    return variant if variant and any(folder.glob(f"*.{variant}.*")) else None

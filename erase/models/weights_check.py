@@ -17,26 +17,32 @@ _SPARE = 1 << 20
 """Weights that a config may ask for beyond those that are there; they are missed by name later."""
 
 
-def check_weights(source: ModelSource, component: str, kind: Any) -> bool:
-    """Whether a part is in safetensors files; a UsageError for files that must not be opened.
+def check_weights(source: ModelSource, component: str, kind: Any) -> Weights:
+    """The weights of a part, not read yet; a UsageError for files that must not be opened.
 
-    Those are pickles with more than tensors in them, headers that lie, and files that hold less
-    than their config asks for, which would be made up in memory.
+    Those are pickles with more than tensors in them, headers that lie, shards without what their
+    index says is in them, and files that hold less than their config asks for, which would be made
+    up in memory.
     """
-    files = [f for f in source.files_of(component) if f.suffix in (".safetensors", ".bin")]
+    own = source.weights_of(component)
     try:
-        found = Weights(files)
+        found = Weights(own.files)
     except UsageError as error:
         raise UsageError(f"--model {source.id}: its {component} does not load ({error})") from None
-    for file in files:
+    for file in own.files:
         # The libraries that load them go by the name.
-        own = {"safetensors": ".safetensors", "pickle": ".bin"}[weights_kind(file)]
-        if own != file.suffix:
-            what = "a safetensors file" if own == ".safetensors" else "a pickle of torch"
+        named = {"safetensors": ".safetensors", "pickle": ".bin"}[weights_kind(file)]
+        if named != file.suffix:
+            what = "a safetensors file" if named == ".safetensors" else "a pickle of torch"
             raise UsageError(
                 f"--model {source.id}: {component}/{file.name} is {what} by its content; "
-                f"rename it to {file.with_suffix(own).name}"
+                f"rename it to {file.with_suffix(named).name}"
             )
+    for name in sorted((own.shards or {}).keys() - found.specs.keys()):
+        raise UsageError(
+            f"--model {source.id}: its {component}'s shards lack the weight {name}, which their "
+            "index names; get it anew"
+        )
     if hasattr(kind, "config_class"):
         folder = source.folder / component
         config = kind.config_class.from_pretrained(folder, local_files_only=True)
@@ -48,7 +54,7 @@ def check_weights(source: ModelSource, component: str, kind: Any) -> bool:
                 f"--model {source.id}: its {component}/config.json asks for {asked:,} weights, "
                 f"there are {there:,}; get it anew"
             )
-    return all(file.suffix == ".safetensors" for file in files)
+    return found
 
 
 def require_finite(source: ModelSource, component: str, model: nn.Module) -> None:

@@ -62,7 +62,7 @@ class Weights(Mapping[str, Tensor]):
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
-        """Open the files, the shards of one model."""
+        """Open the files, the shards of one model; no tensor at all is a UsageError."""
         self.files = tuple(files)
         self.metadata: dict[str, str] = {}
         self.specs: dict[str, Spec] = {}
@@ -82,6 +82,9 @@ class Weights(Mapping[str, Tensor]):
             except Exception as error:
                 reason = " ".join(str(error).split())[:200]
                 raise UsageError(f"{path}: no readable weights ({reason}); get it anew") from error
+        if not self.specs:
+            place = self.files[0] if files else "a part without files"
+            raise UsageError(f"{place}: holds no weights; get it anew")
 
     def _open(self, path: Path) -> None:
         if weights_kind(path) == "pickle":
@@ -94,7 +97,7 @@ class Weights(Mapping[str, Tensor]):
             part = file.get_slice(name)
             if part.get_dtype() not in _NAMES:
                 raise strange_type(part.get_dtype(), file.keys())
-            self.specs[name] = Spec(_NAMES[part.get_dtype()], tuple(part.get_shape()))
+            self._add(name, Spec(_NAMES[part.get_dtype()], tuple(part.get_shape())))
             self._read[name] = lambda name=name, file=file: file.get_tensor(name)
 
     def _open_pickle(self, path: Path) -> None:
@@ -102,8 +105,13 @@ class Weights(Mapping[str, Tensor]):
         for name, tensor in found.items():
             if tensor.dtype not in CODES:
                 raise strange_type(str(tensor.dtype)[6:], found)
-            self.specs[name] = Spec(tensor.dtype, tuple(tensor.shape))
+            self._add(name, Spec(tensor.dtype, tuple(tensor.shape)))
             self._read[name] = lambda tensor=tensor: tensor
+
+    def _add(self, name: str, spec: Spec) -> None:
+        if name in self.specs:
+            raise ValueError(f"has {name}, as another of the shards has")
+        self.specs[name] = spec
 
     def __getitem__(self, name: str) -> Tensor:
         """Read one tensor; KeyError for a name that is not there."""

@@ -14,6 +14,7 @@ from erase.models.architectures.known import of_config, of_denoiser
 from erase.models.denoiser_files import denoiser_config, denoiser_weights, read_config
 from erase.models.locate import locate
 from erase.models.model_source import ModelSource
+from erase.models.part_weights import DIFFUSERS, require_weights
 from erase.models.single_file.recognise import recognise
 from erase.models.single_file.unet_keys import UNET_PREFIX
 from erase.run_folder.folder import is_run
@@ -70,10 +71,9 @@ def open_exported(path: Path) -> Exported:
         return Exported(
             path, "pipeline", weights, _metadata(weights), denoiser_config(source), source=source
         )
-    files = sorted(path.glob("*.safetensors")) if (path / "config.json").is_file() else []
-    config = read_config(path) if files else {}
+    config = read_config(path) if (path / "config.json").is_file() else {}
     if of_denoiser(config.get("_class_name")):
-        weights = Weights(files)
+        weights = Weights(require_weights(str(path), path, DIFFUSERS).files)
         return Exported(path, "UNet", weights, weights.metadata, config)
     raise UsageError(
         f"{path}: no run folder, and nothing that `expunge export` or `apply` writes; give a run, "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from erase.export.copied_files import Copied, copied_part
 from erase.export.delta import Delta
 from erase.export.single_file import find_copies, require_gone
 from erase.export.single_file_base import SingleFileBase
-from erase.models.model_source import ModelSource
+from erase.models.model_source import INDEX, ModelSource
 from erase.models.single_file.unet_keys import EMA_PREFIX, UNET_PREFIX
 from erase.saliency.mask import SaliencyMask, freeze_mask
 from erase.tensors.bits import blend, changed_places, content_hash, same_bits
@@ -164,17 +164,11 @@ def check_parts(made: ModelSource, base: ModelSource) -> Check:
 
 def _plain(source: ModelSource) -> dict[str, str]:
     """Files and hashes without the UNet's, and without the variant's name, as exports have them."""
-    return {
-        name.replace(f".{source.variant}.", "."): _as_published(source.folder / name, sha)
-        for name, sha in source.files.items()
-        if not name.startswith(f"{source.architecture.denoiser}/")
-    }
-
-
-def _as_published(path: Path, sha: str) -> str:
-    """The hash of a file as an export has it."""
-    content = published(path)
-    return sha if content is None else hashlib.sha256(content).hexdigest()
+    parts = [part for part in source.architecture.parts if part != source.architecture.denoiser]
+    copied = [each for part in parts for each in copied_part(source, part)]
+    if INDEX in source.files:
+        copied.append(Copied(INDEX, source.folder / INDEX, published(source.folder / INDEX)))
+    return {each.name: each.sha256() for each in copied}
 
 
 def unet_of(tensors: Tensors, names: Mapping[str, str]) -> Computed:

@@ -16,6 +16,7 @@ from torch import Tensor
 from erase.diffusion.conditioning import Conditioning
 from erase.diffusion.noise_schedule import Schedule
 from erase.models.architectures.families import Family
+from erase.models.part_weights import DIFFUSERS, TRANSFORMERS, Layout
 
 Parts = Mapping[str, Any]
 """A model's loaded parts by their names in its diffusers pipeline, and what its index settles."""
@@ -97,6 +98,12 @@ class Architecture:
     def denoiser_class(self) -> str:
         """The `_class_name` of its denoiser's config.json."""
         return self.classes[self.denoiser].partition(":")[2]
+
+    def layout(self, part: str) -> Layout | None:
+        """What its library calls the files with a part's weights; None of a part without any."""
+        if part == "scheduler" or part.startswith("tokenizer"):
+            return None
+        return DIFFUSERS if self.classes[part].startswith("diffusers") else TRANSFORMERS
 
     def kind(self, part: str) -> Any:
         """The class of a part, imported now."""

@@ -14,9 +14,10 @@ from erase.diffusion.scheduler_config import prediction_type_of, read_scheduler
 from erase.models.architectures.architecture import Architecture
 from erase.models.architectures.families import SD1, SD2, SDXL, VAE_PREFIX, Family
 from erase.models.architectures.known import of_single_file
-from erase.models.folder_check import check_part, require_own
+from erase.models.folder_check import check_part
 from erase.models.hub import CONFIGS, cached_snapshot
 from erase.models.model_source import INDEX, ModelSource
+from erase.models.part_weights import settings_files
 from erase.models.single_file.unet_keys import UNET_PREFIX
 from erase.tensors.weight_files import Spec, Weights
 from plumbing.errors import UsageError
@@ -84,11 +85,8 @@ def locate_single_file(path: Path, config: Path | None, prediction_type: str | N
     small = [
         place
         for part in file.architecture.parts
-        for place in sorted((file.folder / part).iterdir())
-        if place.suffix in (".json", ".txt") and not place.name.endswith(".index.json")
+        for place in settings_files(file.folder / part, file.architecture.layout(part))
     ]
-    for place in small:
-        require_own(file.folder, place)
     # SDXL's index tells what stands for no prompt, and so what is drawn.
     if file.architecture.index_settings and (file.folder / INDEX).is_file():
         small.append(file.folder / INDEX)
