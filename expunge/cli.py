@@ -9,10 +9,11 @@ from importlib import metadata
 from typing import Any
 
 from expunge.command_table import COMMANDS
-from expunge.console import Visible, cut, set_up_logging
+from expunge.console import Visible, cut, open_streams, set_up_logging, tell, widen
 from expunge.parsing import named, parse
 from plumbing.disk_space import explain
 from plumbing.errors import UsageError
+from plumbing.home import require_home
 from plumbing.signals import end_on_sigterm
 from plumbing.visible_text import discreet
 
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     It is 1 if a command's result says that what it checked has not `passed`.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    open_streams()
+    widen()
     # Of the processes of `accelerate launch` the first alone reports.
     first = os.environ.get("RANK", "0") == "0"
     try:
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(explain(error))
     except KeyboardInterrupt as interruption:
         note = str(interruption) or "the same command goes on from what is finished"
-        print(f"\nexpunge: interrupted; {note}", file=sys.stderr)
+        tell(f"\nexpunge: interrupted; {note}")
         return 128 + getattr(interruption, "number", 2)
     return 1 if isinstance(result, dict) and result.get("passed") is False else 0
 
@@ -53,7 +56,7 @@ def _unheard() -> int:
 
 
 def _refuse(reason: str) -> int:
-    print(cut(f"expunge: error: {' '.join(discreet(reason).split())}"), file=sys.stderr)
+    tell(cut(f"expunge: error: {' '.join(discreet(reason).split())}"))
     return 2
 
 
@@ -74,6 +77,7 @@ def _dispatch(words: Sequence[str]) -> Any:
     except SystemExit:
         return None
     set_up_logging()
+    require_home()
     end_on_sigterm()
     if os.environ.get("WORLD_SIZE", "1") != "1" and name[0] not in ("erase", "evaluate"):
         raise UsageError(

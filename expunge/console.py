@@ -1,8 +1,10 @@
 """What reaches the terminal: visible, discreet, short."""
 
+import contextlib
 import io
 import logging
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -10,6 +12,10 @@ from plumbing.visible_text import discreet, visible
 
 _LONGEST = 2000
 """Characters of an error or a log line: a name may be 100 kB long."""
+
+
+_NARROWEST = 40
+"""Columns of a terminal."""
 
 
 class Visible(io.TextIOBase):
@@ -40,6 +46,35 @@ class Discreet(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         return cut(discreet(super().format(record)))
+
+
+def open_streams() -> None:
+    """Let what a program was started without, as by `>&-`, lead nowhere.
+
+    Else the next file that is opened would be taken for it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is taken, and those below are not.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            stream = os.fdopen(number, mode, encoding="utf-8", closefd=False)
+            setattr(sys, name, stream)
+
+
+def tell(line: str) -> None:
+    """Print a line to stderr, if anybody still reads it."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+def widen() -> None:
+    """Let a terminal of next to no width, in which tyro finds no end, pass for a narrow one."""
+    if shutil.get_terminal_size().columns < _NARROWEST:
+        os.environ["COLUMNS"] = str(_NARROWEST)
 
 
 def cut(line: str) -> str:

@@ -17,6 +17,7 @@ import tyro
 from expunge.command_table import COMMANDS
 from expunge.settings.groups import fields_of
 from plumbing.errors import UsageError, did_you_mean
+from plumbing.home import at_home
 
 _HELP = ("-h", "--help")
 _SHORTHAND = 300
@@ -48,6 +49,7 @@ def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
 
     Raises UsageError for bad words, and SystemExit(0) once `--help` is printed.
     """
+    words = [_whole(word) for word in words]
     settings, prog = settings_of(name, words), " ".join(("expunge", *name))
     hint = f"(see {prog} --help)"
     # tyro's own flags write a shell's completion.
@@ -67,6 +69,19 @@ def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
                 raise cause from None
             cause = cause.__context__
         raise UsageError(f"{_one_line(complaint.getvalue())} {hint}") from None
+
+
+def _whole(word: str) -> str:
+    """A word, or the value after its flag, with `~` at the beginning as a shell takes it."""
+    if any("\ud800" <= c <= "\udfff" for c in word):
+        shown = word.encode("utf-8", "replace").decode()
+        raise UsageError(
+            f"{shown}: holds bytes that are no text here; rename it, or set LC_ALL=C.UTF-8"
+        )
+    flag, sign, value = word.partition("=")
+    if sign and flag.startswith("--"):
+        return f"{flag}={at_home(value)}"
+    return at_home(word)
 
 
 def _check_words(settings: type, words: Sequence[str], hint: str) -> None:

@@ -3,7 +3,8 @@
 import json
 import re
 import unicodedata
-from pathlib import Path
+
+from plumbing.home import find_home
 
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn"))
 _JOINERS = "\u200c\u200d"
@@ -47,8 +48,8 @@ def homes() -> list[str]:
 
     In JSON its backslashes are doubled.
     """
-    home = Path.home()
-    if home == home.parent:
+    home = find_home()
+    if home is None or home == home.parent:
         return []
     found = {str(each) for each in (home, home.resolve(), home.as_posix())}
     return sorted(found | {json.dumps(each)[1:-1] for each in found}, key=len, reverse=True)

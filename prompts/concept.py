@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from plumbing.errors import UsageError
+from plumbing.home import at_home
 from plumbing.text_file import require_plain
 from prompts.built_lists import BuiltPrompts, for_object, for_style, for_unknown
 from prompts.concept_file import LONGEST_NAME, ConceptFile, read_concept_file
@@ -117,7 +118,7 @@ def load_concept(text: str, vocabulary: Vocabulary | None = None) -> ConceptSpec
         raise UsageError("CONCEPT is empty: name one, for example `church`, or give a .toml file")
     require_plain("CONCEPT", name, LONGEST_NAME)
     if is_concept_file(name):
-        path = Path(_unquoted(text.strip())).expanduser()
+        path = Path(at_home(_unquoted(text.strip())))
         return _build(read_concept_file(path), str(path), vocabulary, told=str(path))
     words = vocabulary or Vocabulary((), ())
     return _build(*look_up(name, words.objects, words.styles), vocabulary)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from erase.run_folder.record import SCHEMA_VERSION, RunRecord
 from plumbing.errors import UsageError
+from plumbing.home import find_home
 from plumbing.inside import require_no_way_out
 from plumbing.json_file import read_object
 from plumbing.record import parse_record, to_json
@@ -124,8 +125,8 @@ def _restored(value: Any) -> Any:
         return {key: _restored(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_restored(item) for item in value]
-    at_home = isinstance(value, str) and value.startswith(("~/", "~\\"))
-    return str(Path.home() / value[2:]) if at_home else value
+    home = find_home() if isinstance(value, str) and value.startswith(("~/", "~\\")) else None
+    return str(home / value[2:]) if home else value
 
 
 def write_json(path: Path, value: Any) -> None:

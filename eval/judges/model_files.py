@@ -13,6 +13,7 @@ from PIL import Image
 from plumbing.config_check import problem_of
 from plumbing.errors import UsageError
 from plumbing.file_content import weights_kind
+from plumbing.home import find_home
 from plumbing.json_file import read_object
 
 
@@ -90,7 +91,8 @@ def model_name(source: str | Path) -> str:
     if not path.is_dir():
         return str(source)
     # Two names tell `judge/object` from another's; but a home folder's is its owner's.
-    at_home = path.resolve().parent == Path.home().resolve()
+    home = find_home()
+    at_home = home is not None and path.resolve().parent == home.resolve()
     return "/".join(path.parts[-1 if at_home else -2 :])
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from expunge.settings.groups import fields_of
 from plumbing.errors import UsageError, did_you_mean
+from plumbing.home import at_home
 
 
 def check_names(settings: type, flags: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -63,7 +64,9 @@ def _as(hint: Any, value: Any) -> Any:
                 return _as(choice, value)
         fits = False
     elif hint is Path and isinstance(value, str | Path):
-        return Path(value)
+        return Path(at_home(str(value)))
+    elif hint is str and isinstance(value, str):
+        return at_home(value)
     elif isinstance(value, bool):
         fits = hint is bool
     elif hint is float and isinstance(value, int):
