@@ -124,7 +124,7 @@ def test_files_that_are_no_deltas_are_refused(
 ) -> None:
     (tmp_path / "text").write_text("a delta")
     for path, message in (
-        (finished / UNET, "no delta of this format"),
+        (finished / UNET, "is a UNet with diffusers' names; make a delta"),
         (tmp_path / "text", "this is a text (a delta)"),
         (tmp_path / "nothing", "no such file"),
     ):

@@ -200,7 +200,7 @@ def test_what_cannot_be_verified_is_bad_input(
     erased = str(single / "erased.safetensors")
     for words, said in (
         ([str(tmp_path / "nothing")], "no run folder"),
-        ([str(finished / "mask.safetensors")], "holds no UNet"),
+        ([str(finished / "mask.safetensors")], "is a mask of `expunge mask`"),
         ([str(lora)], "a LoRA"),
         ([str(half)], "it is cut off"),
         ([str(finished), "--run", str(finished)], "drop it"),

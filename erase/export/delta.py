@@ -15,6 +15,7 @@ from torch import Tensor
 
 from erase.saliency.mask import SaliencyMask, freeze_mask
 from erase.tensors.bits import INTEGERS, bit_pattern, blend
+from erase.tensors.kinds import kind_of
 from erase.tensors.weight_files import Computed, Spec, Weights
 from erase.tensors.writing import write_checked
 from plumbing.errors import UsageError
@@ -105,15 +106,16 @@ class Delta:
 
 def read_delta(path: Path) -> Delta:
     """Open a delta; anything else is a UsageError."""
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"{path}: no such file; make one with `expunge export --format delta`")
     weights = Weights([path])
     header = weights.metadata
-    if header.get("expunge.format") != "delta" or header.get("expunge.version") not in (
-        FORMAT,
-        MIXED,
-    ):
-        raise UsageError(f"{path}: no delta of this format; `expunge export --format delta`")
+    if header.get("expunge.format") != "delta":
+        told = kind_of(weights.specs, header)
+        known = f"is {told.what}" if told else "is no delta"
+        raise UsageError(f"{path}: {known}; make a delta with `expunge export --format delta`")
+    if header.get("expunge.version") not in (FORMAT, MIXED):
+        raise UsageError(f"{path}: no delta of this format; export it anew, or get a newer expunge")
     try:
         dtype = _floating(header["expunge.dtype"])
         specs = {}

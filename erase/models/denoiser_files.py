@@ -41,7 +41,7 @@ def open_denoiser(
     prediction_type: str | None = None,
 ) -> OpenedDenoiser:
     """Open a UNet that lies in a folder alone, or that of a model as `locate` finds it."""
-    folder = Path(model)
+    folder = Path(model).expanduser() if model.startswith("~") else Path(model)
     if (folder / "config.json").is_file():
         own = read_config(folder)
         if of_denoiser(own.get("_class_name")) is None:

@@ -54,7 +54,8 @@ class ErasedRun:
 def open_run(folder: Path) -> ErasedRun:
     """Open a run that is finished; anything else is a UsageError."""
     if not is_run(folder):
-        raise UsageError(f"{folder}: no run folder; give one that `expunge erase` wrote")
+        hint = f", as {folder.parent}" if is_run(folder.parent) else ""
+        raise UsageError(f"{folder}: no run folder; give one that `expunge erase` wrote{hint}")
     record = read_run(folder, "base", "concepts")
     if record.command == "mask":
         raise UsageError(

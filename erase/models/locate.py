@@ -19,6 +19,7 @@ from erase.models.hub import (
     unknown_model,
 )
 from erase.models.model_source import INDEX, MINIATURE, ModelSource
+from erase.models.named_model import is_single_file, meant, no_model_in
 from erase.models.part_weights import (
     names_in,
     none_there,
@@ -48,6 +49,7 @@ def locate(
     and `prediction_type` then tell of; anything else, and any model of an architecture that is not
     known here, is a UsageError, as is whatever is told of a model that has no use for it.
     """
+    model = meant(model)
     told = Base(model, revision, variant, str(config) if config else None, prediction_type)
     _refuse_useless(told)
     return _find(told, asked=True)
@@ -97,12 +99,6 @@ def _find(told: Base, *, asked: bool) -> ModelSource:
     name = str(folder) if path.is_dir() and model != "miniature" else model
     files = _hash_files(model, folder, architecture, variant)
     return ModelSource(name, revision, files, folder, architecture, variant)
-
-
-def is_single_file(model: str) -> bool:
-    """Whether `locate` takes this for one file with a whole model, there or not."""
-    path = Path(model)
-    return path.suffix in (".safetensors", ".ckpt") and not path.is_dir()
 
 
 def locate_recorded(base: Base, *, variant: str | None = None) -> ModelSource:
@@ -165,7 +161,7 @@ def _check_folder(model: str, folder: Path) -> Architecture:
     if not index.is_file():
         raise UsageError(
             f"--model {model}: {folder.name}/ has no model_index.json and no run.json; "
-            "give a diffusers pipeline folder or a run folder"
+            f"{no_model_in(folder)}"
         )
     told = _read_json(index, model)
     architecture = _check_family(model, told)

@@ -18,6 +18,7 @@ from erase.models.part_weights import DIFFUSERS, require_weights
 from erase.models.single_file.recognise import recognise
 from erase.models.single_file.unet_keys import UNET_PREFIX
 from erase.run_folder.folder import is_run
+from erase.tensors.kinds import kind_of
 from erase.tensors.weight_files import Computed, Spec, Weights
 from plumbing.errors import UsageError
 
@@ -60,7 +61,7 @@ class Exported:
 
 def open_exported(path: Path) -> Exported:
     """Open what `expunge export` or `apply` wrote; what neither writes is a UsageError."""
-    if path.is_file() and path.suffix == ".safetensors":
+    if path.is_file():
         return _open_file(path)
     if (path / INDEX).is_file():
         try:
@@ -95,7 +96,9 @@ def _open_file(path: Path) -> Exported:
     if any("lora" in name for name in weights.specs):
         raise UsageError(f"{path}: a LoRA, which has no weights of the base; verify its run")
     if not any(name.startswith(UNET_PREFIX) for name in weights.specs):
-        raise UsageError(f"{path}: holds no UNet and is no delta; give what `expunge export` wrote")
+        told = kind_of(weights.specs, weights.metadata)
+        known = f"is {told.what}" if told else "holds no UNet and is no delta"
+        raise UsageError(f"{path}: {known}; give what `expunge export` or `apply` wrote")
     try:
         recognise(path, weights.specs)
     except UsageError as error:

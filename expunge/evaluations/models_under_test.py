@@ -11,8 +11,9 @@ from tqdm import tqdm
 from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.models.devices import resolve_device, resolve_dtype
-from erase.models.locate import is_single_file, locate, locate_recorded, native_size
+from erase.models.locate import locate, locate_recorded, native_size
 from erase.models.model_source import ModelSource
+from erase.models.named_model import is_single_file, meant
 from erase.models.recommended import read_recommended
 from erase.run_folder.folder import is_run, read_run
 from erase.run_folder.record import Base
@@ -45,7 +46,7 @@ def find_place(settings: Evaluation, kind: str) -> Place:
 
     `kind` is the evaluation's folder below the run's `eval`.
     """
-    target, baseline, out = settings.target, settings.baseline, settings.out
+    target, baseline, out = meant(settings.target), settings.baseline, settings.out
     concepts = settings.concept if isinstance(settings, DrawnEvaluation) else ()
     told = {"config": settings.config, "prediction_type": settings.prediction_type}
     folder = Path(target)

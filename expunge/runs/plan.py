@@ -85,7 +85,10 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
     mask_file = getattr(settings, "mask", None)
     if mask_file is not None:
         if not mask_file.is_file():
-            raise UsageError(f"--mask {mask_file}: no such file; make one with `expunge mask`")
+            inside = mask_file / "mask.safetensors"
+            what = "no such file; make one with `expunge mask`"
+            what = f"a folder; give {inside}" if inside.is_file() else what
+            raise UsageError(f"--mask {mask_file}: {what}")
         identity["inputs"]["mask"] = sha256_file(mask_file)
     prefix = "" if command == "erase" else f"{command}-"
     out = config.out or default_out(prefix, concept.name, identity)

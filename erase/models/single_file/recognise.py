@@ -19,12 +19,18 @@ from erase.models.hub import CONFIGS, cached_snapshot
 from erase.models.model_source import INDEX, ModelSource
 from erase.models.part_weights import settings_files
 from erase.models.single_file.unet_keys import UNET_PREFIX
+from erase.tensors.kinds import kind_of
+from erase.tensors.quantised import quantised
 from erase.tensors.weight_files import Spec, Weights
 from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
 
 Specs = Mapping[str, Spec]
 
+_FIRST = f"{UNET_PREFIX}input_blocks.0.0.weight"
+_LAST = f"{UNET_PREFIX}out.2.weight"
+_COMPANIONS = (VAE_PREFIX, "cond_stage_model.", "conditioner.")
+"""What a whole model has beside its UNet."""
 _MORE_INPUTS = {5: "a depth", 7: "an upscaling", 8: "an InstructPix2Pix", 9: "an inpainting"}
 _PREDICTIONS = {"epsilon": "epsilon", "eps": "epsilon", "v": "v_prediction"}
 _PREDICTIONS |= {"v_prediction": "v_prediction", "v-prediction": "v_prediction"}
@@ -58,7 +64,7 @@ def open_single_file(
     if not path.is_file():
         raise UsageError(f"--model {path}: no such file")
     tensors = Weights([path])
-    family = recognise(path, tensors.specs)
+    family = recognise(path, tensors.specs, tensors.metadata)
     folder = _find_configs(path, family, config)
     for part in of_single_file(family).parts:
         check_part(str(path), folder / part)
@@ -102,14 +108,15 @@ def locate_single_file(path: Path, config: Path | None, prediction_type: str | N
     )
 
 
-def recognise(path: Path, specs: Specs) -> Family:
+def recognise(path: Path, specs: Specs, metadata: Mapping[str, str] | None = None) -> Family:
     """SD 1.x, 2.x or XL by a file's names and shapes; anything else is refused by its name."""
-    strange = _other_kind(specs)
-    if strange is not None:
+    if strange := _other_kind(specs):
         raise UsageError(
             f"--model {path}: this is {strange}; single files are read of text-to-image "
             "Stable Diffusion 1.x, 2.x and XL"
         )
+    if not (_has_unet(specs) and _has(specs, *_COMPANIONS)):
+        raise UsageError(f"--model {path}: this is {_no_model(path, specs, metadata)}")
     older = SD2 if _has(specs, *SD2.text.values()) else SD1
     family = SDXL if _is_xl(specs) else older
     for what, prefix in {**family.text, "autoencoder": VAE_PREFIX}.items():
@@ -125,17 +132,33 @@ def _is_xl(specs: Specs) -> bool:
     return _has(specs, "conditioner.", f"{UNET_PREFIX}label_emb.")
 
 
+def _has_unet(specs: Specs) -> bool:
+    first, last = specs.get(_FIRST), specs.get(_LAST)
+    return first is not None and last is not None and len(first.shape) > 1 and bool(last.shape)
+
+
+def _no_model(path: Path, specs: Specs, metadata: Mapping[str, str] | None) -> str:
+    """What a file without a whole model is, and what to do."""
+    told = kind_of(specs, metadata)
+    if told is None:
+        return f"no Stable Diffusion known here (no {_FIRST}); get the model's whole file"
+    home = path.resolve().parent.parent
+    remedy = f"give {home}, its model" if (home / INDEX).is_file() else told.remedy
+    return f"{told.what}; {remedy}"
+
+
 def _other_kind(specs: Specs) -> str | None:
-    """What a file is if it is no text-to-image SD 1.x, 2.x or XL; None if it may be one."""
-    if _has(specs, f"{UNET_PREFIX}double_blocks.", "double_blocks."):
+    """What model a file is if it is no text-to-image SD 1.x, 2.x or XL; None if it may be one."""
+    whole = not any("lora" in name for name in specs)
+    if whole and _has(specs, f"{UNET_PREFIX}double_blocks.", "double_blocks."):
         return "a FLUX model"
-    if _has(specs, f"{UNET_PREFIX}joint_blocks.", "joint_blocks."):
+    if whole and _has(specs, f"{UNET_PREFIX}joint_blocks.", "joint_blocks."):
         return "a Stable Diffusion 3 model"
-    first, last = (
-        specs.get(f"{UNET_PREFIX}{name}") for name in ("input_blocks.0.0.weight", "out.2.weight")
-    )
-    if first is None or last is None or len(first.shape) < 2 or not last.shape:
-        return _no_checkpoint(specs)
+    if not _has_unet(specs):
+        return None
+    first, last = specs[_FIRST], specs[_LAST]
+    if (how := quantised(specs)) or not first.dtype.is_floating_point:
+        return f"a model {how or 'quantised to integers'}, too coarse to be erased from"
     more = first.shape[1] != last.shape[0]
     kind = _MORE_INPUTS.get(first.shape[1], "an image-guided") if more else None
     if _has(specs, "conditioner.embedders.0.model."):
@@ -146,15 +169,6 @@ def _other_kind(specs: Specs) -> str | None:
         return "an unCLIP model"
     name = "SDXL model" if _is_xl(specs) else "model"
     return kind and f"{kind} {name} (its UNet takes {first.shape[1]} channels)"
-
-
-def _no_checkpoint(specs: Specs) -> str:
-    """What a file without an LDM UNet is."""
-    if any("lora" in name for name in specs):
-        return "a LoRA"
-    if _has(specs, "down_blocks.", "unet.down_blocks."):
-        return "a UNet with diffusers' names, which belongs in a diffusers folder"
-    return f"no Stable Diffusion known here (no {UNET_PREFIX}input_blocks.0.0.weight)"
 
 
 def _has(specs: Iterable[str], *prefixes: str) -> bool:
