@@ -85,7 +85,11 @@ def test_the_config_goes_to_the_file_alone(
     out = ["--out", tmp_path / "out"]
     assert evaluate("concept", erased, *words, "--baseline", model_folder, *out) == 0
     for target, flags, said in (
-        (model_folder, words, f"goes with a single .safetensors or .ckpt file; {model_folder} has"),
+        (
+            model_folder,
+            words,
+            f"goes with a single .safetensors or .ckpt file, which {model_folder} is not",
+        ),
         (single / "run", words[-4:-2], "goes with a single"),
         (erased, words[:4], "add --config FOLDER"),
         (erased, ["--config", tmp_path, *words[:4]], f"--config {tmp_path}: lacks"),
