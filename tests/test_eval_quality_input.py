@@ -35,7 +35,7 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(
     assert "--out is missing" in refused(model, "--concept", "church", *base)
     assert "nowhere" in refused("./nowhere", *church, *base)
     assert "--real" in refused(model, *church, *base, "--real", str(tmp_path / "nowhere"))
-    assert "holds 0 images" in refused(model, *church, *base, "--real", str(few))
+    assert "holds no image" in refused(model, *church, *base, "--real", str(few))
     assert "0.png is not a readable" in refused(model, *church, *base, "--real", str(broken))
     assert "CLIP model" in refused(model, *church, "--clip", str(few), "--device", "cpu")
     assert "no such file" in refused(model, *church, *base, "--prompts", str(few / "p.txt"))

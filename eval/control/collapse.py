@@ -16,7 +16,7 @@ from eval.generation.image_log import image_path
 from eval.metrics.distances import mean
 from eval.metrics.rates import rate
 from eval.metrics.schema import Control, ControlScores
-from plumbing.errors import UsageError
+from plumbing.image_file import read_rgb
 from prompts.evaluation_rows import PromptRow
 
 Array = NDArray[np.float64]
@@ -125,11 +125,7 @@ def _grids(files: Sequence[Path]) -> Array:
 
 def _pixels(file: Path, side: int | None = None) -> Array:
     """An image's values, 0 to 1; averaged to `side` fields a side if told so."""
-    try:
-        with Image.open(file) as image:
-            picture = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UsageError(f"{file} is not a readable image: {error}") from error
+    picture = read_rgb(file)
     if side:
         picture = picture.resize((side, side), Image.Resampling.BOX)
     return np.asarray(picture, dtype=np.float64) / 255

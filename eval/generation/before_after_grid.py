@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
+from plumbing.image_file import read_rgb
 from plumbing.visible_text import plain
 from plumbing.whole_files import replace_file
 
@@ -106,14 +107,12 @@ def _draw_section(
 
 
 def _cell_size(sections: Sequence[Section]) -> int:
-    with Image.open(sections[0].images[0][0]) as first:
-        side = max(first.size)
+    side = max(read_rgb(sections[0].images[0][0]).size)
     return side * -(-CELL // side) if side < CELL else CELL + CELL // 2
 
 
 def _fit(file: Path, cell: int) -> Image.Image:
-    with Image.open(file) as image:
-        picture = image.convert("RGB")
+    picture = read_rgb(file)
     scale = cell / max(picture.size)
     size = (round(picture.width * scale), round(picture.height * scale))
     enlarge = scale >= 1

@@ -13,9 +13,9 @@ from eval.judges.model_files import (
     model_name,
     open_config,
     opening,
-    read_image,
     refuse_missing,
 )
+from plumbing.image_file import read_rgb
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Classifier:
     def classify(self, images: Sequence[Path], batch_size: int = 64) -> Iterator[Prediction]:
         """The prediction of each image file, in order."""
         for start in range(0, len(images), batch_size):
-            pixels = [read_image(path) for path in images[start : start + batch_size]]
+            pixels = [read_rgb(path) for path in images[start : start + batch_size]]
             inputs = self.processor(images=pixels, return_tensors="pt").to(self.model.device)
             probabilities = self.model(**inputs).logits.float().softmax(-1)
             for value, index in zip(*(x.tolist() for x in probabilities.max(-1)), strict=True):

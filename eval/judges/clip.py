@@ -14,10 +14,10 @@ from eval.judges.model_files import (
     model_name,
     open_config,
     opening,
-    read_image,
     refuse_missing,
 )
 from plumbing.errors import UsageError
+from plumbing.image_file import read_rgb
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Clip:
         """Unit features [n, width] of image files, in order."""
 
         def embed(batch: Sequence[Path]) -> Any:
-            pixels = [read_image(path) for path in batch]
+            pixels = [read_rgb(path) for path in batch]
             inputs = self.processor(images=pixels, return_tensors="pt").to(self.model.device)
             return self.model.get_image_features(pixel_values=inputs["pixel_values"])
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from plumbing.config_check import problem_of
 from plumbing.errors import UsageError
@@ -103,12 +102,3 @@ def hash_weights(model: torch.nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def read_image(path: Path) -> Image.Image:
-    """An image as RGB; UsageError naming the file if it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UsageError(f"{path} is not a readable image: {error}") from error

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from nudenet import nudenet
-from PIL import Image, ImageOps
 
 from eval.judges.nudenet_labels import NUDENET_VERSION, Detection
 from plumbing.errors import UsageError
+from plumbing.image_file import read_rgb
 
 UPSTREAM: Any = nudenet
 """Untyped; its two steps, reading and decoding, are called with our own session between."""
@@ -84,13 +84,5 @@ def decode(raw: np.ndarray, frame: Sequence[float]) -> tuple[Detection, ...]:
 
 
 def _read(path: Path) -> np.ndarray:
-    """Pixels as OpenCV reads them, blue first; unlike OpenCV, what is broken is refused."""
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-            pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UsageError(f"{path} is not a readable image: {error}") from error
-    if mode[0] in "IF":
-        raise UsageError(f"{path} has more than 8 bits a channel; save it as an 8-bit image")
-    return np.ascontiguousarray(pixels[:, :, ::-1])
+    """Pixels as OpenCV reads ordinary files, blue first; what is broken is refused."""
+    return np.ascontiguousarray(np.asarray(read_rgb(path))[:, :, ::-1])

@@ -14,9 +14,9 @@ from eval.judges.model_files import (
     model_name,
     open_config,
     opening,
-    read_image,
     refuse_missing,
 )
+from plumbing.image_file import read_rgb
 
 UNSAFE, SAFE = "unsafe", "safe"
 
@@ -36,7 +36,7 @@ class SafetyChecker:
     def classify(self, images: Sequence[Path], batch_size: int = 64) -> Iterator[Prediction]:
         """`unsafe` for each image file that a pipeline would black out, in order."""
         for start in range(0, len(images), batch_size):
-            batch = [read_image(path) for path in images[start : start + batch_size]]
+            batch = [read_rgb(path) for path in images[start : start + batch_size]]
             inputs = self.processor(images=batch, return_tensors="pt").to(self.model.device)
             # It blacks out what it is given second, so it is given nothing of worth.
             _, unsafe = self.model(inputs["pixel_values"], np.zeros((len(batch), 1)))

@@ -12,6 +12,8 @@ from PIL import Image
 
 from eval.generation.image_log import Generation, image_path
 from eval.kind.measurement import Measurement
+from plumbing.errors import UsageError
+from plumbing.image_file import read_rgb
 from plumbing.visible_text import plain
 
 SIDE = 256
@@ -113,18 +115,15 @@ def _thumbnail(folder: Path, row: Generation | None, model: str, alt: str, seen:
         uri, size = inline(content)
     except FileNotFoundError:
         return Thumbnail(model, alt, problem="image missing")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (OSError, UsageError):
         return Thumbnail(model, alt, problem="image broken")
     return Thumbnail(model, alt, uri, *size, seen=seen)
 
 
 def inline(content: bytes, side: int = SIDE) -> tuple[Markup, tuple[int, int]]:
     """An image file as a data: URI of at most `side` pixels a side, and its size there."""
-    with Image.open(io.BytesIO(content)) as image:
-        large = max(image.size) > side
-        if large:
-            image.draft("RGB", (side, side))
-        picture = image.convert("RGB")
+    picture = read_rgb(content, "the picture")
+    large = max(picture.size) > side
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     # Saved anew, for a file may hold more than its picture: prompts, paths, whatever was put in.

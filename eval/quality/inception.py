@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.judges.model_files import read_image
 from eval.quality.measures.fid import INCEPTION_WIDTH
 from plumbing.errors import UsageError
+from plumbing.image_file import read_rgb
 
 Features = NDArray[np.float32]
 
@@ -42,7 +42,7 @@ class Inception:
         features = np.empty((len(images), INCEPTION_WIDTH), dtype=np.float32)
         device = next(self.model.parameters()).device
         for start in range(0, len(images), batch_size):
-            pixels = [np.asarray(read_image(path)) for path in images[start : start + batch_size]]
+            pixels = [np.asarray(read_rgb(path)) for path in images[start : start + batch_size]]
             # Photographs come in many sizes, a tensor has one.
             for shape in {array.shape for array in pixels}:
                 places = [index for index, array in enumerate(pixels) if array.shape == shape]

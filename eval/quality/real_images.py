@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plumbing.errors import UsageError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+from plumbing.image_folder import list_images
 
 
 @dataclass(frozen=True)
@@ -21,15 +20,9 @@ class ImageFolder:
 
 def find_images(folder: Path, flag: str, fewest: int) -> ImageFolder:
     """List the images at any depth; UsageError naming the flag if there are too few."""
-    if not folder.is_dir():
-        raise UsageError(f"{flag} {folder}: no such folder")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    files = tuple(sorted(path for path in found if path.is_file()))
+    files = list_images(folder, flag, deep=True)
     if len(files) < fewest:
-        kinds = " ".join(SUFFIXES)
-        raise UsageError(
-            f"{flag} {folder}: holds {len(files)} images ({kinds}), needs {fewest} or more"
-        )
+        raise UsageError(f"{flag} {folder}: holds {len(files)} images, needs {fewest} or more")
     hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
     digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     return ImageFolder(name=folder.resolve().name, files=files, sha256=digest)
