@@ -11,68 +11,61 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from erase.image_sets.captions import (
+    captions_beside,
+    captions_of_table,
+    find_table,
+    has_file_beside,
+    tell_some,
+)
+from erase.image_sets.loose_names import LooseNames
 from plumbing.errors import UsageError
-from plumbing.inside import is_below
-from plumbing.json_file import parse
+from plumbing.image_file import read_rgb, require_image
+from plumbing.image_folder import images_in, list_images
 from plumbing.whole_files import sha256_file
-
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def read_captions(folder: Path, flag: str) -> dict[Path, str]:
-    """The images of a folder and their captions, from its metadata.jsonl or a .txt beside each.
+    """The images of a folder and their captions, from a table or from a text file beside each.
 
-    Whatever is missing or unreadable is a UsageError that names `flag` and the file.
+    The table is metadata.jsonl or metadata.csv. Whatever is missing or unreadable is a UsageError
+    that names `flag` and the file; what is there and not read is told.
     """
-    if not folder.is_dir():
-        raise UsageError(f"{flag} {folder}: no such folder")
-    table = folder / "metadata.jsonl"
-    try:
-        if table.is_file():
-            lines = table.read_text("utf-8").split("\n")
-            rows = [parse(line) for line in lines if line.strip()]
-            captions = {folder / _below(row["file_name"]): _text(row["text"]) for row in rows}
-        else:
-            images = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
-            captions = {p: p.with_suffix(".txt").read_text("utf-8").strip() for p in images}
-    except FileNotFoundError as error:
-        raise UsageError(f"{flag} {folder}: {Path(error.filename).name} is missing") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(
-            f"{flag} {folder}: captions must be UTF-8, metadata.jsonl a "
-            f'{{"file_name", "text"}} a line ({error})'
-        ) from error
+    table = find_table(folder, flag)
+    if table is None:
+        captions = captions_beside(list_images(folder, flag), flag)
+    else:
+        captions = captions_of_table(table, flag)
     if not captions:
-        raise UsageError(f"{flag} {folder}: holds no image ({', '.join(_SUFFIXES)})")
-    absent = next((path for path in captions if not _is_there(path)), None)
-    if absent is not None:
-        raise UsageError(f"{flag} {folder}: {absent.name} is missing")
+        raise UsageError(f"{flag} {table}: names no image")
     for path in captions:
-        _open_image(path, flag).close()
+        if not _is_file(path):
+            raise UsageError(f"{flag} {folder}: {path.name} is missing")
+        require_image(path, f"{flag} {path}")
+    if table is not None:
+        _tell_what_is_not_read(table, flag, captions)
     return captions
 
 
-def _below(name: str) -> str:
-    """A file's name in a table; ValueError for one that leads out of its folder."""
-    if not is_below(name):
-        raise ValueError(f"{name[:80]!r} is not in the folder")
-    return name
+def _tell_what_is_not_read(table: Path, flag: str, captions: dict[Path, str]) -> None:
+    """Images that the table does not name, and captions beside those that it names."""
+    names = LooseNames()
+    folders = sorted({table.parent, *(path.parent for path in captions)})
+    images = [path for folder in folders for path in images_in(folder, flag)]
+    where = f"{flag} {table}"
+    tell_some(
+        f"{where}: images that it does not name", [p.name for p in images if p not in captions]
+    )
+    beside = [path.name for path in captions if has_file_beside(path, names)]
+    tell_some(f"{where}: is read, and not the text files beside images", beside)
 
 
-def _is_there(path: Path) -> bool:
+def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     # A name may be longer than a name can be.
     except OSError:
         return False
-
-
-def _text(value: object) -> str:
-    text = str(value)
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("a caption holds half a character")
-    return text
 
 
 def hash_captions(captions: dict[Path, str]) -> str:
@@ -83,17 +76,6 @@ def hash_captions(captions: dict[Path, str]) -> str:
 
 def read_pixels(path: Path, flag: str, size: int) -> Tensor:
     """A picture as [3, size, size] in [-1, 1], scaled and cropped about its centre."""
-    with _open_image(path, flag) as image:
-        try:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-        except _UNREADABLE as error:
-            raise UsageError(f"{flag} {path}: the image is damaged") from error
-    square = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
+    picture = read_rgb(path, f"{flag} {path}")
+    square = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).float() / 127.5 - 1
-
-
-def _open_image(path: Path, flag: str) -> Image.Image:
-    try:
-        return Image.open(path)
-    except _UNREADABLE as error:
-        raise UsageError(f"{flag} {path}: not a readable image") from error

@@ -81,8 +81,8 @@ class DataFlags:
     inference_steps: Annotated[int | None, shown("INT", "the model's own, else 50")] = None
     """Sampling steps when drawing them."""
     forget_data: Annotated[Path | None, shown("FOLDER", "draw them")] = None
-    """Folder of images of the concept, captioned by metadata.jsonl ({"file_name", "text"} a line)
-    or by a .txt file beside each image."""
+    """Folder of images of the concept, captioned by metadata.jsonl ({"file_name", "text"} a line),
+    metadata.csv, or a .txt or .caption file beside each image."""
     retain_data: Annotated[Path | None, shown("FOLDER", "draw them")] = None
     """Folder of images to keep, captioned likewise."""
     forget_prompts: Annotated[Path | None, shown("FILE", "the concept's own")] = None
