@@ -17,6 +17,7 @@ from erase.models.bundle import Bundle
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
 from erase.models.model_source import INDEX, ModelSource
+from erase.models.parts_fit import require_fit
 from erase.models.scheduler import load_scheduler
 from erase.models.single_file.parts import load_part
 from erase.models.single_file.recognise import open_single_file
@@ -52,11 +53,13 @@ def load_checkpoint(
         scheduler = load_scheduler(source)
         # Before any weights are read: what it cannot be trained on is not drawn with either.
         source.architecture.schedule(scheduler)
-    parts: dict[str, Any] = {"scheduler": scheduler}
+    names = [name for name in source.architecture.parts if name.startswith("tokenizer")]
+    tokenizers = {name: _load_tokenizer(source, name) for name in names}
+    with _opening(source, "config"):
+        require_fit(source, tokenizers)
+    parts: dict[str, Any] = {"scheduler": scheduler, **tokenizers}
     for component in source.architecture.parts:
-        if component.startswith("tokenizer"):
-            parts[component] = _load_tokenizer(source, component)
-        elif component != "scheduler":
+        if component not in parts:
             # A run's denoiser lies in its folder, whatever its base came as.
             own = source.denoiser and component == source.architecture.denoiser
             load = _load_from_file if single and not own else _load_from_folder

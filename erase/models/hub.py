@@ -57,20 +57,18 @@ def fetch_i2p() -> Path:
     return Path(path)
 
 
-def fetch_index(model: str, revision: str | None) -> dict[str, object]:
-    """The `model_index.json` of a hub pipeline: it tells the family before any weights come."""
+def fetch_json(model: str, name: str, revision: str | None) -> dict[str, object]:
+    """A small file of a hub pipeline: it tells what the model is before any weights come."""
     from huggingface_hub import hf_hub_download
 
     try:
-        path = hf_hub_download(model, "model_index.json", revision=revision)
+        path = hf_hub_download(model, name, revision=revision)
     except (OSError, ValueError) as error:
         raise _unreachable(model, revision, error) from error
     try:
         return read_object(Path(path))
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"--model {model}: its model_index.json cannot be read ({error})"
-        ) from error
+        raise UsageError(f"--model {model}: its {name} cannot be read ({error})") from error
 
 
 def list_files(model: str, revision: str | None) -> list[str]:

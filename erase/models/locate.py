@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from erase.models.architectures.architecture import Architecture
 from erase.models.architectures.known import of_pipeline, supported
 from erase.models.folder_check import check_index, check_part
 from erase.models.hub import (
-    fetch_index,
+    fetch_json,
     fetch_pipeline,
     list_files,
     looks_like_hub_id,
@@ -87,7 +87,9 @@ def _find(told: Base, *, asked: bool) -> ModelSource:
     elif path.is_dir():
         folder, revision = path.resolve(), None
     elif looks_like_hub_id(model):
-        architecture = _check_family(model, fetch_index(model, revision))
+        architecture = _check_family(model, fetch_json(model, INDEX, revision))
+        config = fetch_json(model, f"{architecture.denoiser}/config.json", revision)
+        _check_channels(model, architecture, config)
         if listed := list_files(model, revision):
             _check_listed(model, architecture, listed, variant, asked=asked)
         folder, revision = fetch_pipeline(model, revision, variant)
@@ -173,7 +175,13 @@ def _check_folder(model: str, folder: Path) -> Architecture:
         )
     for part in architecture.parts:
         check_part(model, folder / part)
-    denoiser = _read_json(folder / architecture.denoiser / "config.json", model)
+    _check_channels(
+        model, architecture, _read_json(folder / architecture.denoiser / "config.json", model)
+    )
+    return architecture
+
+
+def _check_channels(model: str, architecture: Architecture, denoiser: Mapping[str, Any]) -> None:
     taken, given = (denoiser.get(f"{side}_channels", 4) for side in ("in", "out"))
     # Noise goes in and a prediction of its size comes out; whatever else goes in is a picture.
     if given is not None and taken != given:
@@ -181,13 +189,12 @@ def _check_folder(model: str, folder: Path) -> Architecture:
             f"--model {model}: its {architecture.denoiser_name} takes {taken} channels (an "
             f"inpainting or depth model); {supported()}"
         )
-    return architecture
 
 
 def _check_family(model: str, index: dict[str, Any]) -> Architecture:
     """A pipeline's architecture; one that is not supported is a UsageError."""
     name = index.get("_class_name")
-    architecture = of_pipeline(name)
+    architecture = of_pipeline(index)
     if architecture is None:
         raise UsageError(f"--model {model}: a {name} is not supported; {supported()}")
     if refused := architecture.refuse(index):

@@ -6,7 +6,7 @@ one, write a file like `stable_diffusion.py` beside this one, and add it to the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -28,6 +28,10 @@ Inputs = tuple[Tensor, Tensor, Conditioning]
 
 def _square(config: Config) -> Any:
     return config["sample_size"]
+
+
+def _fits(configs: Mapping[str, Config]) -> Iterator[str]:
+    return iter(())
 
 
 def _supported(index: Mapping[str, Any]) -> str | None:
@@ -75,6 +79,13 @@ class Architecture:
     """What a model_index.json of one of the `pipelines` is of, if that is not supported."""
     refuse_scheduler: Callable[[Config], str | None] = _supported
     """Why none of its models can have a scheduler of this config, which names its class."""
+    kin: str | None = None
+    """A pattern of other pipelines' names, which may have the same parts for another task."""
+    misfits: Callable[[Mapping[str, Config]], Iterator[str]] = _fits
+    """What keeps parts with these configs, by the parts' names, from working together.
+
+    A config is complete; that of a tokenizer is `{"tokens": how many it makes of a prompt}`.
+    """
     latent_size: Callable[[Config], Any] = _square
     """Side, or (height, width), in latents that a denoiser of this config was made for."""
     shifts_latents: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,9 +19,22 @@ def supported() -> str:
     return f"expunge erases from text-to-image {', '.join(titles)} and {last}"
 
 
-def of_pipeline(name: Any) -> Architecture | None:
-    """That of the pipelines with this `_class_name`."""
-    return next((each for each in ARCHITECTURES if str(name) in each.pipelines), None)
+def of_pipeline(index: Mapping[str, Any]) -> Architecture | None:
+    """That of a model_index.json: by the `_class_name` or, of a pipeline for another task, parts.
+
+    What saves a model names itself in it, though inpainting, ControlNets and others draw with the
+    very parts of a text-to-image model, too.
+    """
+    name = str(index.get("_class_name"))
+    named = (each for each in ARCHITECTURES if name in each.pipelines)
+    kin = (each for each in ARCHITECTURES if each.kin and re.fullmatch(each.kin, name))
+    return next(named, None) or next((each for each in kin if _has_parts(each, index)), None)
+
+
+def _has_parts(architecture: Architecture, index: Mapping[str, Any]) -> bool:
+    weighted = (part for part in architecture.parts if architecture.layout(part))
+    classes = {part: architecture.classes[part].partition(":")[2] for part in weighted}
+    return all([*(index.get(part) or [None])][-1] == kind for part, kind in classes.items())
 
 
 def of_single_file(family: Family) -> Architecture:

@@ -15,6 +15,7 @@ from erase.diffusion.scheduler_config import other_kind
 from erase.models.architectures.architecture import Architecture, Config, Inputs, Parts
 from erase.models.architectures.families import SD1, SD2, unet_architecture
 from erase.models.architectures.families import SDXL as SDXL_FILE
+from erase.models.architectures.unet_fit import misfits, misfits_xl
 
 _TOKENS = 77
 _ZEROS = "force_zeros_for_empty_prompt"
@@ -127,6 +128,7 @@ STABLE_DIFFUSION = Architecture(
     name="sd",
     title="Stable Diffusion 1.x, 2.x",
     pipelines=("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
+    kin=r"\w*StableDiffusion(?!3|XL)\w*",
     denoiser="unet",
     classes={
         "unet": "diffusers.models.unets.unet_2d_condition:UNet2DConditionModel",
@@ -140,6 +142,7 @@ STABLE_DIFFUSION = Architecture(
     schedule=NoiseSchedule.of,
     pipeline=pipeline,
     example=example,
+    misfits=misfits,
     groups={
         "full": lambda name: True,
         "xattn": lambda name: ".attn2." in name,
@@ -155,6 +158,8 @@ SDXL = replace(
     name="sdxl",
     title="XL",
     pipelines=("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
+    kin=r"\w*StableDiffusionXL\w*",
+    misfits=misfits_xl,
     classes={
         **STABLE_DIFFUSION.classes,
         "text_encoder_2": "transformers:CLIPTextModelWithProjection",
