@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, get_args, get_type_hints
 
 import tyro
@@ -49,6 +50,7 @@ def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
 
     Raises UsageError for bad words, and SystemExit(0) once `--help` is printed.
     """
+    _require_text(name, words)
     words = [_whole(word) for word in words]
     settings, prog = settings_of(name, words), " ".join(("expunge", *name))
     hint = f"(see {prog} --help)"
@@ -73,15 +75,21 @@ def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
 
 def _whole(word: str) -> str:
     """A word, or the value after its flag, with `~` at the beginning as a shell takes it."""
-    if any("\ud800" <= c <= "\udfff" for c in word):
-        shown = word.encode("utf-8", "replace").decode()
-        raise UsageError(
-            f"{shown}: holds bytes that are no text here; rename it, or set LC_ALL=C.UTF-8"
-        )
     flag, sign, value = word.partition("=")
     if sign and flag.startswith("--"):
         return f"{flag}={at_home(value)}"
     return at_home(word)
+
+
+def _require_text(name: tuple[str, ...], words: Sequence[str]) -> None:
+    """Refuse bytes that no record could hold; a concept's own check says more of its name."""
+    for before, word in pairwise(["", *words]):
+        is_concept = name[0] in ("erase", "mask") and not f"{before} {word}".count("--")
+        if not is_concept and any("\ud800" <= c <= "\udfff" for c in word):
+            shown = word.encode("utf-8", "replace").decode()
+            raise UsageError(
+                f"{shown}: holds bytes that are no text; rename it, or set LC_ALL=C.UTF-8"
+            )
 
 
 def _check_words(settings: type, words: Sequence[str], hint: str) -> None:

@@ -161,3 +161,5 @@ def test_bytes_that_are_no_text_are_one_line() -> None:
     done = shell(r"E report $'\xff'")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "holds bytes that are no text" in done.stderr
+    for words in (["erase", "a", "--out", "\udcff"], ["mask", "a", "--retain-prompts=\udcff"]):
+        assert main(words) == 2

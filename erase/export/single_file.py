@@ -40,6 +40,8 @@ def export_single_file(
     strength: float = 1.0,
     dtype: torch.dtype | None = None,
     overwrite: bool = False,
+    moved: str | None = None,
+    config: Path | None = None,
 ) -> dict[str, Any]:
     """Write a finished run's base in one file, its UNet replaced by the erased one.
 
@@ -48,12 +50,13 @@ def export_single_file(
     (1), reckoned in float32. Each of the UNet's tensors keeps the base's type, or all become
     `dtype`; it is for the UNet alone. Copies of the UNet under other names (`model_ema.*`) are left
     out or overwritten with the same weights, since one that stays would bring the concept back.
+    `moved` and `config` are as `open_run` has them.
     No more than a few tensors are in memory at a time. The file is read again and compared bit for
     bit before it takes its place; bad input is a UsageError, and then nothing is written.
     """
     if to.suffix != ".safetensors":
         raise UsageError(f"--to {to}: a single file is written as .safetensors; name it so")
-    erased = open_run(run)
+    erased = open_run(run, moved, config)
     source = erased.locate_base()
     base = open_base(source)
     plan = _plan(base, erased.weights, ema, strength, dtype)

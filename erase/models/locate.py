@@ -81,7 +81,7 @@ def _find(told: Base, *, asked: bool) -> ModelSource:
         config = Path(told.config) if told.config else None
         return locate_single_file(path, config, told.prediction_type)
     if model != "miniature" and is_run(path):
-        return _locate_run(path, variant)
+        return locate_run(path, variant)
     if model == "miniature":
         folder, revision = MINIATURE, None
     elif path.is_dir():
@@ -128,9 +128,10 @@ def _read_json(path: Path, model: str) -> dict[str, Any]:
         ) from error
 
 
-def _locate_run(path: Path, variant: str | None) -> ModelSource:
+def locate_run(path: Path, variant: str | None = None, moved: Base | None = None) -> ModelSource:
+    """What a run made of its base, which is where run.json says, or `moved`; see `locate`."""
     record = read_run(path, "base")
-    base = record.base
+    base = moved or record.base
     denoiser = find_denoiser(path.resolve())
     if not record.finished or denoiser is None:
         raise UsageError(

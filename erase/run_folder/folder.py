@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from erase.run_folder.identity import without_places
 from erase.run_folder.record import SCHEMA_VERSION, RunRecord
 from plumbing.errors import UsageError
 from plumbing.home import find_home
@@ -137,9 +138,9 @@ def write_json(path: Path, value: Any) -> None:
 def inspect_folder(out: Path, identity: Mapping[str, Any], *, overwrite: bool) -> FolderState:
     """Decide, without touching it, how to use the folder `out` for the run called `identity`.
 
-    `identity` is what makes two runs the same (concept, config, base …), as run.json has it. A
-    folder of another run is a UsageError that shows the difference, unless `overwrite`; a folder
-    with foreign content always is.
+    `identity` is what makes two runs the same (concept, config, base …), as run.json has it, but
+    for where what was given lies. A folder of another run is a UsageError that shows the
+    difference, unless `overwrite`; a folder with foreign content always is.
     """
     if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= _BEFORE):
         return "new"
@@ -150,8 +151,9 @@ def inspect_folder(out: Path, identity: Mapping[str, Any], *, overwrite: bool) -
         return "new"
     values = _read(out)
     record = _typed(out, values)
-    differences = _differences(_hidden(values), _hidden(json.loads(json.dumps(identity))))
-    if differences:
+    there, now = _hidden(values), _hidden(json.loads(json.dumps(identity)))
+    if _differences(without_places(there), without_places(now)):
+        differences = _differences(there, now)
         raise UsageError(
             f"--out {out}: used by another run ({'; '.join(differences[:4])}); "
             "choose another folder or add --overwrite"

@@ -11,7 +11,8 @@ from tqdm import tqdm
 from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.models.devices import resolve_device, resolve_dtype
-from erase.models.locate import locate, locate_recorded, native_size
+from erase.models.erased_run import moved_base
+from erase.models.locate import locate, locate_recorded, locate_run, native_size
 from erase.models.model_source import ModelSource
 from erase.models.named_model import is_single_file, meant
 from erase.models.recommended import read_recommended
@@ -34,6 +35,8 @@ class Place:
     baseline: str | None
     recorded: Base | None
     """The baseline as a run.json's `base` tells of it, unless another one was given."""
+    moved: Base | None
+    """The base of the run that is the target, if it is not where the run found it."""
     concepts: tuple[str, ...]
     out: Path
     originals: Path
@@ -52,21 +55,26 @@ def find_place(settings: Evaluation, kind: str) -> Place:
     folder = Path(target)
     if is_run(folder):
         record = read_run(folder, "base", "concepts")
+        moved = moved_base(record.base, settings.base, **told) if settings.base else None
         return Place(
             target=target,
             baseline=baseline or record.base.id,
-            recorded=None if baseline else record.base,
+            recorded=None if baseline else moved or record.base,
+            moved=moved,
             concepts=concepts or record.concepts,
             out=out or folder / "eval" / kind,
             originals=settings.originals or folder.resolve().parent / ".originals",
             told=told,
         )
+    if settings.base is not None:
+        raise UsageError(f"--base {settings.base}: {target} is no run folder; give --baseline")
     if out is None:
         raise missing("--out", target)
     return Place(
         target=target,
         baseline=baseline,
         recorded=None,
+        moved=None,
         concepts=concepts,
         out=out,
         originals=settings.originals or out.resolve().parent / ".originals",
@@ -90,7 +98,17 @@ def find_models(place: Place) -> tuple[ModelSource | None, ModelSource]:
     def find(model: str) -> ModelSource:
         return locate(model, **(place.told if model in single or not single else {}))
 
-    erased = find(place.target)
+    try:
+        run = Path(place.target)
+        erased = locate_run(run, moved=place.moved) if place.moved else find(place.target)
+    except UsageError as error:
+        if place.moved:
+            where = place.moved.id
+            said = str(error).replace(f"--model {where}", f"--base {where}", 1)
+            raise UsageError(said) from error
+        if place.recorded is None:
+            raise
+        raise UsageError(f"{error}; if the run's base has moved, say where with --base") from error
     if place.baseline is None:
         return None, erased
     if place.recorded is not None:
@@ -117,7 +135,8 @@ def pair_up(
 
         # A folder's own name: where it lies says nothing, and differs between machines.
         path = Path(name or source.id)
-        shown = path.resolve().name if path.exists() else str(name)
+        known = path.exists() or path.is_absolute()
+        shown = path.resolve().name if known else str(name)
         return Subject(name=shown, sha256=source.digest, open=open_pipeline)
 
     return ModelPair(

@@ -42,6 +42,8 @@ def export_run(settings: Export) -> dict[str, Any]:
             strength=settings.strength,
             dtype=DTYPES[settings.dtype] if settings.dtype else None,
             overwrite=settings.overwrite,
+            moved=settings.base,
+            config=settings.config,
         )
     result = export_lora(settings) if settings.format == "lora" else _export_weights(settings)
     if not result["written"]:
@@ -54,7 +56,7 @@ def export_run(settings: Export) -> dict[str, Any]:
 
 def _export_weights(settings: Export) -> dict[str, Any]:
     """Write a UNet, a pipeline or a delta."""
-    erased = open_run(settings.target)
+    erased = open_run(settings.target, settings.base, settings.config)
     strength, place = settings.strength, settings.place
     dtype = DTYPES[settings.dtype] if settings.dtype else stored_dtype(erased)
     makers = {"unet": _unet_writer, "pipeline": _pipeline_writer, "delta": _delta_writer}

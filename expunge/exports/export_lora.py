@@ -36,7 +36,7 @@ def export_lora(settings: Export) -> dict[str, Any]:
     place = settings.place
     if place.suffix != ".safetensors":
         raise UsageError(f"--to {place}: a LoRA is written as .safetensors; name it so")
-    run = open_run(settings.target)
+    run = open_run(settings.target, settings.base, settings.config)
     source = run.locate_base()
     base = denoiser_weights(source)
     dtype = DTYPES[settings.dtype or "fp16"]

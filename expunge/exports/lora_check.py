@@ -33,7 +33,14 @@ def check_lora(run: ErasedRun, file: Path, protocol: Protocol) -> dict[str, Any]
         folder = Path(name)
         with_lora = write_with_lora(run, file, folder / "lora")
         originals = run.folder.resolve().parent / ".originals"
-        ask = partial(EvaluateConcept, protocol=protocol, originals=originals)
+        now = run.moved
+        ask = partial(
+            EvaluateConcept,
+            protocol=protocol,
+            originals=originals,
+            base=now.id if now else None,
+            config=Path(now.config) if now and now.config else None,
+        )
         erased = _evaluate_run(run, ask, folder / "of-run")
         fused, _ = sole(evaluate_concept(ask(target=str(with_lora), out=folder / "of-lora")))
     before, after = erased.to_dict(), fused.to_dict()

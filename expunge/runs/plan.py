@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +22,7 @@ from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
 from erase.models.model_source import ModelSource
 from erase.models.recommended import read_recommended
+from erase.run_folder.identity import source_name, without_spellings
 from expunge.settings.erase import Erase, Mask
 from expunge.settings.groups import Data
 from plumbing.errors import UsageError
@@ -74,7 +76,7 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
         "concept": {"name": concept.name, "kind": concept.kind, "source": concept.source},
         "config": _record_config(settings, data, resolve_device(model.device).type, dtype),
         "inputs": {
-            "prompts": _hash_json(asdict(concept)),
+            "prompts": _hash_concept(concept),
             **{f"{role}_data": hash_captions(images) for role, images in captions.items()},
         },
         "base": source.record(),
@@ -109,18 +111,29 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
 
 def hash_inputs(
     name: str, concepts: Sequence[str], config: Mapping[str, Any], source: ModelSource
-) -> str:
-    """What run.json's `inputs` has under a name, found anew; UsageError if it is not there."""
+) -> tuple[str, ...]:
+    """What run.json's `inputs` may have under a name, found anew; UsageError if it is not there.
+
+    The first is what this version writes: earlier ones put into it where a concept's file lay.
+    """
     if name in ("mask", "forget_data", "retain_data"):
         place = config.get(name)
         if not isinstance(place, str):
             raise UsageError(f"run.json does not say which {name.replace('_', ' ')} was given")
         if name == "mask":
-            return sha256_file(Path(place))
-        return hash_captions(read_captions(Path(place), f"--{name.replace('_', '-')}"))
+            return (sha256_file(Path(place)),)
+        return (hash_captions(read_captions(Path(place), f"--{name.replace('_', '-')}")),)
     files = (config.get(f"{role}_prompts") for role in ("forget", "retain"))
     spec = _read_concepts(concepts, source, *(file and Path(file) for file in files))
-    return _hash_json(asdict(spec))
+    return _hash_concept(spec), _hash_json(asdict(spec))
+
+
+def _hash_concept(spec: ConceptSpec) -> str:
+    """One sha256 over all that is known of a concept, wherever its file lies."""
+    told = asdict(spec)
+    for each in (told, *told["members"]):
+        each["source"] = source_name(each["source"])
+    return _hash_json(told)
 
 
 def _read_concepts(
@@ -164,7 +177,8 @@ def _record_config(settings: Any, data: Data, device: str, dtype: torch.dtype) -
     overruled += ("density",) if record.get("mask_kind") == "none" else ()
     unused = [name for name in ("forget_images", "retain_images") if record[name] == 0]
     record |= dict.fromkeys((*overruled, *unused))
-    return {k: str(v) if isinstance(v, Path) else v for k, v in record.items()}
+    # Whole, or another folder's file of the same name would be taken for it later.
+    return {k: os.path.abspath(v) if isinstance(v, Path) else v for k, v in record.items()}
 
 
 def _hash_json(value: Any) -> str:
@@ -174,4 +188,4 @@ def _hash_json(value: Any) -> str:
 def default_out(prefix: str, name: str, identity: Mapping[str, Any]) -> Path:
     """The folder of a run that was given none: its name readable, its identity in eight digits."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "concept"
-    return Path("runs") / f"{prefix}{slug}-{_hash_json(identity)[:8]}"
+    return Path("runs") / f"{prefix}{slug}-{_hash_json(without_spellings(identity))[:8]}"

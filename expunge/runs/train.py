@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from erase.methods.method import numbers_for
 from erase.models.denoiser_files import denoiser_weights
+from erase.run_folder.identity import without_places
 from erase.run_folder.record import Stopped
 from erase.training.drift import DriftProbe
 from erase.training.loop import Kit
@@ -206,7 +207,7 @@ def _key(job: Job, how: TrainingPlan) -> tuple[str, dict[str, str]]:
 
     Not how many images are seen at once, which run.json records and memory may change.
     """
-    parts = [job.plan.identity, sha256_file(job.plan.out / "mask.safetensors")]
+    parts = [without_places(job.plan.identity), sha256_file(job.plan.out / "mask.safetensors")]
     environment = {
         "torch": torch.__version__,
         "processes": str(job.team.count),

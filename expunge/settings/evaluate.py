@@ -27,9 +27,11 @@ class Evaluation:
     """A run folder, whose run.json tells original, concept and place; or any model."""
     baseline: Annotated[str | None, shown("MODEL", "the run's base")] = None
     """The original model, if TARGET is no run folder; without it there is nothing to compare."""
+    base: Annotated[str | None, shown("MODEL", "where the run found it")] = None
+    """The base of the run TARGET, if it has moved since."""
     config: ConfigFolder = None
-    """For a TARGET or --baseline that is a single file: a diffusers folder of its architecture, for
-    the configs and tokenizer; of both, if both are."""
+    """For a TARGET, --baseline or --base that is a single file: a diffusers folder of its
+    architecture, for the configs and tokenizer; of all that are."""
     prediction_type: Predicted = None
     """For the same: what the UNet predicts."""
     out: Annotated[Path | None, shown("FOLDER", "RUN/eval/NAME")] = None

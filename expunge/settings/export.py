@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from expunge.settings.checks import apart, at_least, require
-from expunge.settings.groups import shown
+from expunge.settings.groups import ConfigFolder, shown
 
 Stored = Literal["fp32", "fp16", "bf16"]
 STRONGEST = 1.5
@@ -33,6 +33,11 @@ class Export:
     or one small file with nothing but what changed, for `expunge apply` and `expunge undo`."""
     to: Annotated[Path | None, shown("PATH", "RUN/export/FORMAT")] = None
     """Folder to write, or file for a single file, a LoRA or a delta."""
+    base: Annotated[str | None, shown("MODEL", "where the run found it")] = None
+    """The run's base, if it has moved since."""
+    config: ConfigFolder = None
+    """For a --base that is a single file: a diffusers folder of its architecture, for the configs
+    and tokenizer, if that has moved too."""
     strength: float = 1.0
     """How far to go from the original (0) to the erased model (1); up to 1.5, beyond it."""
     dtype: Annotated[Stored | None, shown(Stored, "as the run's, fp32; of a LoRA fp16")] = None
@@ -65,6 +70,10 @@ class Export:
     def __post_init__(self) -> None:
         """Refuse values out of range, and flags that a format does not know."""
         check_strength(self.strength)
+        require(
+            self.config is None or self.base is not None,
+            f"--config {self.config}: tells of a base that has moved; add --base FILE",
+        )
         require(
             self.format == "single-file" or self.ema == "drop",
             "--ema is for --format single-file alone",
