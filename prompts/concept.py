@@ -5,15 +5,13 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Literal
 
 from plumbing.errors import UsageError
-from plumbing.home import at_home
 from plumbing.text_file import require_plain
 from prompts.built_lists import BuiltPrompts, for_object, for_style, for_unknown
-from prompts.concept_file import LONGEST_NAME, ConceptFile, read_concept_file
-from prompts.lookup import is_concept_file, look_up
+from prompts.concept_file import LONGEST_NAME, ConceptFile, concept_path, read_concept_file
+from prompts.lookup import look_up
 from prompts.naming import fold, named_labels, names_any, normalise
 from prompts.wording import replace_words
 
@@ -68,17 +66,20 @@ class ConceptSpec:
         return tuple(p for p in dict.fromkeys(prompts) if not self.named_in(p))
 
     def to_keep(
-        self, prompts: Iterable[str], what: str, forgotten: Iterable[str] | None = None
+        self,
+        texts: Sequence[str],
+        where: str,
+        noun: str = "prompts",
+        forgotten: Sequence[str] | None = None,
     ) -> tuple[str, ...]:
-        """Return the prompts of a list of the user's, called `what`, that can be retained.
+        """Return those of a user's texts, found at `where`, that can be retained.
 
         Those that name the concept, and those to be forgotten (the forget prompts unless given),
         are left out, and how many is said. UsageError if none is left.
         """
-        given = tuple(dict.fromkeys(prompts))
         same = set(map(fold, self.forget_prompts if forgotten is None else forgotten))
-        kept = tuple(p for p in self.without_named(given) if fold(p) not in same)
-        return left_over(kept, given, what, self.name)
+        kept = tuple(t for t in texts if not self.named_in(t) and fold(t) not in same)
+        return left_over(kept, texts, where, self.name, noun)
 
     def relabel_candidates(self, forget_prompt: str) -> tuple[str, ...]:
         """Return the prompts that a forget prompt may be relabelled to; never empty.
@@ -117,8 +118,7 @@ def load_concept(text: str, vocabulary: Vocabulary | None = None) -> ConceptSpec
     if not any(c[0] in "LN" or c == "So" for c in map(unicodedata.category, name)):
         raise UsageError("CONCEPT is empty: name one, for example `church`, or give a .toml file")
     require_plain("CONCEPT", name, LONGEST_NAME)
-    if is_concept_file(name):
-        path = Path(at_home(_unquoted(text.strip())))
+    if path := concept_path(_unquoted(text.strip())):
         return _build(read_concept_file(path), str(path), vocabulary, told=str(path))
     words = vocabulary or Vocabulary((), ())
     return _build(*look_up(name, words.objects, words.styles), vocabulary)
@@ -169,16 +169,18 @@ def _merge(lists: Iterable[Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chain.from_iterable(lists)))
 
 
-def left_over(kept: tuple[str, ...], given: Sequence[str], what: str, name: str) -> tuple[str, ...]:
-    """Return what is kept of a user's prompts, called `what`, and say how many are left out.
+def left_over(
+    kept: tuple[str, ...], given: Sequence[str], where: str, name: str, noun: str = "prompts"
+) -> tuple[str, ...]:
+    """Return what is kept of a user's texts, found at `where`, and say how many are left out.
 
     UsageError if nothing is kept.
     """
     left = len(given) - len(kept)
     if given and not kept:
-        raise UsageError(f"{what}: every prompt names {name}; give prompts of other things")
+        raise UsageError(f"{where}: all its {noun} name {name}; give {noun} of other things")
     if left:
-        log.warning("%s: %d of %d prompts name %s: left out", what, left, len(given), name)
+        log.warning("%s: %d of %d %s name %s: left out", where, left, len(given), noun, name)
     return kept
 
 
@@ -202,8 +204,8 @@ def _build(
         kept = tuple(
             p for p in given if not names_any(p, labels, distinct) and fold(p) not in forgotten
         )
-        what = f"CONCEPT: {key} in {told}"
-        return left_over(kept, given, what, file.name) if told and written else kept
+        where = f"CONCEPT: {key} in {told}"
+        return left_over(kept, given, where, file.name) if told and written else kept
 
     if file.fixed_relabel and not other([file.fixed_relabel], "fixed_relabel", written=True):
         raise UsageError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from plumbing.errors import UsageError
+from plumbing.home import at_home
 from plumbing.text_file import read_lines, require_plain
 from prompts.naming import normalise
 
@@ -41,6 +42,12 @@ def shipped_concepts() -> dict[str, Path]:
     return {normalise(path.stem): path for path in sorted(folder.glob("*.toml"))}
 
 
+def concept_path(text: str) -> Path | None:
+    """The path of a TOML file that stands for a concept; None for a concept in words."""
+    text = text.strip()
+    return Path(at_home(text)) if text.lower().endswith(".toml") else None
+
+
 def read_concept_file(path: Path) -> ConceptFile:
     """Read one concept from TOML; UsageError names the file, the key and the remedy."""
     text = "\n".join(read_lines(path, "CONCEPT"))
@@ -67,6 +74,9 @@ def _checked(path: Path, key: str, value: Any) -> Any:
     if key in LISTS:
         if not isinstance(value, list) or not all(_is_text(item) for item in value):
             raise UsageError(f"CONCEPT: {key} in {path} must be a list of non-empty strings")
+        if not value and key in ("forget", "relabel", "retain"):
+            why = "list prompts, or leave the key out to have them built"
+            raise UsageError(f"CONCEPT: {key} in {path} is empty; {why}")
         for item in value:
             longest = LONGEST_NAME if key in ("synonyms", "substitutes") else None
             require_plain(f"CONCEPT: an entry of {key} in {path}", item, longest)

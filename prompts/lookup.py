@@ -70,8 +70,3 @@ def _tell_near(name: str, known: Iterable[str]) -> None:
     near = difflib.get_close_matches(normalise(name), list(dict.fromkeys(known)), 3, 0.75)
     if near:
         log.warning("%r is taken as free text; did you mean %s?", name, " or ".join(near))
-
-
-def is_concept_file(text: str) -> bool:
-    """Whether what stands for a concept is the path of a TOML file."""
-    return text.strip().lower().endswith(".toml")

@@ -26,6 +26,7 @@ from expunge.evaluations.models_under_test import (
 from expunge.settings.evaluate import EvaluateQuality
 from plumbing.errors import UsageError
 from prompts.concept import ConceptSpec, combine, load_concept
+from prompts.concept_file import concept_path
 from prompts.control_rows import control_rows
 from prompts.evaluation_rows import retain_rows
 from prompts.prompt_list import read_prompts
@@ -89,12 +90,13 @@ def _retained(
     else:
         assert spec is not None
         given, source = spec.retain_prompts, "retain"
-    kept = spec.without_named(given) if spec else given
+    where = f"--prompts {settings.prompts}" if settings.prompts else "CONCEPT"
+    kept = spec.to_keep(given, where) if spec else given
     if spec and len(kept) < len(given):
         notes["prompts"] = f"{len(given) - len(kept)} that name {spec.name} are left out"
     rows = retain_rows(kept[: settings.images], settings.seed)
     if len(rows) < settings.images:
         notes["fewer"] = f"{settings.images} prompts were asked for, there are {len(rows)}"
     # Where a file of the user's lies is nobody's business.
-    named = tuple(Path(c).name if c.endswith(".toml") else c for c in concepts)
+    named = tuple(path.name if (path := concept_path(c)) else c for c in concepts)
     return Retained(rows, source, settings.seed, named, notes)

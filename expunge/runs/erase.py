@@ -17,6 +17,7 @@ from erase.run_folder.folder import FolderState, inspect_folder, prepare_folder,
 from erase.training.step_log import StepRow
 from expunge.runs import closed_form, trained
 from expunge.runs.concept_probe import drawn_before
+from expunge.runs.lesson import drop_unread
 from expunge.runs.outcome import write_weights
 from expunge.runs.plan import Plan, make_plan
 from expunge.runs.record import Ledger, begin, hash_outputs, told
@@ -53,6 +54,7 @@ def _erase(command: Erase, plan: Plan, team: Team, state: FolderState) -> dict[s
     ledger = Ledger(plan.out, begin(plan.identity, asdict(command.settings), before), team)
     method: Method = import_module(METHODS[plan.method].module).METHOD
     sd = load_checkpoint(plan.source, device=command.model.device, dtype="float32")
+    plan = drop_unread(sd, plan)
     steps: Any = closed_form if isinstance(method, ClosedForm) else trained
     prepared = steps.prepare(method, sd, plan, team, ledger.clock)
     # Every process has seen what was there before the leader changes it.

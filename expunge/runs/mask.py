@@ -24,6 +24,7 @@ from erase.saliency.mask_chart import draw_mask, summarise
 from erase.saliency.selection import full_mask, random_mask, top_k_mask
 from erase.training.loop import Kit
 from erase.training.memory import plan_saliency
+from expunge.runs.lesson import drop_unread
 from expunge.runs.plan import Plan, make_plan
 from expunge.runs.record import Ledger, begin, mask_parts, told
 from expunge.runs.room import require_disk
@@ -153,6 +154,7 @@ def _build(config: Mask, plan: Plan) -> dict[str, Any]:
         return told(plan.out, read_run(plan.out))
     ledger = Ledger(plan.out, begin(plan.identity))
     sd = load_checkpoint(plan.source, device=config.model.device, dtype="float32")
+    plan = drop_unread(sd, plan)
     parameters = sd.trainable(settings.train_method)
     require_disk(sd, parameters, plan, ("forget",), density=None, erases=False)
     prepare_folder(plan.out, fresh=state == "new")

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,18 @@ from erase.image_sets.captioned_folder import hash_captions, read_captions
 from erase.image_sets.datasets import (
     Drawing,
 )
-from erase.models.companions import vocabulary
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
 from erase.models.model_source import ModelSource
 from erase.models.recommended import read_recommended
 from erase.run_folder.identity import source_name, without_spellings
+from expunge.runs.texts import choose_images, name_of, read_concepts
 from expunge.settings.erase import Erase, Mask
 from expunge.settings.groups import Data
 from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
-from prompts.concept import ConceptSpec, combine, load_concept
-from prompts.prompt_list import read_prompts
+from prompts.concept import ConceptSpec
+from prompts.naming import fold
 
 AT_ONCE = 16
 """Images drawn together for a method that has no batches of its own."""
@@ -67,12 +67,12 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
         prediction_type=model.prediction_type,
     )
     settings, data = config.settle(_own(source))
-    concept = _read_concepts(config.concepts, source, data.forget_prompts, data.retain_prompts)
+    concept = read_concepts(config.concepts, source, data.forget_prompts, data.retain_prompts)
     given = {"forget": data.forget_data, "retain": data.retain_data}
     captions = {r: read_captions(folder, f"--{r}-data") for r, folder in given.items() if folder}
     identity = {
         "command": command,
-        "concepts": [str(Path(c).resolve()) if c.endswith(".toml") else c for c in config.concepts],
+        "concepts": [name_of(concept) for concept in config.concepts],
         "concept": {"name": concept.name, "kind": concept.kind, "source": concept.source},
         "config": _record_config(settings, data, resolve_device(model.device).type, dtype),
         "inputs": {
@@ -102,7 +102,7 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
         method=method,
         settings=settings,
         data=data,
-        captions=captions,
+        captions=choose_images(concept, captions, given),
         identity=identity,
         out=out,
         cache=data.cache or out / "cache",
@@ -124,7 +124,7 @@ def hash_inputs(
             return (sha256_file(Path(place)),)
         return (hash_captions(read_captions(Path(place), f"--{name.replace('_', '-')}")),)
     files = (config.get(f"{role}_prompts") for role in ("forget", "retain"))
-    spec = _read_concepts(concepts, source, *(file and Path(file) for file in files))
+    spec = read_concepts(concepts, source, *(file and Path(file) for file in files))
     return _hash_concept(spec), _hash_json(asdict(spec))
 
 
@@ -134,22 +134,6 @@ def _hash_concept(spec: ConceptSpec) -> str:
     for each in (told, *told["members"]):
         each["source"] = source_name(each["source"])
     return _hash_json(told)
-
-
-def _read_concepts(
-    concepts: Sequence[str], source: ModelSource, forget: Path | None, retain: Path | None
-) -> ConceptSpec:
-    """All concepts as one, with the prompts of the user's files instead of their own."""
-    words = vocabulary(source)
-    concept = combine([load_concept(name, words) for name in concepts])
-    if forget is not None:
-        concept = replace(concept, forget_prompts=read_prompts(forget, "--forget-prompts"))
-    if retain is not None:
-        prompts = concept.without_named(read_prompts(retain, "--retain-prompts"))
-        if not prompts:
-            raise UsageError(f"--retain-prompts {retain}: every prompt names the concept")
-        concept = replace(concept, retain_prompts=prompts)
-    return concept
 
 
 def _own(source: ModelSource) -> dict[str, Any]:
@@ -187,5 +171,5 @@ def _hash_json(value: Any) -> str:
 
 def default_out(prefix: str, name: str, identity: Mapping[str, Any]) -> Path:
     """The folder of a run that was given none: its name readable, its identity in eight digits."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "concept"
+    slug = re.sub(r"[^a-z0-9]+", "-", fold(name)).strip("-")[:40] or "concept"
     return Path("runs") / f"{prefix}{slug}-{_hash_json(without_spellings(identity))[:8]}"

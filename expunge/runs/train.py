@@ -27,6 +27,7 @@ from erase.training.saved_state import Keeper, State
 from erase.training.step_log import Diverged, StepRow
 from erase.training.watch import LIMIT, Watch
 from expunge.runs.job import Job
+from expunge.runs.lesson import require_effect
 from plumbing.errors import UsageError
 from plumbing.signals import Interrupted, Request, deferred
 from plumbing.whole_files import sha256_file
@@ -147,6 +148,7 @@ def _steps(
     def after_step(rows: list[StepRow], optimizer: MaskedOptimizer) -> bool:
         erasing().set_postfix({name: f"{loss:.4f}" for name, loss in rows[-1].losses.items()})
         erasing().update()
+        require_effect(rows, settings.steps)
         if team.any(request.number is not None, job.sd.denoiser.device):
             erasing().close()
             saved = watch.save(rows, optimizer)

@@ -15,6 +15,7 @@ from erase.saliency.mask import SaliencyMask
 from erase.training.memory import TrainingPlan
 from expunge.runs.concept_probe import gone
 from expunge.runs.job import Job
+from expunge.runs.lesson import require_relabel
 from expunge.runs.mask import build_mask, left_mask
 from expunge.runs.outcome import Outcome
 from expunge.runs.plan import Plan
@@ -44,6 +45,7 @@ class Prepared:
 def prepare(method: Trained, sd: Bundle, plan: Plan, team: Team, _: Timings) -> Prepared:
     """Refuse, as a UsageError and before anything is written, what cannot be trained."""
     settings = plan.settings
+    require_relabel(sd, plan, method.relabel(settings))
     given = SaliencyMask.load(settings.mask) if settings.mask else None
     scope = given.metadata.get("train_method", "full") if given else settings.train_method
     parameters = sd.trainable(scope)
