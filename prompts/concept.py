@@ -135,6 +135,7 @@ def combine(specs: Sequence[ConceptSpec]) -> ConceptSpec:
 
     Raises UsageError if nothing is left to relabel to or to retain.
     """
+    specs = tuple(dict.fromkeys(specs))
     if len(specs) == 1:
         return specs[0]
     if not specs:

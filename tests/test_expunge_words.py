@@ -133,6 +133,15 @@ def test_a_concept_that_is_never_read_is_not_trained(
         assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("concept", ["thing", "place"])
+def test_a_concept_may_be_called_as_the_word_that_stands_in_for_it(
+    concept: str, tiny: Bundle, tmp_path: Path
+) -> None:
+    (tmp_path / "x.txt").write_text(f"a {concept} " + "x " * 200)
+    plan = plan_of("--forget-prompts", str(tmp_path / "x.txt"), concept=concept)
+    assert drop_unread(tiny, plan) is plan
+
+
 @settings(max_examples=8)
 @given(words=st.lists(st.integers(0, 60), min_size=1, max_size=5, unique=True))
 def test_forget_prompts_are_left_out_where_they_are_cut(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from erase.models.companions import vocabulary
 from erase.models.locate import locate
 from plumbing.errors import UsageError
-from prompts.concept import Vocabulary, load_concept
+from prompts.concept import Vocabulary, combine, load_concept
 from prompts.concept_file import read_concept_file, shipped_concepts
 from prompts.naming import fold, named_labels, names_any, normalise
 from prompts.plurals import plurals, singulars
@@ -226,6 +226,11 @@ def test_what_contains_the_concept_but_is_another_label_is_kept() -> None:
     assert not names_any("a christmas tree", ["tree"], ["christmas tree"])
     assert names_any("a christmas tree by a tree", ["tree"], ["christmas tree"])
     assert names_any("blue clothes", ["clothes"], ["cloth"])
+
+
+def test_one_concept_named_twice_is_one() -> None:
+    once = load_concept("church")
+    assert combine([once, load_concept("Churches"), load_concept("the church")]) is once
 
 
 MINIATURE = "miniature"

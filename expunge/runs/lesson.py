@@ -15,7 +15,7 @@ from prompts.naming import fold
 from prompts.wording import replace_words
 
 log = logging.getLogger(__name__)
-_OTHER = "thing"
+_OTHERS = ("thing", "place")
 _SAME = 1e-5
 """Embeddings nearer than this are of the same tokens, encoded elsewhere in a batch."""
 _STEPS = 5
@@ -62,10 +62,11 @@ def _unread(sd: Bundle, plan: Plan, texts: Iterable[str]) -> set[str]:
     short = _length(sd) - 2
     long = [t for t in dict.fromkeys(texts) if len(t.encode("utf-8", "replace")) > short]
     named = [text for text in long if plan.concept.named_in(text)]
+    other_word = next((word for word in _OTHERS if not plan.concept.named_in(word)), _OTHERS[0])
     found = set()
     for start in range(0, len(named), _AT_ONCE):
         some = named[start : start + _AT_ONCE]
-        others = [replace_words(text, plan.concept.labels, _OTHER) for text in some]
+        others = [replace_words(text, plan.concept.labels, other_word) for text in some]
         own, other = sd.encode((*some, *others)).embeddings.chunk(2)
         same = (own - other).abs().amax(dim=(1, 2)) < _SAME
         found |= {text for text, alike in zip(some, same.tolist(), strict=True) if alike}
