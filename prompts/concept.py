@@ -1,6 +1,5 @@
 """What is to be erased: a concept with its forget, relabel and retain prompts."""
 
-import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ from prompts.built_lists import BuiltPrompts, for_object, for_style, for_unknown
 from prompts.concept_file import LONGEST_NAME, ConceptFile, concept_path, read_concept_file
 from prompts.lookup import look_up
 from prompts.naming import fold, named_labels, names_any, normalise
+from prompts.prompt_list import left_over
 from prompts.wording import replace_words
 
 Kind = Literal["object", "style", "other"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -168,21 +166,6 @@ def combine(specs: Sequence[ConceptSpec]) -> ConceptSpec:
 
 def _merge(lists: Iterable[Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chain.from_iterable(lists)))
-
-
-def left_over(
-    kept: tuple[str, ...], given: Sequence[str], where: str, name: str, noun: str = "prompts"
-) -> tuple[str, ...]:
-    """Return what is kept of a user's texts, found at `where`, and say how many are left out.
-
-    UsageError if nothing is kept.
-    """
-    left = len(given) - len(kept)
-    if given and not kept:
-        raise UsageError(f"{where}: all its {noun} name {name}; give {noun} of other things")
-    if left:
-        log.warning("%s: %d of %d %s name %s: left out", where, left, len(given), noun, name)
-    return kept
 
 
 def _build(

@@ -1,10 +1,10 @@
 """Which concept a user names: a shipped one, a label of the model's own judges, or neither."""
 
-import difflib
 import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 
 from prompts.concept_file import ConceptFile, read_concept_file, shipped_concepts
 from prompts.naming import named_labels, normalise, spelled, without_article
@@ -44,7 +44,7 @@ def look_up(name: str, objects: Sequence[str], styles: Sequence[str]) -> tuple[C
     of_style = [synonym for synonym, stem in listed.items() if files[stem].kind == "style"]
     if synonym := _first(name, list(listed)) or _first(style, of_style):
         return _by_synonym(synonym, listed[synonym], files[listed[synonym]])
-    _tell_near(name, (*files, *objects, *styles))
+    _tell_near(name, (*files, *objects, *styles), listed)
     return ConceptFile(name=style or re.sub(r"(?i)^an? (?=\S)", "", name), kind=kind), FREE_TEXT
 
 
@@ -62,11 +62,18 @@ def _by_synonym(synonym: str, stem: str, file: ConceptFile) -> tuple[ConceptFile
     else:
         others = (file.name, *(each for each in file.synonyms if each != synonym))
         file = replace(file, name=synonym, synonyms=others)
-        log.info("%r is a kind of the shipped concept %s: none is retained", synonym, stem)
+        log.info(
+            "%r: nothing of the shipped concept %s, whose file lists it, is retained", synonym, stem
+        )
     return file, f"shipped:{stem}"
 
 
-def _tell_near(name: str, known: Iterable[str]) -> None:
-    near = difflib.get_close_matches(normalise(name), list(dict.fromkeys(known)), 3, 0.75)
+def _tell_near(name: str, names: Iterable[str], synonyms: Iterable[str]) -> None:
+    # A word for a thing is not to be told from afar that it looks like "naked".
+    lists = ((names, 0.75), (synonyms, 0.85))
+    asked = normalise(name)
+    found = (get_close_matches(asked, list(known), 3, cutoff) for known, cutoff in lists)
+    near = [each for some in found for each in some]
     if near:
-        log.warning("%r is taken as free text; did you mean %s?", name, " or ".join(near))
+        told = " or ".join(dict.fromkeys(near))
+        log.warning("%r is taken as free text; did you mean %s?", name, told)

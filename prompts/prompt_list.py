@@ -1,12 +1,15 @@
-"""A user's list of prompts: a text file with one a line, or the prompts of a table."""
+"""A user's list of prompts: a text file with one a line, or a table; and what is left of it."""
 
+import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from plumbing.errors import UsageError
 from plumbing.text_file import read_lines, require_plain
 from prompts.prompt_table import is_table, table_prompts
 
+log = logging.getLogger(__name__)
 _SEPARATORS = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 """What some programs write to begin a new line, or page, within a text."""
 
@@ -22,6 +25,21 @@ def read_prompts(path: Path, flag: str = "--retain-prompts") -> tuple[str, ...]:
     for prompt in prompts:
         require_plain(f"{flag}: a prompt in {path}", prompt)
     return prompts
+
+
+def left_over(
+    kept: tuple[str, ...], given: Sequence[str], where: str, name: str, noun: str = "prompts"
+) -> tuple[str, ...]:
+    """Return what is kept of a user's texts, found at `where`, and say how many are left out.
+
+    UsageError if nothing is kept.
+    """
+    left = len(given) - len(kept)
+    if given and not kept:
+        raise UsageError(f"{where}: all its {noun} name {name}; give {noun} of other things")
+    if left:
+        log.warning("%s: %d of %d %s name %s: left out", where, left, len(given), noun, name)
+    return kept
 
 
 def _listed(path: Path, flag: str) -> list[str]:

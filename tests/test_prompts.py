@@ -81,7 +81,12 @@ def test_free_text_uses_templates_and_shipped_retain_prompts() -> None:
 
 def test_a_misspelt_shipped_name_is_mentioned(caplog: pytest.LogCaptureFixture) -> None:
     load_concept("nuditty")
-    assert "nudity" in caplog.text
+    assert "did you mean nudity?" in caplog.text
+    load_concept("nakd")
+    assert "did you mean naked?" in caplog.text
+    caplog.clear()
+    load_concept("snake")
+    assert not caplog.text
 
 
 def test_retain_prompts_are_balanced_over_objects_and_styles() -> None:
