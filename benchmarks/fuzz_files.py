@@ -34,11 +34,17 @@ GENERATION = {
 }
 
 
-def picture() -> bytes:
-    """A PNG."""
+def picture(form: str = "PNG") -> bytes:
+    """A small picture; PostScript too, which nobody may run."""
     file = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(file, format="PNG")
+    Image.new("RGB", (8, 8)).save(file, format=form)
     return file.getvalue()
+
+
+def pictures() -> list[bytes]:
+    """One in each format that is read, and two that are not."""
+    forms = "PNG JPEG WEBP GIF BMP TIFF JPEG2000 PPM QOI SGI ICO AVIF EPS PDF"
+    return [picture(form) for form in forms.split()]
 
 
 def masks() -> list[bytes]:

@@ -35,6 +35,7 @@ from eval.report.markdown import render_markdown
 from eval.report.page import render_html, verdict_of
 from expunge.reports.write_report import describe, published
 from plumbing.errors import UsageError
+from plumbing.image_file import read_rgb
 from prompts.concept import load_concept
 from prompts.i2p import read_i2p, select_listed
 from prompts.prompt_list import read_prompts
@@ -77,6 +78,7 @@ def readers() -> dict[str, Reader]:
             everything(*_lines(valid.CAPTION)),
             {"a.png": valid.picture()},
         ),
+        Reader("photo.png", lambda path: read_rgb(path), everything(valid.pictures())),
         Reader(
             "evaluation.json",
             _report,

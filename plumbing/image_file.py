@@ -75,21 +75,26 @@ def read_rgb(file: Path | bytes, what: object = None) -> Image.Image:
     """
     what = file if what is None else what
     with _readable(file, what), _open(file) as image:
-        image.load()
-        colours, alpha = _split(image)
-        picture = _as_srgb(colours, image.info.get("icc_profile"))
-        if alpha is not None:
-            picture = _on_white(picture, alpha)
-        picture = _upright(picture, image)
+        picture = _as_seen(image)
         if _has_more(image):
             log.warning("%s holds several pictures; the first is read", what)
     return picture
 
 
-def require_image(file: Path, what: object) -> None:
-    """Refuse, as a UsageError, a file that does not begin like an image."""
-    with _readable(file, what), _open(file):
-        pass
+def require_image(file: Path, what: object, *, whole: bool = False) -> None:
+    """Refuse, as a UsageError, a file that does not begin like an image, or `whole`: is not one."""
+    with _readable(file, what), _open(file) as image:
+        if whole:
+            _as_seen(image)
+
+
+def _as_seen(image: Image.Image) -> Image.Image:
+    image.load()
+    colours, alpha = _split(image)
+    picture = _as_srgb(colours, image.info.get("icc_profile"))
+    if alpha is not None:
+        picture = _on_white(picture, alpha)
+    return _upright(picture, image)
 
 
 @contextmanager
@@ -126,7 +131,7 @@ def _reason(file: Path | bytes, error: Exception) -> str:
                 return told
     if isinstance(error, Image.UnidentifiedImageError):
         return "its format is not known; save it as PNG or JPEG"
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{(str(error).strip() or type(error).__name__).splitlines()[0]}; get the file anew"
 
 
 def _stream(file: Path | bytes) -> IO[bytes]:

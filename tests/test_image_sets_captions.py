@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support.pictures import encoded, ramp
 
 from erase.image_sets.captioned_folder import hash_captions, read_captions, read_pixels
+from expunge.cli import main
 from plumbing.csv_table import is_missing
 from plumbing.errors import UsageError
 from plumbing.visible_text import strange
@@ -252,6 +253,20 @@ def test_of_an_ordinary_folder_nothing_is_said(
     make(tmp_path / "c", {"a.caption": "x"})
     assert [len(captions(tmp_path / name)) for name in "abc"] == [2, 1, 1]
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("command", ["erase", "mask"])
+def test_a_damaged_image_is_refused_before_anything_is_written(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One whose beginning is sound: only who reads all of it knows."""
+    folder = make(tmp_path / "data", {"a.txt": "a church", "b.txt": "a church"}, "a.png", "b.png")
+    (folder / "b.png").write_bytes(PICTURE[:-60])
+    assert len(captions(folder)) == 2
+    out = tmp_path / "out"
+    assert main([command, "church", FLAG, str(folder), "--out", str(out)]) == 2
+    assert f"{FLAG} {folder}/b.png is not a readable image" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_the_hash_is_of_names_bytes_and_captions(tmp_path: Path) -> None:

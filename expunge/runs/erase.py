@@ -19,7 +19,7 @@ from expunge.runs import closed_form, trained
 from expunge.runs.concept_probe import drawn_before
 from expunge.runs.lesson import drop_unread
 from expunge.runs.outcome import write_weights
-from expunge.runs.plan import Plan, make_plan
+from expunge.runs.plan import Plan, make_plan, require_images
 from expunge.runs.record import Ledger, begin, hash_outputs, told
 from expunge.runs.train import STATE
 from expunge.settings.erase import Erase
@@ -45,6 +45,8 @@ def erase_concepts(command: Erase) -> dict[str, Any]:
         if state == "finished":
             log.info("%s: this very run is there, finished; --overwrite does it again", plan.out)
             return told(plan.out, read_run(plan.out))
+        if state == "new":
+            require_images(plan)
         return _erase(command, plan, team, state)
 
 

@@ -25,7 +25,7 @@ from erase.saliency.selection import full_mask, random_mask, top_k_mask
 from erase.training.loop import Kit
 from erase.training.memory import plan_saliency
 from expunge.runs.lesson import drop_unread
-from expunge.runs.plan import Plan, make_plan
+from expunge.runs.plan import Plan, make_plan, require_images
 from expunge.runs.record import Ledger, begin, mask_parts, told
 from expunge.runs.room import require_disk
 from expunge.runs.sets import build_forget_set
@@ -152,6 +152,8 @@ def _build(config: Mask, plan: Plan) -> dict[str, Any]:
     if state == "finished":
         log.info("%s: this very mask is there; --overwrite builds it again", plan.out)
         return told(plan.out, read_run(plan.out))
+    if state == "new":
+        require_images(plan)
     ledger = Ledger(plan.out, begin(plan.identity))
     sd = load_checkpoint(plan.source, device=config.model.device, dtype="float32")
     plan = drop_unread(sd, plan)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from erase.image_sets.captioned_folder import hash_captions, read_captions
+from erase.image_sets.captioned_folder import hash_captions, read_captions, require_whole_images
 from erase.image_sets.datasets import (
     Drawing,
 )
@@ -107,6 +107,12 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
         out=out,
         cache=data.cache or out / "cache",
     )
+
+
+def require_images(plan: Plan) -> None:
+    """Refuse, as a UsageError, a run whose images are damaged; it takes a while for many."""
+    for role, captions in plan.captions.items():
+        require_whole_images(captions, f"--{role}-data")
 
 
 def hash_inputs(
