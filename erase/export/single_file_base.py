@@ -67,11 +67,11 @@ def _from_diffusers(source: ModelSource) -> SingleFileBase:
     config = denoiser_config(source)
     keys = unet_keys(config, unet)
     family = family_of(source)
-    blocks = len(_read(source.folder / "vae" / "config.json")["up_block_types"])
+    vae = source.architecture.config("vae", _read(source.folder / "vae" / "config.json"))
     scheduler = read_scheduler(source.folder)
     tensors = merged(
         ldm_unet(unet, keys),
-        ldm_vae(_weights(source, "vae"), blocks),
+        ldm_vae(_weights(source, "vae"), len(vae["up_block_types"])),
         *(ldm_clip(_weights(source, part), prefix) for part, prefix in family.clip.items()),
         *(ldm_open_clip(_weights(source, part), p) for part, p in family.open_clip.items()),
         ldm_marks(*_marks(family, scheduler)),

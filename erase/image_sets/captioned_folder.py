@@ -89,8 +89,12 @@ def hash_captions(captions: dict[Path, str]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def read_pixels(path: Path, flag: str, size: int) -> Tensor:
-    """A picture as [3, size, size] in [-1, 1], scaled and cropped about its centre."""
+def read_pixels(path: Path, flag: str, size: int | tuple[int, int]) -> Tensor:
+    """A picture as [3, height, width] in [-1, 1], scaled and cropped about its centre.
+
+    `size` is in pixels: (width, height), or the side of a square.
+    """
+    sides = (size, size) if isinstance(size, int) else size
     picture = read_rgb(path, f"{flag} {path}")
-    square = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).float() / 127.5 - 1
+    fitted = ImageOps.fit(picture, sides, Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.asarray(fitted).copy()).permute(2, 0, 1).float() / 127.5 - 1

@@ -118,14 +118,14 @@ def read_set(
     Images are scaled and cropped about the centre to the model's size. A damaged one is a
     UsageError that names `flag` and the file.
     """
-    made_from = {"images": hash_captions(captions), "size": sd.image_size, "batch": batch_size}
+    made_from = {"images": hash_captions(captions), "size": sd.native_size, "batch": batch_size}
     # Of how files become pixels, which their bytes do not tell.
     made_from["reading"] = 2
     paths, texts = list(captions), list(captions.values())
 
     def pixels(batches: Sequence[range]) -> Iterator[Tensor]:
         for rows in batches:
-            images = [read_pixels(paths[row], flag, sd.image_size) for row in rows]
+            images = [read_pixels(paths[row], flag, sd.native_size) for row in rows]
             progress(len(rows))
             yield torch.stack(images)
 
@@ -154,7 +154,7 @@ def _draw(
     drawing: Drawing,
     progress: Progress,
 ) -> Iterator[Tensor]:
-    pipeline = sd.pipeline(drawing.sampler)
+    pipeline, (width, height) = sd.pipeline(drawing.sampler), sd.native_size
     in_halves = Halving(
         "drawing images", too_much=should_reduce_batch_size, release=clear_device_cache
     )
@@ -164,6 +164,8 @@ def _draw(
             images: Any = pipeline(
                 [caption for caption, _ in part],
                 generator=[torch.Generator().manual_seed(seed) for _, seed in part],
+                height=height,
+                width=width,
                 num_inference_steps=drawing.steps,
                 guidance_scale=drawing.guidance_scale,
                 output_type="pt",

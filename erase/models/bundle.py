@@ -56,11 +56,6 @@ class Bundle:
         return self.architecture.schedule(self.parts["scheduler"])
 
     @property
-    def image_size(self) -> int:
-        """Height and width in pixels that it was made for."""
-        return self.native_size[0]
-
-    @property
     def native_size(self) -> tuple[int, int]:
         """(width, height) in pixels that it was made for."""
         return self.architecture.native_size(self.denoiser.config, self.vae.config)

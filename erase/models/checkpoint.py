@@ -5,18 +5,23 @@ from __future__ import annotations
 import erase.models.pil_processors  # noqa: F401
 
 # isort: split
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
+from erase.models.architectures.architecture import Architecture
 from erase.models.bundle import Bundle
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
 from erase.models.model_source import INDEX, ModelSource
+from erase.models.part_config import build
 from erase.models.parts_fit import require_fit
 from erase.models.scheduler import load_scheduler
 from erase.models.single_file.parts import load_part
@@ -25,6 +30,8 @@ from erase.models.weights_check import check_weights, require_finite
 from erase.tensors.weight_files import Weights
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
+
+log = logging.getLogger(__name__)
 
 
 def load_checkpoint(
@@ -67,6 +74,7 @@ def load_checkpoint(
             require_finite(source, component, part)
             parts[component] = part.eval().to(place)
     _require_known_latents(source, parts["vae"])
+    _settle_size(source.architecture, parts[source.architecture.denoiser])
     return Bundle(source.architecture, {**parts, **_index_settings(source)}, source)
 
 
@@ -96,6 +104,14 @@ def _load_from_folder(source: ModelSource, _: Any, component: str, dtype: torch.
     # Both libraries fill the gaps at random, and say so in a warning alone.
     for name in sorted(report["missing_keys"]):
         raise UsageError(f"--model {source.id}: its {component} lacks the weight {name}")
+    if unused := sorted(n for n in report["unexpected_keys"] if not n.endswith("position_ids")):
+        log.warning(
+            "the %s has %d weights for which its config.json has no place, as %s; they are not "
+            "used: are both of one model?",
+            component,
+            len(unused),
+            unused[0],
+        )
     return part
 
 
@@ -103,9 +119,23 @@ def _load_oldest(
     kind: Any, folder: Path, weights: Weights, dtype: torch.dtype
 ) -> tuple[Any, dict[str, Any]]:
     """A variant's shards under diffusers' oldest names, which it misses where a path has a dot."""
-    part = kind.from_config(kind.load_config(folder))
-    missing = part.load_state_dict(dict(weights), strict=False).missing_keys
-    return part.to(dtype), {"missing_keys": missing}
+    part = build(kind, kind.load_config(folder))
+    missing, unexpected = part.load_state_dict(dict(weights), strict=False)
+    return part.to(dtype), {"missing_keys": missing, "unexpected_keys": unexpected}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what diffusers and transformers advise of weights and configs: it is told here."""
+    libraries: list[Any] = [diffusers_logging, transformers_logging]
+    before = [library.get_verbosity() for library in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for library, level in zip(libraries, before, strict=True):
+            library.set_verbosity(level)
 
 
 def _load_tokenizer(source: ModelSource, component: str) -> Any:
@@ -125,26 +155,44 @@ def _index_settings(source: ModelSource) -> dict[str, bool]:
 
 def _require_known_latents(source: ModelSource, vae: Any) -> None:
     """Refuse an autoencoder whose latents are made into others than the model's pipeline makes."""
+    factor = vae.config["scaling_factor"]
+    if type(factor) not in (int, float) or not 0 < factor < float("inf"):
+        raise UsageError(
+            f"--model {source.id}: its autoencoder's scaling_factor is {str(factor)[:40]}, not a "
+            "number above 0; get it anew"
+        )
     unknown = ["latents_mean", "latents_std"]
     unknown += [] if source.architecture.shifts_latents else ["shift_factor"]
     for name in unknown:
-        if vae.config.get(name) is not None:
+        if vae.config.get(name):
             raise UsageError(
                 f"--model {source.id}: its autoencoder's {name} is not supported; "
                 "expunge takes latents that are scaled alone"
             )
 
 
+def _settle_size(architecture: Architecture, denoiser: Any) -> None:
+    """Have a denoiser's config say the size that it is drawn in: all read it, and runs keep it.
+
+    It is then of this diffusers, whose pipelines take older ones' sizes for others.
+    """
+    height, width = architecture.latent_size(denoiser.config)
+    if isinstance(denoiser.config.get("sample_size"), int):
+        size = height if height == width else (height, width)
+        denoiser.register_to_config(sample_size=size, _diffusers_version=diffusers.__version__)
+
+
 @contextmanager
 def _opening(source: ModelSource, component: str) -> Iterator[None]:
     """Turn whatever keeps a part of a model from loading into a UsageError of one line."""
     try:
-        yield
+        with _quiet():
+            yield
     except UsageError:
         raise
     # A stranger's files can be wrong in more ways than the libraries have names for.
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        reason = " ".join(str(error).split())[:300] or repr(error)
         raise UsageError(
             f"--model {source.id}: its {component} does not load; get it anew ({reason})"
         ) from error

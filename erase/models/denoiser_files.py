@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from erase.models.architectures.known import of_denoiser
+from erase.models.architectures.known import of_config, of_denoiser
 from erase.models.locate import locate
 from erase.models.model_source import ModelSource
 from erase.models.part_weights import DIFFUSERS, names_in, require_variant, require_weights
@@ -88,4 +88,5 @@ def read_config(folder: Path) -> Mapping[str, Any]:
         raise UsageError(f"{folder}/config.json: cannot be read ({error}); get it anew") from error
     if wrong := problem_of(config):
         raise UsageError(f"{folder}/config.json: {wrong}; get it anew")
-    return config
+    own = of_config(config)
+    return own.config(own.denoiser, config)

@@ -112,9 +112,10 @@ def locate_recorded(base: Base, *, variant: str | None = None) -> ModelSource:
 
 def native_size(source: ModelSource) -> tuple[int, int]:
     """(width, height) in pixels that the model was made for, read without its weights."""
+    own = source.architecture
     denoiser = _read_json(source.denoiser_folder / "config.json", source.id)
     vae = _read_json(source.folder / "vae" / "config.json", source.id)
-    return source.architecture.native_size(denoiser, vae)
+    return own.native_size(own.config(own.denoiser, denoiser), own.config("vae", vae))
 
 
 def _read_json(path: Path, model: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,11 +33,7 @@ def _config(source: ModelSource, part: str) -> Config:
     folder = source.denoiser_folder if own else source.folder / part
     if hasattr(kind, "config_class"):
         return kind.config_class.from_pretrained(folder, local_files_only=True).to_dict()
-    usual = inspect.signature(kind.__init__).parameters
-    return {
-        **{name: each.default for name, each in usual.items() if name != "self"},
-        **read_object(folder / "config.json"),
-    }
+    return source.architecture.config(part, read_object(folder / "config.json"))
 
 
 def _tokens(tokenizers: Mapping[str, Any], configs: Mapping[str, Config]) -> Iterator[str]:

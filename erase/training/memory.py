@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
 from erase.models.architectures.known import architecture_of, of_denoiser
+from erase.models.part_config import build
 from erase.training.masked_optimizer import places_bytes
 from plumbing.errors import UsageError
 
@@ -195,7 +196,7 @@ def _count_activations(name: str, told: str, dtype: torch.dtype, checkpointing: 
         return tensor
 
     with FakeTensorMode(), _default(dtype), saved_tensors_hooks(keep, lambda tensor: tensor):
-        shell: Any = architecture.kind(architecture.denoiser).from_config(config)
+        shell = build(architecture.kind(architecture.denoiser), config)
         if checkpointing:
             shell.enable_gradient_checkpointing()
         architecture.predict(shell, *architecture.example(config))

@@ -14,6 +14,7 @@ from erase.models.architectures.known import of_config, of_denoiser
 from erase.models.denoiser_files import denoiser_config, denoiser_weights, read_config
 from erase.models.locate import locate
 from erase.models.model_source import ModelSource
+from erase.models.part_config import build
 from erase.models.part_weights import DIFFUSERS, require_weights
 from erase.models.single_file.recognise import recognise
 from erase.models.single_file.unet_keys import UNET_PREFIX
@@ -113,5 +114,5 @@ def specs_of_config(config: Mapping[str, Any]) -> dict[str, Spec]:
 
     architecture = of_config(config)
     with init_empty_weights():
-        model: Any = architecture.kind(architecture.denoiser).from_config(dict(config))
+        model = build(architecture.kind(architecture.denoiser), config)
     return {n: Spec(t.dtype, tuple(t.shape)) for n, t in model.state_dict().items()}

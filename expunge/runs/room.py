@@ -136,8 +136,8 @@ def _set_bytes(sd: Bundle, plan: Plan, role: str) -> float:
 def _image(sd: Bundle) -> int:
     """Bytes of an encoded image: mean and log-variance of its latents, and its line in a header."""
     channels = sd.vae.config["latent_channels"]
-    side = sd.image_size // 2 ** (len(sd.vae.config["block_out_channels"]) - 1)
-    return 2 * channels * side * side * _FLOAT + _LINE
+    height, width = sd.architecture.latent_size(sd.denoiser.config)
+    return 2 * channels * height * width * _FLOAT + _LINE
 
 
 def _prompt(sd: Bundle) -> int:

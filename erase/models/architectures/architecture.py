@@ -16,7 +16,9 @@ from torch import Tensor
 from erase.diffusion.conditioning import Conditioning
 from erase.diffusion.noise_schedule import Schedule
 from erase.models.architectures.families import Family
+from erase.models.part_config import PartConfig, sample_size
 from erase.models.part_weights import DIFFUSERS, TRANSFORMERS, Layout
+from plumbing.errors import UsageError
 
 Parts = Mapping[str, Any]
 """A model's loaded parts by their names in its diffusers pipeline, and what its index settles."""
@@ -24,10 +26,6 @@ Config = Mapping[str, Any]
 """The content of a part's config.json."""
 Inputs = tuple[Tensor, Tensor, Conditioning]
 """What a denoiser is called with: noisy latents [B, C, h, w], timesteps [B], B prompts."""
-
-
-def _square(config: Config) -> Any:
-    return config["sample_size"]
 
 
 def _fits(configs: Mapping[str, Config]) -> Iterator[str]:
@@ -86,8 +84,8 @@ class Architecture:
 
     A config is complete; that of a tokenizer is `{"tokens": how many it makes of a prompt}`.
     """
-    latent_size: Callable[[Config], Any] = _square
-    """Side, or (height, width), in latents that a denoiser of this config was made for."""
+    latent_size: Callable[[Config], tuple[int, int]] = sample_size
+    """(height, width) in latents that a denoiser of this config was made for; UsageError: none."""
     shifts_latents: bool = False
     """Whether its pipeline knows autoencoders that shift latents before they scale them."""
     modelspec: Callable[[Config, str], str] | None = None
@@ -121,9 +119,18 @@ class Architecture:
         module, _, name = self.classes[part].partition(":")
         return getattr(import_module(module), name)
 
+    def config(self, part: str, told: Config) -> PartConfig:
+        """The content of a part's config.json, with what it leaves out as its class has it."""
+        return PartConfig(told, lambda: self.kind(part))
+
     def native_size(self, denoiser: Config, vae: Config) -> tuple[int, int]:
         """(width, height) in pixels that a denoiser was made for, by its and the VAE's config."""
-        size = self.latent_size(denoiser)
-        height, width = (size, size) if isinstance(size, int) else size
-        scale = 2 ** (len(vae["block_out_channels"]) - 1)
+        height, width = self.latent_size(denoiser)
+        blocks = vae["block_out_channels"]
+        if not isinstance(blocks, list | tuple) or not blocks:
+            raise UsageError(
+                f"--model: its vae/config.json has block_out_channels {str(blocks)[:40]}, "
+                "not a list of widths; get it anew"
+            )
+        scale = 2 ** (len(blocks) - 1)
         return width * scale, height * scale

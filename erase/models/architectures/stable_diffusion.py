@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from erase.models.architectures.architecture import Architecture, Config, Inputs
 from erase.models.architectures.families import SD1, SD2, unet_architecture
 from erase.models.architectures.families import SDXL as SDXL_FILE
 from erase.models.architectures.unet_fit import misfits, misfits_xl
+from erase.models.part_config import first, sample_size
 
 _TOKENS = 77
 _ZEROS = "force_zeros_for_empty_prompt"
@@ -59,7 +61,15 @@ def _run(parts: Parts, number: str, prompts: Sequence[str]) -> Any:
         truncation=True,
         return_tensors="pt",
     )
-    return text_encoder(tokens.input_ids.to(text_encoder.device), output_hidden_states=True)
+    # SDXL's pipeline does not ask its encoders for it.
+    masked = (
+        getattr(text_encoder.config, "use_attention_mask", False) and "tokenizer_2" not in parts
+    )
+    return text_encoder(
+        tokens.input_ids.to(text_encoder.device),
+        attention_mask=tokens.attention_mask.to(text_encoder.device) if masked else None,
+        output_hidden_states=True,
+    )
 
 
 def predict(
@@ -78,15 +88,22 @@ def predict(
 
 def example(config: Config) -> Inputs:
     """One image's latents, a timestep and a prompt, all zeros."""
-    size = config["sample_size"]
-    latents = torch.zeros(1, config["in_channels"], size, size)
-    embeddings = torch.zeros(1, _TOKENS, config["cross_attention_dim"])
+    latents = torch.zeros(1, config["in_channels"], *sample_size(config))
+    width = config.get("encoder_hid_dim") or first(config["cross_attention_dim"])
+    embeddings = torch.zeros(1, _TOKENS, width)
     timesteps = torch.zeros(1, dtype=torch.long)
     if config.get("addition_embed_type") != "text_time":
         return latents, timesteps, Conditioning(embeddings)
     ids = 6 * config["addition_time_embed_dim"]
     pooled = torch.zeros(1, config["projection_class_embeddings_input_dim"] - ids)
     return latents, timesteps, Conditioning(embeddings, pooled, torch.zeros(1, 6))
+
+
+def latent_size(config: Config) -> tuple[int, int]:
+    """As the config has it; but before diffusers 0.9, fewer than 64 were written by mistake."""
+    size = sample_size(config)
+    old = re.match(r"0\.[0-8](\D|$)", str(config.get("_diffusers_version")))
+    return (64, 64) if old and isinstance(config["sample_size"], int) and size[0] < 64 else size
 
 
 def pipeline(parts: Parts, sampler: str) -> Any:
@@ -150,6 +167,7 @@ STABLE_DIFFUSION = Architecture(
         "selfattn": lambda name: ".attn1." in name,
     },
     refuse_scheduler=other_kind,
+    latent_size=latent_size,
     modelspec=unet_architecture,
     single_files=(SD1, SD2),
 )
@@ -170,5 +188,6 @@ SDXL = replace(
     pipeline=pipeline_xl,
     index_settings={_ZEROS: True},
     refuse=_refiner,
+    latent_size=sample_size,
     single_files=(SDXL_FILE,),
 )

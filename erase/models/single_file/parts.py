@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from erase.models.architectures.families import VAE_PREFIX
+from erase.models.part_config import build
 from erase.models.single_file.recognise import SingleFile
 from erase.models.single_file.unet_keys import UNET_PREFIX, unet_keys
 from erase.tensors.weight_files import Computed
@@ -72,7 +73,7 @@ def _unet_names(file: SingleFile, model: Any) -> dict[str, str]:
 def _empty(kind: Any, folder: Path) -> Any:
     """A diffusers model of a folder's config, on the meta device."""
     with init_empty_weights():
-        return kind.from_config(kind.load_config(folder))
+        return build(kind, kind.load_config(folder))
 
 
 def _build_unet(file: SingleFile) -> tuple[nn.Module, Mapping[str, Tensor]]:
