@@ -12,7 +12,7 @@ _LIMITS = (
 )
 _LONGEST = ((r"block|channels|depths|layers|sizes", 32),)
 _ITEMS = 200_000
-_CODE = ("auto_map", "custom_pipelines", "custom_generate", "kernel_config", "quantization_config")
+_CODE = ("auto_map", "custom_pipelines", "custom_generate", "kernel_config")
 _KERNELS = re.compile(r"_?(attn|experts)_implementation\w*")
 _OWN_KERNELS = (None, "eager", "sdpa", "flex_attention", "flash_attention_2")
 
@@ -29,6 +29,8 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
             return
         if key in _CODE and value:
             yield f"{key} asks for code that is not run here"
+        if key == "quantization_config" and value:
+            yield "quantization_config tells of quantised weights, which are not read here"
         if _KERNELS.fullmatch(key) and not isinstance(value, dict) and value not in _OWN_KERNELS:
             yield f"{key} asks for code that is not run here"
         if isinstance(value, int) and abs(value) > _limit(key, _LIMITS, LARGEST):

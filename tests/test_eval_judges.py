@@ -11,12 +11,14 @@ import pytest
 import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from PIL import Image
+from support.contents import LFS
 from support.erased_runs import MakeRun
 from support.tiny_models import save_judge
 from transformers import CLIPConfig
 
 from erase.models.locate import locate
 from eval.concept.kind import CONCEPT
+from eval.judges.classifier import load_classifier
 from eval.judges.clip import load_clip
 from eval.judges.judge import Prediction
 from eval.judges.nudenet_labels import Detection
@@ -299,3 +301,10 @@ def test_a_detector_that_cannot_be_opened_or_cannot_name_it(
     line = refused("--concept", "yellow submarine", "--detector", str(imagenet))
     assert "no judge here can name 'yellow submarine'" in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_judges_weights_that_are_a_pointer_are_told(tmp_path: Path) -> None:
+    save_judge(tmp_path / "judge", ("church", "dog"))
+    (tmp_path / "judge" / "model.safetensors").write_bytes(LFS)
+    with pytest.raises(UsageError, match=r"model\.safetensors: this is a Git LFS pointer"):
+        load_classifier(tmp_path / "judge")

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from support.contents import OTHERS, pickled, weights
 from support.single_files import UNET, configs_of, ldm_tensors, save_single
 
+from erase.models.checkpoint import load_checkpoint
 from erase.models.denoiser_files import open_denoiser
 from erase.models.locate import locate
 from erase.models.named_model import is_single_file, meant
+from erase.saliency.mask import SaliencyMask
 from erase.verify.exported import open_exported
 from plumbing.errors import UsageError
 
@@ -182,6 +184,41 @@ def test_a_parts_file_leads_to_its_model(model_folder: Path) -> None:
     for part in (PART, "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"):
         with pytest.raises(UsageError, match=f"give {model_folder}, its model"):
             locate(str(model_folder / part))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_part_of_a_folder_that_is_no_weights_is_told(part: str, model_copy: Path) -> None:
+    """As `git clone` leaves a model without LFS, and as quantised models come."""
+    (file,) = (model_copy / part).glob("*.safetensors")
+    for kind in ("lfs", "fp8", "scaled fp8", "page", "gguf", "onnx"):
+        file.write_bytes(OTHERS[kind][0])
+        with pytest.raises(UsageError, match=f"its {part} .*{OTHERS[kind][1]}") as error:
+            load_checkpoint(str(model_copy), device="cpu")
+        assert "\n" not in str(error.value)
+    file.write_bytes(save({"a.weight": torch.ones(2), "a.weight.absmax": torch.ones(2)}))
+    with pytest.raises(UsageError, match=f"its {part} is quantised by bitsandbytes"):
+        load_checkpoint(str(model_copy), device="cpu")
+
+
+def test_weights_of_a_folder_under_a_wrong_name_are_to_be_renamed(model_copy: Path) -> None:
+    before = load_checkpoint(str(model_copy), device="cpu").unet.state_dict()
+    safe, plain = model_copy / PART, (model_copy / PART).with_suffix(".bin")
+    for content, wrong, right in (
+        (safe.read_bytes(), plain, safe),
+        (pickled(load_file(safe)), safe, plain),
+    ):
+        safe.unlink(missing_ok=True)
+        wrong.write_bytes(content)
+        with pytest.raises(UsageError, match=f"by its content; rename it to {right.name}$"):
+            load_checkpoint(str(model_copy), device="cpu")
+        wrong.rename(right)
+        after = load_checkpoint(str(model_copy), device="cpu").unet.state_dict()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_mask_that_is_another_thing_is_told(model_folder: Path) -> None:
+    with pytest.raises(UsageError, match="is a UNet with diffusers' names; make one with"):
+        SaliencyMask.load(model_folder / PART)
 
 
 def test_folders_that_are_no_models(model_folder: Path, single: Path, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from accelerate import init_empty_weights
 from torch import nn
 
 from erase.models.model_source import ModelSource
+from erase.tensors.quantised import quantised
 from erase.tensors.weight_files import Weights
 from plumbing.errors import UsageError
-from plumbing.file_content import weights_kind
+from plumbing.file_content import GET_PLAIN, weights_kind
 
 _SPARE = 1 << 20
 """Weights that a config may ask for beyond those that are there; they are missed by name later."""
@@ -38,6 +39,11 @@ def check_weights(source: ModelSource, component: str, kind: Any) -> Weights:
                 f"--model {source.id}: {component}/{file.name} is {what} by its content; "
                 f"rename it to {file.with_suffix(named).name}"
             )
+    if how := quantised(found.specs):
+        raise UsageError(
+            f"--model {source.id}: its {component} is {how}, too coarse to be erased from; "
+            f"{GET_PLAIN}"
+        )
     for name in sorted((own.shards or {}).keys() - found.specs.keys()):
         raise UsageError(
             f"--model {source.id}: its {component}'s shards lack the weight {name}, which their "

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from erase.saliency.mask_counts import fits, shape_told
 from erase.tensors.header import check_header
+from erase.tensors.kinds import kind_of
 from erase.tensors.weight_files import Computed, Spec
 from erase.tensors.writing import write_tensors
 from plumbing.errors import UsageError
@@ -87,7 +88,9 @@ class SaliencyMask:
         for name, tensor in packed.items():
             shape = shape_told(header, name)
             if shape is None or tensor.dtype != torch.uint8 or not fits(tuple(tensor.shape), shape):
-                raise UsageError(f"--mask {path}: not a mask file; make one with `expunge mask`")
+                told = kind_of({name: Spec(t.dtype, tuple(t.shape)) for name, t in packed.items()})
+                known = f"is {told.what}" if told else "not a mask file"
+                raise UsageError(f"--mask {path}: {known}; make one with `expunge mask`")
             shapes[name] = shape
         if (checked or told is not None) and told != _checksum(header, packed):
             raise UsageError(
