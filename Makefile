@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check lint bench miniature clean
+.PHONY: demo test check lint smoke bench miniature clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -26,6 +26,16 @@ lint: $(READY)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+# As users have it: the built package, and its runtime dependencies alone.
+smoke: .smoke/.ready
+	.smoke/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	.ci/smoke "$(CURDIR)/.smoke/bin/expunge"
+
+.smoke/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .smoke
+	.smoke/bin/python -m pip install --quiet -c constraints.txt .
+	touch $@
+
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
@@ -33,7 +43,7 @@ miniature: $(READY)
 	$(BIN)/python -m miniature
 
 clean:
-	rm -rf .venv build dist runs .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf .venv .smoke build dist runs .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
