@@ -29,7 +29,7 @@ def test_an_unfinished_run_and_a_mask_claim_nothing(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", finished=None)
     add_concept(run)
     assert "Not finished" in page(run).text
-    mask = make_run(tmp_path / "mask", command="mask")
+    mask = make_run(tmp_path / "mask", command="mask", config={"density": 0.3})
     shown = page(mask)
     assert "Nothing erased" in shown.text and "expunge mask church" in shown.text
 

@@ -41,7 +41,7 @@ class ModelArgs:
     """The model to start from, and where to run it."""
 
     model: str = "miniature"
-    """A hub id, a diffusers folder, a run folder, one .safetensors or .ckpt file, or the shipped
+    """A hub id, a diffusers folder, a run folder, one file of weights, or the shipped
     `miniature`."""
     revision: Annotated[str | None, shown("TEXT", "main")] = None
     """Branch, tag or commit of a hub model."""
