@@ -125,6 +125,18 @@ def tables() -> list[bytes]:
     return [ours.encode(), hubs.encode()]
 
 
+def prompt_tables() -> list[bytes]:
+    """Tables of prompts in the shapes that people publish, all under one name."""
+    return [
+        b',prompt,evaluation_seed,classidx\n0,a church,123.0,497\n1,"a\nb",7,\n',
+        b"sep=;\nadv_prompt;seed;guidance\na dog;1;7,5\n",
+        b'caption\tsize\na cat "here"\t512.0\n',
+        '[{"prompt": "a house", "seed": null}, {"prompt": "\u6559\u4f1a", "seed": 3}]'.encode(),
+        b'{"text": "a", "sd_seed": 1}\n{"text": "b", "sd_seed": 2}\n',
+        "prompt,seed\na \u2019quote\u2019,1\n".encode("utf-16"),
+    ]
+
+
 def miniature(name: str) -> Any:
     """One of the miniature's JSON files."""
     return json.loads((MINIATURE / name).read_text(encoding="utf-8"))

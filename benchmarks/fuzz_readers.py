@@ -38,6 +38,7 @@ from plumbing.errors import UsageError
 from plumbing.image_file import read_rgb
 from prompts.concept import load_concept
 from prompts.i2p import read_i2p, select_listed
+from prompts.prompt_file import read_prompt_file
 from prompts.prompt_list import read_prompts
 
 
@@ -66,6 +67,7 @@ def readers() -> dict[str, Reader]:
         Reader("model.ckpt", _read_model, everything(valid.pickles())),
         Reader("concept.toml", lambda path: load_concept(str(path)), everything(valid.tomls())),
         Reader("i2p.csv", _read_i2p, everything(valid.tables())),
+        Reader("prompts.csv", _read_table, everything(valid.prompt_tables())),
         Reader("prompts.txt", read_prompts, everything(lists)),
         Reader("run.json", _read_run, everything(_texts(runs), json_bytes(runs))),
         Reader("model_index.json", _read_index, everything(_texts(indexes), json_bytes(indexes))),
@@ -162,6 +164,10 @@ def _page(run: Path) -> None:
     data = read_run_data(describe(run, published(read_run(run))))
     verdict = verdict_of(data)
     render_markdown([data], [verdict]), render_html([data])
+
+
+def _read_table(path: Path) -> None:
+    read_prompt_file(path, "--prompts")
 
 
 def _both(*reads: Callable[[], object]) -> None:

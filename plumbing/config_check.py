@@ -31,6 +31,8 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} asks for code that is not run here"
         if key == "quantization_config" and value:
             yield "quantization_config tells of quantised weights, which are not read here"
+        if key == "transformers_weights" and value:
+            yield "transformers_weights names a file to read in the place of the usual weights"
         if _KERNELS.fullmatch(key) and not isinstance(value, dict) and value not in _OWN_KERNELS:
             yield f"{key} asks for code that is not run here"
         if isinstance(value, int) and abs(value) > _limit(key, _LIMITS, LARGEST):

@@ -88,7 +88,7 @@ def test_the_config_goes_to_the_file_alone(
         (
             model_folder,
             words,
-            f"goes with a single .safetensors or .ckpt file, which {model_folder} is not",
+            f"goes with a single file, which {model_folder} is not",
         ),
         (single / "run", words[-4:-2], "goes with a single"),
         (erased, words[:4], "add --config FOLDER"),

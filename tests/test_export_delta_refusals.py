@@ -110,6 +110,9 @@ def test_damaged_deltas_are_refused(
     refused({first: tensors[first] ^ 1}, "damaged")
     refused({first: tensors[first][1:]}, "are not sound")
     refused({first: None}, "not a sound delta")
+    # One number that is no list of them.
+    one = {first: tensors[first][:1], f"index:{name}": torch.tensor(0, dtype=torch.int32)}
+    refused({f"bits:{name}": None, **one}, "are not sound")
     refused({where: torch.zeros_like(tensors[where])}, "are not sound")
     refused({"bits:more": tensors[where].clone()}, "not a sound delta")
     refused({first: tensors[first].float()}, "not a sound delta")

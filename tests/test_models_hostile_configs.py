@@ -19,6 +19,7 @@ PARTS: list[tuple[str, dict[str, Any], str]] = [
     ("model_index.json", {"../../x": ["diffusers", "UNet2DConditionModel"]}, "could be code"),
     ("unet/config.json", REMOTE, "asks for code"),
     ("text_encoder/config.json", {"quantization_config": {"a": 1}}, "quantised weights"),
+    ("text_encoder/config.json", {"transformers_weights": "b.safetensors"}, "names a file to read"),
     ("text_encoder/config.json", {"_attn_implementation": "evil/kernels"}, "asks for code"),
     ("unet/config.json", {"block_out_channels": [10**6] * 40}, "block_out_channels has 40"),
     ("unet/config.json", {"layers_per_block": 10**9}, "layers_per_block is beyond"),

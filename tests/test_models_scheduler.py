@@ -21,6 +21,7 @@ from erase.diffusion.scheduler_config import other_kind
 from erase.models.locate import locate
 from erase.models.sampler import SAMPLERS, build_sampler
 from erase.models.scheduler import _ALIKE, load_scheduler
+from expunge.cli import main
 from plumbing.errors import UsageError
 
 PACKAGE = Path(diffusers.schedulers.__file__).parent
@@ -255,3 +256,16 @@ def test_a_class_that_the_index_alone_names_is_known(model_copy: Path) -> None:
     source = locate(str(model_copy))
     told = load_scheduler(replace(source, prediction_type="v_prediction"))
     assert NoiseSchedule.of(told).prediction_type == "v_prediction"
+
+
+def test_more_steps_than_timesteps_are_refused_before_anything_is_written(
+    model_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(model_copy / CONFIG, num_train_timesteps=50)
+    words = ["erase", "church", "--model", str(model_copy), "--out", str(tmp_path / "run")]
+    assert main([*words, "--inference-steps", "50"]) == 2
+    assert "was taught 50 timesteps; give 49 or fewer" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    sampler = build_sampler("ddim", load_scheduler(locate(str(model_copy))).config)
+    sampler.set_timesteps(49)
+    assert sampler.timesteps.max() <= 49

@@ -50,6 +50,20 @@ def prediction_type_of(scheduler: Mapping[str, Any]) -> str:
     return "epsilon" if told is None else str(told)
 
 
+def require_steps(folder: Path, steps: int, flag: str) -> None:
+    """Refuse, as a UsageError, more steps of sampling than a model has timesteps for.
+
+    Stable Diffusion's samplers begin one timestep late, so that the last cannot be a step.
+    """
+    told = read_scheduler(folder)
+    betas, count = told.get("trained_betas"), told.get("num_train_timesteps")
+    taught = len(betas) if isinstance(betas, list) and count is None else count
+    if isinstance(taught, int) and steps >= taught > 1:
+        raise UsageError(
+            f"{flag} {steps}: this model was taught {taught} timesteps; give {taught - 1} or fewer"
+        )
+
+
 def other_kind(scheduler: Mapping[str, Any]) -> str | None:
     """Why a Stable Diffusion cannot have this scheduler (its config names its class); or None."""
     name = str(scheduler.get("_class_name"))

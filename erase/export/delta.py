@@ -85,7 +85,7 @@ class Delta:
             packed = self.weights[f"bits:{name}"]
             padded = SaliencyMask({name: packed}, {name: (8 * len(packed),)}, {})
             places = padded.bits(name).nonzero().flatten()
-        sound = 0 < places.numel() == self.weights.specs[f"xor:{name}"].count
+        sound = places.ndim == 1 and 0 < len(places) == self.weights.specs[f"xor:{name}"].count
         if not sound or (places.diff() < 1).any() or places[0] < 0 or places[-1] >= count:
             raise UsageError(f"{self.path}: the places of {name} are not sound; get it anew")
         return places
@@ -112,7 +112,7 @@ def read_delta(path: Path) -> Delta:
     header = weights.metadata
     if header.get("expunge.format") != "delta":
         told = kind_of(weights.specs, header)
-        known = f"is {told.what}" if told else "is no delta"
+        known = f"is {told.what}" if told else "is not a delta"
         raise UsageError(f"{path}: {known}; make a delta with `expunge export --format delta`")
     if header.get("expunge.version") not in (FORMAT, MIXED):
         raise UsageError(f"{path}: no delta of this format; export it anew, or get a newer expunge")

@@ -138,7 +138,7 @@ def _csv_rows(table: Path, flag: str) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _checked(caption: Any, where: str) -> str:
-    """A caption as it is; UsageError if it is no text, or none at all."""
+    """A caption as it is; UsageError if it is not a text, or missing."""
     if caption is None or (isinstance(caption, str) and not caption.strip()):
         raise UsageError(f"{where}: has no caption; write one, or take the image out")
     if not isinstance(caption, str):

@@ -59,7 +59,7 @@ def _refuse_useless(told: Base) -> None:
     model, single = told.id, is_single_file(told.id)
     folder = model == "miniature" or Path(model).is_dir()
     useless = {
-        "--config": (told.config, not single, "a single .safetensors or .ckpt file"),
+        "--config": (told.config, not single, "a single file"),
         "--prediction-type": (told.prediction_type, not single, "a single file"),
         "--revision": (told.revision, single or folder, "a model of the hub"),
         "--variant": (told.variant, single, "a model of the hub or a folder"),

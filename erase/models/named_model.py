@@ -73,7 +73,7 @@ def is_single_file(model: str) -> bool:
 
 
 def no_model_in(folder: Path) -> str:
-    """What a folder is that is no model's and no run's, and what to do."""
+    """What a folder is that is neither a model nor a run, and what to do."""
     inner = [each.parent.name for each in sorted(folder.glob(f"*/{INDEX}"))]
     inner += [each.parent.name for each in sorted(folder.glob(f"*/{RUN_FILE}"))]
     if inner:

@@ -2,7 +2,7 @@
 
 The format's own reader checks sizes, offsets and overlaps. What it lets pass is refused here: names
 that come twice, of which readers take one or the other, headers that take minutes to read, and
-what is no such file or ends too early, of which the format's reader does not say what it is.
+files of another kind, or cut off, of which the format's reader does not say what they are.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from erase.diffusion.scheduler_config import require_steps
 from erase.models.checkpoint import load_checkpoint
 from erase.models.companions import vocabulary
 from erase.models.hub import fetch_i2p
@@ -57,6 +58,7 @@ def evaluate_i2p(
         steps=settings.steps,
         size=settings.size,
     )
+    require_steps(erased.folder, plan.steps, "--steps")
     words = vocabulary(original or erased)
     with evaluating(place):
         found = draw_and_detect(

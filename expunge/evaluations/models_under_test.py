@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from erase.diffusion.scheduler_config import require_steps
 from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.models.devices import resolve_device, resolve_dtype
@@ -157,9 +158,11 @@ def precision(settings: Evaluation) -> str:
 def drawing(home: ModelSource, erased: ModelSource, settings: DrawnEvaluation) -> Drawing:
     """How images are drawn at the erased model's own size: as told, else as `home` recommends."""
     usual, guidance = read_recommended(home), settings.guidance_scale
+    steps = settings.steps or usual.steps
+    require_steps(erased.folder, steps, "--steps")
     return Drawing(
         sampler=settings.sampler,
-        steps=settings.steps or usual.steps,
+        steps=steps,
         guidance_scale=usual.guidance_scale if guidance is None else guidance,
         size=native_size(erased),
         dtype=precision(settings),

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from erase.diffusion.scheduler_config import require_steps
 from erase.image_sets.captioned_folder import hash_captions, read_captions, require_whole_images
 from erase.image_sets.datasets import (
     Drawing,
@@ -92,6 +93,7 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
             what = f"a folder; give {inside}" if inside.is_file() else what
             raise UsageError(f"--mask {mask_file}: {what}")
         identity["inputs"]["mask"] = sha256_file(mask_file)
+    require_steps(source.folder, data.inference_steps, "--inference-steps")
     prefix = "" if command == "erase" else f"{command}-"
     out = config.out or default_out(prefix, concept.name, identity)
     return Plan(

@@ -148,7 +148,7 @@ def _no_model(path: Path, specs: Specs, metadata: Mapping[str, str] | None) -> s
 
 
 def _other_kind(specs: Specs) -> str | None:
-    """What model a file is if it is no text-to-image SD 1.x, 2.x or XL; None if it may be one."""
+    """What a file is if not a text-to-image SD 1.x, 2.x or XL; None if it may be one."""
     whole = not any("lora" in name for name in specs)
     if whole and _has(specs, f"{UNET_PREFIX}double_blocks.", "double_blocks."):
         return "a FLUX model"
