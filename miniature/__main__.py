@@ -21,7 +21,9 @@ from miniature.card import GUIDANCE, STEPS, write_card
 from miniature.clip import save_clip, train_clip, zero_shot_accuracy
 from miniature.judge import LABELS, accuracy, save_judge, train_judge
 from miniature.render import load_icons, render_all, stack
+from miniature.training import load_kept
 from miniature.unet import caption_table, new_scheduler, train_unet
+from miniature.without import make_without
 from miniature.world import OBJECTS, STYLES, label, with_article
 
 VARIANTS = 16
@@ -89,9 +91,9 @@ def zero_shot_prompts() -> tuple[list[str], list[str]]:
 
 def encode_renders(vae: AutoencoderKL, pixels: torch.Tensor, path: Path) -> list[torch.Tensor]:
     """Scaled posterior means and deviations of all renders, kept beside the training states."""
-    if not path.exists():
-        torch.save([part * vae.config.scaling_factor for part in encode_all(vae, pixels)], path)
-    return torch.load(path, weights_only=True)
+    return load_kept(
+        path, lambda: [part * vae.config.scaling_factor for part in encode_all(vae, pixels)]
+    )
 
 
 def make(work: Path, out: Path, share: float = 1.0) -> None:
@@ -136,15 +138,23 @@ def open_in_single(config: Path) -> None:
 
 
 def trained(state: Path) -> list[Path]:
-    """The training states, which know how long their training took."""
-    return [f for f in sorted(state.glob("*.pt")) if f.stem != "latents"]
+    """The shipped model's training states, which know how long their training took."""
+    states = sorted(state.glob("*.pt"))
+    return [f for f in states if not f.stem.startswith("latents") and "-without-" not in f.stem]
 
 
 def main() -> None:
     """Parse the two folders and run."""
     parser = argparse.ArgumentParser(prog="python -m miniature", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/miniature"), help="scratch folder")
-    parser.add_argument("--out", type=Path, default=Path("erase/miniature"), help="model folder")
+    parser.add_argument("--out", type=Path, help="model folder (default: erase/miniature)")
+    parser.add_argument(
+        "--without",
+        metavar="OBJECT",
+        choices=OBJECTS,
+        help="train the shipped miniature's UNet again without an object's renders, into "
+        "WORK/without-OBJECT: a model that never knew it",
+    )
     parser.add_argument(
         "--share",
         type=float,
@@ -155,11 +165,17 @@ def main() -> None:
     args = parser.parse_args()
     if not 0 < args.share <= 1:
         parser.error(f"--share must be above 0 and at most 1, not {args.share}")
-    if args.share < 1 and any(getattr(args, n) == parser.get_default(n) for n in ("work", "out")):
+    shipped = Path("erase/miniature")
+    if args.share < 1 and (args.work == parser.get_default("work") or not args.out):
         parser.error("--share needs a --work and an --out of its own")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     args.work.mkdir(parents=True, exist_ok=True)
-    make(args.work, args.out, args.share)
+    if args.without:
+        out = args.out or args.work / f"without-{args.without}"
+        renders = load_renders(args.work)
+        make_without(args.without, renders, shipped, args.work / "state", out, args.share)
+    else:
+        make(args.work, args.out or shipped, args.share)
 
 
 if __name__ == "__main__":

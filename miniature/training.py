@@ -102,6 +102,15 @@ def save_state(
     os.replace(path.with_suffix(".part"), path)
 
 
+def load_kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What `make` returned the first time, kept in the file `path`."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(make(), path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+    return torch.load(path, weights_only=True)
+
+
 def draw(count: int, size: int, generator: torch.Generator) -> Tensor:
     """Draw `size` row numbers below `count`, with replacement."""
     return torch.randint(count, (size,), generator=generator)
