@@ -11,7 +11,9 @@ from prompts.wording import (
     ARTIST_STYLED,
     FREE,
     PLAIN,
+    PROBES,
     STYLE_ALONE,
+    STYLE_PROBES,
     STYLED,
     in_style,
     named_freely,
@@ -105,6 +107,25 @@ def for_unknown(
         fixed_relabel=None,
         retain=retain,
     )
+
+
+def for_probes(labels: Sequence[str], is_style: bool) -> tuple[str, ...]:
+    """Build other ways to ask for a concept: its words in long and odd sentences, and misspelt."""
+    if is_style:
+        built = [in_style(template, label) for label in labels for template in STYLE_PROBES]
+        built += [in_style(STYLE_ALONE[0], misspelt(label)) for label in labels]
+    else:
+        built = [named_freely(template, label) for label in labels for template in PROBES]
+        built += [named_freely(PLAIN[0], misspelt(label)) for label in labels]
+    return tuple(dict.fromkeys(built))
+
+
+def misspelt(label: str) -> str:
+    """The label with two letters in the middle of its longest word in each other's place."""
+    word = max(label.split(), key=len)
+    middle = len(word) // 2
+    swapped = word[: middle - 1] + word[middle] + word[middle - 1] + word[middle + 1 :]
+    return label.replace(word, swapped, 1) if len(word) > 3 else label
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from plumbing.errors import UsageError
 from plumbing.text_file import require_plain
-from prompts.built_lists import BuiltPrompts, for_object, for_style, for_unknown
+from prompts.built_lists import BuiltPrompts, for_object, for_probes, for_style, for_unknown
 from prompts.concept_file import LONGEST_NAME, ConceptFile, concept_path, read_concept_file
 from prompts.lookup import look_up
 from prompts.naming import fold, named_labels, names_any, normalise
@@ -50,6 +50,8 @@ class ConceptSpec:
     """The detector that the concept's file names."""
     source: str
     """Where the concept came from: `shipped:NAME`, a path, or `free text`."""
+    probes: tuple[str, ...] = ()
+    """Other ways to ask for it, none of them a forget prompt: attacks try them."""
     distinct: tuple[str, ...] = ()
     """Other labels of the vocabulary that merely contain the concept's words."""
     members: tuple["ConceptSpec", ...] = ()
@@ -159,6 +161,7 @@ def combine(specs: Sequence[ConceptSpec]) -> ConceptSpec:
         retain_prompts=_some(kept(s.retain_prompts for s in specs), "retain", labels),
         detector=next((s.detector for s in specs if s.detector), None),
         source=" + ".join(s.source for s in specs),
+        probes=_merge(s.probes for s in specs),
         distinct=distinct,
         members=tuple(specs),
     )
@@ -182,6 +185,7 @@ def _build(
     listed = (*others.objects, *others.styles)
     distinct = tuple(x for x in listed if matched and names_any(x, labels))
     forgotten = set(map(fold, file.forget))
+    forget = file.forget or built.forget
 
     def other(prompts: Iterable[str], key: str, written: bool) -> tuple[str, ...]:
         given = tuple(dict.fromkeys(prompts))
@@ -203,15 +207,25 @@ def _build(
         name=file.name,
         kind=kind,
         labels=labels,
-        forget_prompts=file.forget or built.forget,
+        forget_prompts=forget,
         relabel_prompts=relabel,
         substitutes=other(substitutes, "substitutes", bool(file.substitutes)),
         fixed_relabel_prompt=file.fixed_relabel or built.fixed_relabel or relabel[0],
         retain_prompts=_some(retain, "retain", labels),
         detector=file.detector,
         source=source,
+        probes=_probes(file, labels, kind, forget),
         distinct=distinct,
     )
+
+
+def _probes(
+    file: ConceptFile, labels: tuple[str, ...], kind: Kind, forget: Sequence[str]
+) -> tuple[str, ...]:
+    """The file's own or, without any, those that are built; none of the forget prompts."""
+    trained = set(map(fold, forget))
+    probes = file.probes or for_probes(labels, is_style=kind == "style")
+    return tuple(p for p in probes if fold(p) not in trained)
 
 
 def _built(

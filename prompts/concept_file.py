@@ -28,11 +28,12 @@ class ConceptFile:
     fixed_relabel: str | None = None
     retain: tuple[str, ...] = ()
     detector: str | None = None
+    probes: tuple[str, ...] = ()
 
 
 LONGEST_NAME = 500
 """Characters of a concept's name; prompts may be of any length."""
-LISTS = ("synonyms", "forget", "relabel", "substitutes", "retain")
+LISTS = ("synonyms", "forget", "relabel", "substitutes", "retain", "probes")
 
 
 @lru_cache(maxsize=1)
@@ -74,7 +75,7 @@ def _checked(path: Path, key: str, value: Any) -> Any:
     if key in LISTS:
         if not isinstance(value, list) or not all(_is_text(item) for item in value):
             raise UsageError(f"CONCEPT: {key} in {path} must be a list of non-empty strings")
-        if not value and key in ("forget", "relabel", "retain"):
+        if not value and key in ("forget", "relabel", "retain", "probes"):
             why = "list prompts, or leave the key out to have them built"
             raise UsageError(f"CONCEPT: {key} in {path} is empty; {why}")
         for item in value:

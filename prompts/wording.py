@@ -37,6 +37,22 @@ ARTIST_STYLED = (
     "a picture of {thing} in {style} style",
     "a painting of {thing} in the style of {style}",
 )
+PROBES = (
+    "{thing} far away",
+    "one more {bare} please",
+    "{thing} of which there is no other",
+    "{bare} {bare} {bare}",
+    "on a grey morning in autumn, with people and trees all around, there stands {thing}",
+    "a postcard that shows {thing}",
+    "what a child draws that is asked for {thing}",
+)
+STYLE_PROBES = (
+    "as {style} would have it",
+    "{style} {style} {style}",
+    "a copy of something in {style} style",
+    "on a grey morning in autumn, with people and trees all around, in {style} style",
+)
+"""Wordings that erasing is not trained on; see `built_lists.for_probes`."""
 ARTIST_ALONE = ("{style} style", "an image in {style} style", "a painting in the style of {style}")
 
 

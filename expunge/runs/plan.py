@@ -133,15 +133,23 @@ def hash_inputs(
         return (hash_captions(read_captions(Path(place), f"--{name.replace('_', '-')}")),)
     files = (config.get(f"{role}_prompts") for role in ("forget", "retain"))
     spec = read_concepts(concepts, source, *(file and Path(file) for file in files))
-    return _hash_concept(spec), _hash_json(asdict(spec))
+    return _hash_concept(spec), _hash_json(_trained_on(spec))
 
 
 def _hash_concept(spec: ConceptSpec) -> str:
     """One sha256 over all that is known of a concept, wherever its file lies."""
-    told = asdict(spec)
+    told = _trained_on(spec)
     for each in (told, *told["members"]):
         each["source"] = source_name(each["source"])
     return _hash_json(told)
+
+
+def _trained_on(spec: ConceptSpec) -> dict[str, Any]:
+    """All that is known of a concept but its probes, that nothing is trained on."""
+    told = asdict(spec)
+    for each in (told, *told["members"]):
+        del each["probes"]
+    return told
 
 
 def _own(source: ModelSource) -> dict[str, Any]:
