@@ -1,0 +1,1 @@
+"""Can what was erased be brought back? One attack, one file."""
