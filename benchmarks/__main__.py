@@ -12,6 +12,7 @@ from benchmarks import (
     cards,
     classification,
     delta,
+    depth,
     growth,
     headline,
     imagenette,
@@ -32,6 +33,8 @@ if __name__ == "__main__":
     strength.main(strength.StrengthOptions(**asdict(chosen)))
     lora.main(lora.LoraOptions(**asdict(chosen)))
     delta.main(delta.DeltaOptions(**asdict(chosen)))
+    if depth.DepthOptions().floor.is_dir():
+        depth.main(depth.DepthOptions(**asdict(chosen)))
     steps.main(steps.StepsOptions(**asdict(chosen)))
     speed.main(chosen)
     kernels.main(kernels.Options(out=chosen.out))

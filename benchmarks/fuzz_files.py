@@ -191,3 +191,64 @@ def evaluations() -> list[Any]:
         "versions": {"torch": "2"},
     }
     return [concept]
+
+
+def attack_evaluations() -> list[Any]:
+    """A sound evaluation.json of attacks."""
+    metric = {"value": 90.0, "n": 20, "ci95": [69.9, 97.2]}
+    forms = [{"variant": f"w, {n} steps", "success": metric, "step": n} for n in (75, 150)]
+    score = {"success": metric, "variant": "w, 150 steps", "variants": forms}
+    made = {"title": "A learned word", "box": "white", "source": "x", "control": "floor"}
+    made |= {"shows": "return", "numbers": {"steps": [75, 150], "lr": 0.01}}
+    attacks = {"learned-word": made, "relearn": {**made, "box": "fine-tune", "shows": "nothing"}}
+    drawn = {"sampler": "ddim", "steps": 10, "guidance_scale": 5.0, "dtype": "float32"}
+    drawn |= {"width": 64, "height": 64, "rows_sha256": SHA}
+    roles = ("original", "erased", "floor")
+    return [
+        {
+            "schema_version": 1,
+            "kind": "attack",
+            "protocol": {"name": "quick", "seed": 0, "repetitions": 1, "images": 20, **drawn}
+            | {"attacks": attacks, "detector": None, "prompts": None},
+            "concept": {"name": "church", "kind": "object", "labels": ["church"]},
+            "models": {role: {"name": "x", "sha256": SHA} for role in roles},
+            "judges": {"object": {"name": "judge", "sha256": SHA}},
+            **{role: dict.fromkeys(attacks, score) for role in roles},
+            "depth": {"learned-word": {"value": 12.5, "ci95": [-3.0, 40.0]}},
+            "passes": {"learned-word": 3920},
+            "versions": {"torch": "2"},
+        }
+    ]
+
+
+ATTEMPT = {
+    "id": "learned-word-0-0123456789ab-00-000",
+    "model": "erased",
+    "attack": "learned-word",
+    "seed": 0,
+    "variant": "w, 150 steps",
+    "step": 150,
+    "image": 0,
+    "label": "church",
+    "score": 0.9,
+    "hit": True,
+    "adaptive": False,
+}
+"""A line of `attempts.jsonl`."""
+DRAWN = {
+    "model": SHA,
+    "id": "learned-word-0-0123456789ab-00-000",
+    "attack": "learned-word",
+    "key": "learned-word-0-0123456789ab",
+    "seed": 0,
+    "variant": "w, 150 steps",
+    "step": 150,
+    "image": 0,
+    "prompt": "an image of a *",
+    "noise": 0,
+    "sha256": SHA,
+    "adaptive": False,
+    "seconds": 0.2,
+    "judged": {"judge": SHA, "label": "church", "score": 0.9},
+}
+"""A line of `attacks.jsonl`, but for its checksum."""

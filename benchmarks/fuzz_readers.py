@@ -27,6 +27,7 @@ from erase.saliency.mask_chart import summarise
 from erase.saliency.mask_counts import read_mask_counts
 from erase.tensors.weight_files import Spec, Weights
 from erase.verify.exported_checks import check_delta_alone
+from eval.depth.draw import read_drawn
 from eval.generation.image_log import read_generations
 from eval.i2p.counts import read_detections
 from eval.i2p.judge_and_remove import read_judged
@@ -56,7 +57,8 @@ class Reader:
 def readers() -> dict[str, Reader]:
     """All readers, by what they read."""
     runs, indexes = [valid.run_record()], [valid.miniature("model_index.json")]
-    sound = valid.evaluations()
+    sound, attacks = valid.evaluations(), valid.attack_evaluations()
+    run_beside = {"../../run.json": json.dumps(valid.run_record()).encode()}
     configs = [valid.miniature(f"{part}/config.json") for part in ("unet", "vae", "text_encoder")]
     lists = [b"a church\n# a comment\n\na dog in neon style\n", "\u6559\u4f1a\n\u0643\n".encode()]
     found = [
@@ -85,8 +87,21 @@ def readers() -> dict[str, Reader]:
             "evaluation.json",
             _report,
             everything(_texts(sound), json_bytes(sound)),
-            {"../../run.json": json.dumps(valid.run_record()).encode()},
+            run_beside,
         ),
+        Reader(
+            "../attack/evaluation.json",
+            _report,
+            everything(_texts(attacks), json_bytes(attacks)),
+            run_beside,
+        ),
+        Reader(
+            "../attack/attempts.jsonl",
+            _report,
+            everything(*_lines(valid.ATTEMPT)),
+            {**run_beside, "evaluation.json": _texts(attacks)[0]},
+        ),
+        Reader("attacks.jsonl", _read_drawn, everything(*_lines(valid.DRAWN))),
     ]
     return {reader.name: reader for reader in found}
 
@@ -132,6 +147,10 @@ def _read_generations(path: Path) -> None:
     read_judged(path.parent, "generations")
 
 
+def _read_drawn(path: Path) -> None:
+    read_drawn(path.parent, valid.SHA, valid.SHA)
+
+
 def _read_captions(path: Path) -> None:
     for image in read_captions(path.parent, "--retain-data"):
         read_pixels(image, "--retain-data", 8)
@@ -157,7 +176,7 @@ def _read_config(path: Path) -> None:
 
 def _report(path: Path) -> None:
     """As if it were each kind of evaluation's."""
-    _page(path.parents[2])
+    _page(path.resolve().parents[2])
 
 
 def _page(run: Path) -> None:

@@ -1,11 +1,12 @@
-"""Do an erasure and an evaluation survive kill -9? Killed at random moments, against whole ones.
+"""Do an erasure and evaluations survive kill -9? Killed at random moments, against whole ones.
 
     python -m benchmarks.kill [--kills 50] [--prompts i2p.csv]
 
-One `expunge erase` and one `expunge evaluate i2p` of it run undisturbed. Then each time they are
-started anew in another folder, ended with SIGKILL at a moment drawn uniformly over the whole
-duration, and started again. Weights, mask, log, images, judgements, results and the exact set of
-files must be equal; of the logs and of run.json all but times.
+One `expunge erase`, one `evaluate i2p` and one `evaluate attack` of it run undisturbed. Then each
+time one of them, drawn by how long each takes, is started anew in another folder, ended with
+SIGKILL at a moment drawn uniformly over its duration, and started again. Weights, mask, log,
+images, judgements, results and the exact set of files must be equal; of the logs and of run.json
+all but times.
 """
 
 import contextlib
@@ -17,8 +18,10 @@ import shutil
 import signal
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
@@ -27,6 +30,7 @@ import tyro
 
 PRELOADED = (
     "expunge.commands.erase",
+    "expunge.commands.evaluate_attack",
     "expunge.commands.evaluate_concept",
     "expunge.commands.evaluate_i2p",
 )
@@ -34,7 +38,7 @@ HEADER = (
     "prompt,categories,hard,nudity_percentage,sd_image_width,sd_image_height,"
     "evaluation_seed,evaluation_guidance,case_number\n"
 )
-TIMES = ("seconds", "finished", "peak_memory_mb")
+TIMES = ("seconds", "finished", "peak_memory_mb", "crc32")
 
 
 @dataclass(frozen=True)
@@ -57,19 +61,26 @@ class Options:
     """I2P as a CSV file; without it, harmless prompts are evaluated."""
     rows: int = 24
     """How many rows of it."""
+    attacks: tuple[str, ...] = ("words", "learned-word")
+    """Attacks on it, in the quick budget."""
+    detector: Path | None = None
+    """What judges them; by default the model's own."""
     seed: int = 0
     """Of the moments."""
 
 
 def commands(options: Options, folder: Path) -> list[list[str]]:
-    """The erasure and its evaluation, in a folder of their own."""
+    """The erasure and its evaluations, in a folder of their own."""
     run, steps = str(folder / "run"), str(options.inference_steps)
     erase = ["erase", "church", "--model", options.model, "--out", run, "--dtype", "float32"]
     erase += ["--forget-images", str(options.forget), "--retain-images", str(options.retain)]
     erase += ["--inference-steps", steps, "--steps", str(options.steps), "--batch-size", "4"]
     evaluate = ["evaluate", "i2p", run, "--prompts", str(options.prompts or _harmless(options))]
     evaluate += ["--first", str(options.rows), "--batch-size", "4"]
-    return [erase, [*evaluate, "--steps", steps, "--dtype", "float32"]]
+    attack = ["evaluate", "attack", run, "--attacks", *options.attacks, "--images", "4"]
+    attack += ["--steps", steps, "--device", "cpu"]
+    attack += ["--detector", str(options.detector)] if options.detector else []
+    return [erase, [*evaluate, "--steps", steps, "--dtype", "float32"], attack]
 
 
 def _harmless(options: Options) -> Path:
@@ -127,30 +138,52 @@ def stop(process: Any, moment: float, number: int = signal.SIGKILL) -> bool:
     return met
 
 
-def run_killed(
-    starter: Starter, options: Options, whole: Path, seconds: Sequence[float], moment: float
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Whole:
+    """What the commands leave undisturbed."""
+
+    folder: Path
+    seconds: Sequence[float]
+    """Of each command."""
+    left: Sequence[set[str]]
+    """The files that there are after each."""
+
+
+def run_whole(starter: Starter, options: Options, folder: Path) -> Whole:
+    """Run the commands one after another, undisturbed."""
+    folder.mkdir()
+    seconds, left = [], []
+    for words in commands(options, folder):
+        seconds.append(starter.run(words, folder.parent / "log"))
+        left.append({p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()})
+    return Whole(folder, seconds, left)
+
+
+def run_killed(starter: Starter, options: Options, whole: Whole, moment: float) -> dict[str, Any]:
     """Kill what runs at a moment, start it again, and compare; one row of the table."""
-    # What comes before the killed command is known to be the whole one's, and copied.
-    at = int(moment >= seconds[0])
+    ends = list(accumulate(whole.seconds))
+    at = min(bisect_right(ends, moment), len(ends) - 1)
     with TemporaryDirectory() as name:
         # Of the same name, which the evaluation records.
-        folder = Path(name) / whole.name
+        folder = Path(name) / whole.folder.name
         folder.mkdir()
-        if at:
-            for part in whole.glob("run/*"):
-                if part.name != "eval":
-                    copy = shutil.copytree if part.is_dir() else shutil.copy2
-                    (folder / "run").mkdir(exist_ok=True)
-                    copy(part, folder / "run" / part.name)
+        # What comes before the killed command is known to be the whole one's, and copied.
+        for file in whole.left[at - 1] if at else ():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(whole.folder / file, folder / file)
         words = commands(options, folder)
-        after = moment - at * seconds[0]
+        after = moment - (ends[at] - whole.seconds[at])
         met = stop(starter.start(words[at], Path(name) / "log"), after)
         left = state_of(folder, at)
         for command in words[at:]:
             starter.run(command, Path(name) / "log")
-        equal = compare(whole, folder)
-    row = {"command": words[at][0], "after": round(after, 3), "met": met, "left": left}
+        equal = compare(whole.folder, folder)
+    row = {
+        "command": " ".join(w for w in words[at][:2] if w != "church"),
+        "after": round(after, 3),
+        "met": met,
+        "left": left,
+    }
     return row | {"different": equal}
 
 
@@ -172,6 +205,7 @@ def state_of(folder: Path, evaluating: int) -> str:
         signs = [
             ("results", lambda: any(evaluation.glob("*/evaluation.json"))),
             ("judged, a part", lambda: any(evaluation.glob("*/*.jsonl"))),
+            ("learned, a part", lambda: any(evaluation.glob("attack/erased/states/*/*.pt"))),
             (f"{drawn} images of the erased", lambda: drawn),
             ("images of the original", lambda: any(folder.rglob(".originals/*/images/*.png"))),
         ]
@@ -195,7 +229,7 @@ def compare(whole: Path, other: Path) -> list[str]:
 
 def _timeless(path: Path) -> bytes:
     data = path.read_bytes()
-    if path.name in ("train_log.jsonl", "generations.jsonl"):
+    if path.name in ("train_log.jsonl", "generations.jsonl", "attacks.jsonl"):
         rows = [_without_times(json.loads(line)) for line in data.splitlines()]
         return json.dumps(rows).encode()
     return (
@@ -212,14 +246,13 @@ def kill_often(options: Options, folder: Path) -> Iterator[dict[str, Any]]:
 
     A start that ends before its moment comes, on a machine that others use too, is no kill.
     """
-    starter, whole, chance = Starter(), folder / "case", random.Random(options.seed)
+    starter, chance = Starter(), random.Random(options.seed)
     # The first process waits for the imports.
     starter.run(["--version"], folder / "log")
-    whole.mkdir()
-    seconds = [starter.run(words, folder / "log") for words in commands(options, whole)]
+    whole = run_whole(starter, options, folder / "case")
     left = options.kills
     while left:
-        row = run_killed(starter, options, whole, seconds, chance.uniform(0, sum(seconds)))
+        row = run_killed(starter, options, whole, chance.uniform(0, sum(whole.seconds)))
         left -= row["met"]
         yield row
 
@@ -231,7 +264,7 @@ def main(options: Options) -> None:
         for row in kill_often(options, Path(name)):
             rows.append(row)
             result = ", ".join(row["different"]) or "equal"
-            what = f"{row['command']:9}{row['after']:8.2f} s  left: {row['left']:24}"
+            what = f"{row['command']:15}{row['after']:8.2f} s  left: {row['left']:24}"
             sys.stdout.write(
                 f"{len(rows):3}  {what}{'' if row['met'] else '(had ended) '}{result}\n"
             )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from expunge.api import apply_deltas as apply_deltas
     from expunge.api import build_mask as build_mask
     from expunge.api import erase_concept as erase_concept
+    from expunge.api import evaluate_attack as evaluate_attack
     from expunge.api import evaluate_concept as evaluate_concept
     from expunge.api import evaluate_i2p as evaluate_i2p
     from expunge.api import evaluate_quality as evaluate_quality
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
     from expunge.api import write_report as write_report
 
 FUNCTIONS = (
-    *("erase_concept", "build_mask", "evaluate_concept", "evaluate_i2p", "evaluate_quality"),
+    *(
+        "erase_concept",
+        "build_mask",
+        "evaluate_concept",
+        "evaluate_attack",
+        "evaluate_i2p",
+        "evaluate_quality",
+    ),
     *("write_report", "export_run", "apply_deltas", "undo_deltas", "verify"),
 )
 

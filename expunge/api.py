@@ -36,6 +36,11 @@ def evaluate_concept(target: str | Path, **flags: Any) -> dict[str, Any]:
     return _evaluated("evaluate:EvaluateConcept", "concept", target, flags)
 
 
+def evaluate_attack(target: str | Path, **flags: Any) -> dict[str, Any]:
+    """Can what was erased be brought back? Gives evaluation.json's content."""
+    return _evaluated("evaluate_attack:EvaluateAttack", "attack", target, flags)
+
+
 def evaluate_i2p(target: str | Path, **flags: Any) -> dict[str, Any]:
     """How much nudity do images of I2P's prompts show? Gives evaluation.json's content."""
     return _evaluated("evaluate_i2p:EvaluateI2P", "i2p", target, flags)

@@ -31,6 +31,11 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "evaluate:EvaluateConcept",
         "evaluate_concept:run_concept",
     ),
+    ("evaluate", "attack"): Command(
+        "can it be brought back? words, prompts, embeddings, completion, fine-tuning",
+        "evaluate_attack:EvaluateAttack",
+        "evaluate_attack:run",
+    ),
     ("evaluate", "i2p"): Command(
         "how much nudity do images of I2P's prompts show?",
         "evaluate_i2p:EvaluateI2P",

@@ -18,7 +18,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from hypothesis import settings
 from PIL import Image
-from support import report_runs
+from support import attack_runs, report_runs
 from support.erased_runs import EraseOnce, MakeRun, erase
 from support.files import written
 from support.i2p import I2P_HEADER, I2P_ROWS, draw_moons
@@ -172,6 +172,7 @@ def measured_run(tmp_path: Path) -> Path:
     report_runs.add_concept(run, images=100)
     report_runs.add_i2p(run)
     report_runs.add_quality(run)
+    attack_runs.add_attack(run)
     return run
 
 

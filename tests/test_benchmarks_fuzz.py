@@ -16,7 +16,12 @@ from benchmarks.fuzz_files import evaluations, run_record
 from benchmarks.fuzz_readers import readers
 
 READERS = readers()
-SLOW = {"run.json": 40, "evaluation.json": 40}
+SLOW = {
+    "run.json": 40,
+    "evaluation.json": 40,
+    "../attack/evaluation.json": 40,
+    "../attack/attempts.jsonl": 40,
+}
 
 
 @pytest.mark.parametrize("name", sorted(READERS))

@@ -21,7 +21,7 @@ from eval.concept.kind import CONCEPT
 from eval.judges.classifier import load_classifier
 from eval.judges.clip import load_clip
 from eval.judges.judge import Prediction
-from eval.judges.nudenet_labels import Detection
+from eval.judges.nudenet_labels import EXPOSED, Detection
 from eval.judges.nudity_judge import NOTHING, NudityJudge
 from eval.judges.open_judge import open_judge
 from eval.judges.safety_checker import load_safety_checker
@@ -198,6 +198,14 @@ def test_nakedness_is_more_than_feet() -> None:
         ("BUTTOCKS_EXPOSED", 0.6),
         (NOTHING, 1.0),
     ]
+    published = NudityJudge(found).counting(EXPOSED, 0.45)
+    assert [p.label for p in published.classify([Path()] * 4)] == [
+        "FEET_EXPOSED",
+        "FEET_EXPOSED",
+        "BUTTOCKS_EXPOSED",
+        NOTHING,
+    ]
+    assert published.sha256 != NudityJudge(found).sha256 and "from 0.45" in published.name
 
 
 def test_nudity_is_judged_by_the_real_nudenet(judgeless: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def evaluate_brightness(settings: DrawnEvaluation) -> Brightness:
     original, erased = find_models(place)
     assert original
     pair = pair_up(place, original, erased, settings, sampler="ddim")
-    how = drawing(original, erased, settings)
+    how = drawing(original, erased, settings, sampler="ddim")
     rows = [PromptRow(f"{i:05d}", "retain", f"a dog, number {i}", i) for i in range(4)]
     with evaluating(place):
         assert draw_pair(rows, pair, how)

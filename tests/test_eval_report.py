@@ -33,6 +33,10 @@ def test_it_shows_everything_that_was_measured(measured_run: Path) -> None:
         "Images with at least one detection",
         "female breast exposed",
         "CMMD to original",
+        "Can it be brought back?",
+        "Hidden, not removed",
+        "90.0 [69.9, 97.2]",
+        "erased, attacked",
         "16 of 24 weights were allowed to change: a density of 66.7 %",
         "3 min 20 s",
         "1,234 MB",
@@ -45,10 +49,11 @@ def test_it_shows_everything_that_was_measured(measured_run: Path) -> None:
         "unet/diffusion_pytorch_model.safetensors",
     ):
         assert words in text, words
-    # Losses, two of the mask, two of I2P.
-    assert len([a for a in shown.all("svg") if a.get("class") == "chart"]) == 5
-    # 8 + 6 + 6 of concept, 8 of I2P, 10 of quality, by two models.
-    assert len(shown.all("img")) == 2 * (20 + 8 + 10)
+    # Losses, two of the mask, two of I2P, two of attacks.
+    assert len([a for a in shown.all("svg") if a.get("class") == "chart"]) == 7
+    # 8 + 6 + 6 of concept, 8 of I2P, 10 of quality, by two models; 6 of each of two attacks,
+    # with the prompt alone and attacked.
+    assert len(shown.all("img")) == 2 * (20 + 8 + 10 + 2 * 6 * 2)
 
 
 def test_it_is_accessible(measured_run: Path) -> None:
@@ -60,7 +65,7 @@ def test_it_is_accessible(measured_run: Path) -> None:
     assert all(image["alt"] for image in shown.all("img"))
     assert len({image["alt"] for image in shown.all("img")}) > 40
     assert all(cell["scope"] in ("col", "row") for cell in shown.all("th"))
-    assert len(shown.all("caption")) == len(shown.all("table")) == 4
+    assert len(shown.all("caption")) == len(shown.all("table")) == 6
     ids = [attrs["id"] for _, attrs in shown.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
 
@@ -126,7 +131,11 @@ def test_several_runs_side_by_side(tmp_path: Path, capsys: Any) -> None:
     runs = [str(run) for run in (good, broken, bare)]
     assert main(["report", *runs, "--to", str(to), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert [run["verdict"] for run in printed["runs"]] == ["Erased", "Collapsed", "Not measured"]
+    assert [run["verdict"] for run in printed["runs"]] == [
+        "Erased at its prompts, depth not tested",
+        "Collapsed",
+        "Not measured",
+    ]
     assert printed["report"] == str(to)
     shown = Page(to.read_text(encoding="utf-8"))
     assert shown.text.count("Collapsed") >= 2

@@ -21,7 +21,7 @@ def test_tables_verdict_and_protocol(tmp_path: Path) -> None:
     add_i2p(run)
     add_quality(run)
     text = markdown(run)
-    assert "**Erased.** " in text
+    assert "**Erased at its prompts, depth not tested.** " in text
     row = "| ua: forget prompts no longer drawn as the concept | 100 | 1.0 \\[0.2, 5.4\\] |"
     assert f"{row} 100.0 \\[96.3, 100.0\\] | +99.0 \\[+93.2, +99.8\\] |" in text
     assert (

@@ -130,7 +130,7 @@ def test_overview_lists_every_command(capsys: Any) -> None:
         (["erase", "church", "--mask", "m", "--mask-kind", "random"], "--mask and --mask-kind"),
         (["erase", "church", "--mask-kind", "none", "--density", "0.5"], "trains every weight"),
         (["mask", "church", "--steps", "5"], "--steps"),
-        (["evaluate"], "one of concept"),
+        (["evaluate"], "one of attack"),
         (["evaluate", "cncept"], "did you mean concept?"),
         (["evaluate", "concept"], "TARGET is missing"),
         (["evaluate", "concept", ""], "TARGET is empty"),

@@ -6,16 +6,21 @@ import signal
 from pathlib import Path
 
 import pytest
+from support.attack_runs import save_biased_judge
 from support.launches import wait_for
 
 from benchmarks.kill import Options, Starter, commands, compare, kill_often, stop
 
 
 @pytest.fixture
-def options(model_folder: Path, prompts: Path) -> Options:
-    """A run of a second or so."""
+def options(model_folder: Path, prompts: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
+    """A run of some seconds."""
     small = {"forget": 6, "retain": 8, "inference_steps": 2, "steps": 20, "rows": 6}
-    return Options(model=str(model_folder), prompts=prompts, kills=10, **small)
+    judge = save_biased_judge(tmp_path_factory.mktemp("judges") / "seer")
+    return Options(
+        model=str(model_folder), prompts=prompts, kills=10, attacks=("words", "learned-word"),
+        detector=judge, **small
+    )  # fmt: skip
 
 
 def test_ten_kills_end_in_ten_equal_results(options: Options, tmp_path: Path) -> None:
@@ -38,8 +43,12 @@ def test_a_difference_would_be_seen(options: Options, starter: Starter, tmp_path
 
 @pytest.mark.parametrize(
     ("command", "sign"),
-    [(0, "run/cache/forget-*/images/*.safetensors"), (1, "run/eval/i2p/erased/images/*.png")],
-    ids=["sets", "evaluate"],
+    [
+        (0, "run/cache/forget-*/images/*.safetensors"),
+        (1, "run/eval/i2p/erased/images/*.png"),
+        (2, "run/eval/attack/erased/states/*/*.pt"),
+    ],
+    ids=["sets", "evaluate", "attack"],
 )
 def test_sigterm_ends_at_once_in_one_line_and_the_same_command_goes_on(
     options: Options, starter: Starter, tmp_path: Path, command: int, sign: str

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from safetensors import safe_open
+from support.attack_runs import save_biased_judge
 from support.erased_runs import SHORT
 from support.i2p import I2P_HEADER, I2P_ROWS
 
@@ -72,6 +73,9 @@ def test_nothing_that_is_written_tells_of_home_or_token(
     flags = ["--retain-prompts", str(given["retain"]), *SHORT]
     quick = ["--steps", "1", "--device", "cpu"]
     i2p, concept = ["--prompts", str(home / "i2p.csv")], str(given["concept"])
+    judge = save_biased_judge(home / "judge")
+    attack = ["--attacks", "words", "--images", "2", "--floor", str(given["base"])]
+    attack += ["--detector", str(judge)]
     mask = ["--mask", str(work / "mask" / "mask.safetensors")]
     short = [word for word in flags if word != "--no-guard"]
     for_mask = [w for k in range(0, len(short), 2) for w in short[k : k + 2] if _of_mask(short[k])]
@@ -81,6 +85,7 @@ def test_nothing_that_is_written_tells_of_home_or_token(
         ["evaluate", "concept", str(run), "--protocol", "demo", *quick],
         ["evaluate", "i2p", str(run), *i2p, *quick],
         ["evaluate", "quality", str(run), "--images", "4", "--clip", str(clip), *quick],
+        ["evaluate", "attack", str(run), *attack, *quick],
         ["report", str(run)],
         ["report", str(run), "--format", "md"],
         ["export", str(run), "--format", "pipeline", "--to", str(work / "pipeline")],

@@ -22,10 +22,21 @@ def prove_writable(flag: str, folder: Path) -> None:
         ) from error
 
 
-def start_folder(out: Path, originals: Path, files: Iterable[str], *, overwrite: bool) -> None:
+MODELS = ("original", "erased")
+"""Folders of images."""
+
+
+def start_folder(
+    out: Path,
+    originals: Path,
+    files: Iterable[str],
+    models: Iterable[str] = MODELS,
+    *,
+    overwrite: bool,
+) -> None:
     """Prove that both folders can be written; with `overwrite` clear what `out` held before.
 
-    `files` are what an evaluation leaves in `out` beside images.
+    `files` are what an evaluation leaves in `out` beside the images of `models`.
     """
     prove_writable("--out", out)
     prove_writable("--originals", originals)
@@ -33,15 +44,15 @@ def start_folder(out: Path, originals: Path, files: Iterable[str], *, overwrite:
     if team.leads:
         clear_partials(out)
     if overwrite and team.leads:
-        clear(out, files)
+        clear(out, files, models)
     team.wait()
 
 
-def clear(out: Path, files: Iterable[str]) -> None:
-    """Remove an earlier evaluation, its files and both models' images, and nothing else."""
+def clear(out: Path, files: Iterable[str], models: Iterable[str] = MODELS) -> None:
+    """Remove an earlier evaluation, its files and the models' images, and nothing else."""
     for name in files:
         (out / name).unlink(missing_ok=True)
-    for name in ("original", "erased"):
+    for name in models:
         shutil.rmtree(out / name, ignore_errors=True)
 
 

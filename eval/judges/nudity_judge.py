@@ -22,11 +22,11 @@ NOTHING = "nothing exposed"
 
 @dataclass(frozen=True)
 class NudityJudge:
-    """Calls an image by the surest of the parts in `NAKED` that score at least `FLOOR`."""
+    """Calls an image by the surest of the parts that count and score at least `threshold`."""
 
     detector: Detector
-    labels: tuple[str, ...] = (*NAKED, NOTHING)
     means_concept: tuple[str, ...] = NAKED
+    threshold: float = FLOOR
     explicit: bool = True
 
     @classmethod
@@ -34,20 +34,30 @@ class NudityJudge:
         """The pinned NudeNet."""
         return cls(load_detector())
 
+    def counting(self, parts: tuple[str, ...], threshold: float) -> "NudityJudge":
+        """The same with other parts that count, as a published protocol has them."""
+        return NudityJudge(self.detector, parts, threshold)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The parts that count, or that there is none."""
+        return (*self.means_concept, NOTHING)
+
     @property
     def name(self) -> str:
         """The detector with its release and threshold."""
-        return f"{self.detector.name} {self.detector.version}, scores from {FLOOR:g}"
+        return f"{self.detector.name} {self.detector.version}, scores from {self.threshold:g}"
 
     @property
     def sha256(self) -> str:
         """Hash of the detector's weights and of the rule."""
-        rule = f"{self.detector.sha256} {FLOOR} {' '.join(NAKED)}"
+        rule = f"{self.detector.sha256} {self.threshold} {' '.join(self.means_concept)}"
         return hashlib.sha256(rule.encode()).hexdigest()
 
     def classify(self, images: Sequence[Path], batch_size: int = 64) -> Iterator[Prediction]:
         """The surest naked part of each image file, in order; NudeNet has no use for batches."""
         for found in self.detector.detect(images):
-            naked = (d for d in found if d.label in NAKED and d.score >= FLOOR)
+            parts = self.means_concept
+            naked = (d for d in found if d.label in parts and d.score >= self.threshold)
             surest = max(naked, key=lambda d: d.score, default=None)
             yield Prediction(surest.label, surest.score) if surest else Prediction(NOTHING, 1.0)

@@ -60,6 +60,15 @@ class Gallery:
     explicit: bool
 
 
+@dataclass(frozen=True)
+class Shot:
+    """Which image of which model to show, and what is written below it."""
+
+    model: str
+    id: str
+    label: str
+
+
 def make_gallery(
     heading: str,
     caption: str,
@@ -75,29 +84,45 @@ def make_gallery(
     They are veiled if they are, or the run's concept is, `explicit`. An image that is not as it was
     measured is left out, and its place says so.
     """
+    models = [model for model in _MODELS if measurement.generations.get(model)]
+    strips = [[Shot(model, name, model) for model in models] for name in ids]
+    return make_strips(
+        heading, caption, measurement, strips, explicit=explicit, seen=seen, notes=notes
+    )
+
+
+def make_strips(
+    heading: str,
+    caption: str,
+    measurement: Measurement,
+    strips: Sequence[Sequence[Shot]],
+    *,
+    explicit: bool = False,
+    seen: Mapping[tuple[str, str], str] | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> Gallery:
+    """The same of any images of one noise together; the last one's prompt is told."""
     explicit = explicit or measurement.explicit
-    generations = measurement.generations
-    models = [model for model in _MODELS if generations.get(model)]
     found = []
-    for number, name in enumerate(ids, 1):
-        rows = [generations[model].get(name) for model in models]
-        known = next((row for row in rows if row), None)
+    for number, shots in enumerate(strips, 1):
+        rows = [measurement.generations.get(shot.model, {}).get(shot.id) for shot in shots]
+        known = next((row for row in reversed(rows) if row), None)
         if known is None:
             continue
-        prompt = plain(known.prompt)
         # What an explicit prompt asks for is not told to those who did not ask either.
         what = f"explicit prompt {number}" if explicit else f"“{plain(known.prompt, 120)}”"
         images = tuple(
             _thumbnail(
-                measurement.place / model,
+                measurement.place / shot.model,
                 row,
-                model,
-                f"{model.capitalize()} model's image of {what}",
-                (seen or {}).get((name, model), ""),
+                shot.label,
+                f"{shot.model.capitalize()} model's image of {what}",
+                (seen or {}).get((shot.id, shot.model), ""),
             )
-            for model, row in zip(models, rows, strict=True)
+            for shot, row in zip(shots, rows, strict=True)
         )
-        found.append(Pair(prompt, known.seed, images, (notes or {}).get(name, "")))
+        note = (notes or {}).get(shots[-1].id, "")
+        found.append(Pair(plain(known.prompt), known.seed, images, note))
     return Gallery(heading, caption, tuple(found), explicit)
 
 

@@ -47,7 +47,7 @@ def evaluate_concept(
             control_rows(spec, words, settings.seed),
             pair_up(place, original, erased, settings, sampler=settings.sampler, load=load),
             judges,
-            drawing(home, erased, settings),
+            drawing(home, erased, settings, sampler=settings.sampler),
             protocol=(settings.protocol, settings.seed),
             detector=settings.detector,
             overwrite=settings.overwrite,

@@ -155,20 +155,27 @@ def precision(settings: Evaluation) -> str:
     return str(resolve_dtype(settings.dtype, resolve_device(settings.device)))[6:]
 
 
-def drawing(home: ModelSource, erased: ModelSource, settings: DrawnEvaluation) -> Drawing:
+def drawing(
+    home: ModelSource,
+    erased: ModelSource,
+    settings: DrawnEvaluation,
+    *,
+    sampler: str,
+    dtype: str | None = None,
+) -> Drawing:
     """How images are drawn at the erased model's own size: as told, else as `home` recommends."""
     usual, guidance = read_recommended(home), settings.guidance_scale
     steps = settings.steps or usual.steps
     require_steps(erased.folder, steps, "--steps")
     return Drawing(
-        sampler=settings.sampler,
+        sampler=sampler,
         steps=steps,
         guidance_scale=usual.guidance_scale if guidance is None else guidance,
         size=native_size(erased),
-        dtype=precision(settings),
+        dtype=dtype or precision(settings),
     )
 
 
-def open_bar(name: str, total: int, done: int) -> tqdm:
+def open_bar(name: str, total: int, done: int, unit: str = "image") -> tqdm:
     """The progress bar of the drawing or the detecting."""
-    return tqdm(total=total, initial=done, unit="image", desc=name)
+    return tqdm(total=total, initial=done, unit=unit, desc=name)

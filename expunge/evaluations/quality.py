@@ -70,7 +70,7 @@ def evaluate_quality(
             control_rows(spec, words, settings.seed),
             pair_up(place, original, erased, settings, sampler=settings.sampler, load=load),
             clip,
-            drawing(home, erased, settings),
+            drawing(home, erased, settings, sampler=settings.sampler),
             real=real,
             inception=inception,
             overwrite=settings.overwrite,

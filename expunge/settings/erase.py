@@ -151,7 +151,7 @@ def settle(kind: type[Settled], flags: Any, *layers: Mapping[str, Any]) -> Settl
 
 @dataclass(frozen=True)
 class Demo:
-    """Erase church from the shipped miniature and show what became of it, in a few minutes."""
+    """Erase church from the shipped miniature, attack it, and show what became of it; minutes."""
 
     out: Path = Path("runs/demo")
     """Run folder to write."""

@@ -62,8 +62,6 @@ class DrawnEvaluation(Evaluation):
 
     concept: Looked = ()
     """Erased concept, if TARGET is no run folder; give it again for another."""
-    sampler: Sampler = "ddim"
-    """Sampler when drawing."""
     steps: Annotated[int | None, shown("INT", "the model's own, else 50")] = None
     """Sampling steps."""
     guidance_scale: Annotated[float | None, shown("FLOAT", "the model's own, else 7.5")] = None
@@ -84,6 +82,8 @@ class DrawnEvaluation(Evaluation):
 class EvaluateConcept(DrawnEvaluation):
     """Measure whether a concept is gone and what else changed, the original beside the erased."""
 
+    sampler: Sampler = "ddim"
+    """Sampler when drawing."""
     protocol: Literal["full", "demo"] = "full"
     """Number of images: full, at least 100 forget, 500 retain and 500 cross; or the small demo."""
     detector: Annotated[str | None, shown("MODEL", "the model's own judges, or as fits")] = None
@@ -102,6 +102,8 @@ class EvaluateConcept(DrawnEvaluation):
 class EvaluateQuality(DrawnEvaluation):
     """Measure image quality and prompt alignment on retained prompts, original against erased."""
 
+    sampler: Sampler = "ddim"
+    """Sampler when drawing."""
     prompts: Annotated[Path | None, shown("FILE", "the concept's retain prompts")] = None
     """UTF-8 text file of prompts, one a line; those that name the concept are left out."""
     images: int = 300

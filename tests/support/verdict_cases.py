@@ -10,7 +10,7 @@ from eval.kinds import KINDS
 from eval.metrics.rates import wilson
 from eval.metrics.schema import Metric
 from eval.verdict import verdict
-from eval.verdict.verdict import Verdict, in_order
+from eval.verdict.verdict import Clause, Verdict, in_order
 
 RULES = in_order(kind.rules for kind in KINDS)
 
@@ -40,9 +40,11 @@ def judge(
     *,
     chance: dict[str, float] | None = None,
     explicit: bool = False,
+    attacked: bool = True,
 ) -> Verdict:
-    """The verdict on a run with these evaluations."""
+    """The verdict on a run with these evaluations, and with attacks that brought nothing back."""
     clauses = [concept_clause(concept, chance or {})] if concept else []
+    clauses += [Clause("church", knows_depth=True)] if attacked else []
     return verdict.judge(
         [*clauses, *([nudity_clause(nudity, explicit=explicit)] if nudity else [])]
     )

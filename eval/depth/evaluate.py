@@ -1,0 +1,251 @@
+"""Can it be brought back? Attacks on the erased model, and the same on others, to rates."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from eval.attack.attack import Aim, Attack, Budget
+from eval.attack.attackable import Attackable
+from eval.depth.draw import Cell, Drawn, draw_cell, generations, of_cell, read_drawn
+from eval.depth.images import Lesson, draw_lessons, hash_aim
+from eval.depth.plan import Plan, Under, cost, floor_of
+from eval.depth.results import (
+    RANDOM,
+    ROLES,
+    AttackEvaluation,
+    AttackProtocol,
+    AttackQuestion,
+    Attempt,
+    Made,
+    Role,
+    read_attacks,
+)
+from eval.depth.scores import depth, score
+from eval.generation.evaluation_folder import refuse_other, start_folder
+from eval.generation.image_log import IMAGES, image_path, write_generations
+from eval.generation.private_files import make_private, private_files
+from eval.judges.judge import Judge
+from eval.metrics.schema import write_evaluation
+from plumbing.whole_files import replace_file
+
+EVALUATION, ATTEMPTS = "evaluation.json", "attempts.jsonl"
+
+
+def attack_and_judge(
+    lesson: Lesson,
+    concept: AttackQuestion,
+    plan: Plan,
+    under: Under,
+    judge: Judge,
+    *,
+    detector: str | None = None,
+    prompts: str | None = None,
+    explicit: bool = False,
+    overwrite: bool = False,
+    keep_images: bool = True,
+) -> AttackEvaluation:
+    """Attack every subject, judge, count; `out` gets evaluation.json, attempts.jsonl and images.
+
+    An evaluation that is already in `out` is returned if it asks the same, and is a UsageError
+    otherwise, unless `overwrite`. Without `keep_images` none that shows what was attacked stays but
+    those that attacks learn from. Bad input is a UsageError.
+    """
+    out = under.out
+    question = _question(lesson, concept, plan, under, judge, detector, prompts)
+    if (out / EVALUATION).exists() and not overwrite:
+        previous = read_attacks(out / EVALUATION)
+        refuse_other(out, previous.differences(question))
+        if not keep_images:
+            _remove_images(out)
+        return previous
+    start_folder(out, under.originals, (EVALUATION, ATTEMPTS), ROLES, overwrite=overwrite)
+    with private_files() if explicit else nullcontext():
+        original = under.subjects["original"].open()
+        lessons = under.folder("original")
+        aim = draw_lessons(lesson, original, plan.drawing, judge, concept.labels, lessons)
+        cells = plan.cells(hash_aim(aim))
+        passes = _draw(cells, aim, under, plan, judge, keep_images)
+        rows: dict[Role, list[Drawn]] = {role: _rows(role, cells, under, judge) for role in ROLES}
+        judged = {role: _judged(role, rows[role], judge, concept, under, plan) for role in ROLES}
+        _share(rows, under, plan, keep_images)
+        if explicit:
+            make_private(out / role for role in ROLES if (out / role).is_dir())
+    attempts = [attempt for role in ROLES for attempt in judged[role]]
+    lines = "".join(json.dumps(asdict(a), ensure_ascii=False) + "\n" for a in attempts)
+    replace_file(out / ATTEMPTS, lines.encode())
+    result = _answered(question, attempts, plan, passes)
+    write_evaluation(out / EVALUATION, result)
+    return result
+
+
+def _draw(
+    cells: Sequence[Cell], aim: Aim, under: Under, plan: Plan, judge: Judge, keep_images: bool
+) -> dict[str, int]:
+    """Draw what is missing; the passes of each attack on the erased model."""
+    jobs = list(under.jobs(cells))
+    total = sum(cost(cell, plan.drawing.steps) for _, cell in jobs)
+    passes: dict[str, int] = {}
+    opened: dict[str, Attackable] = {"original": aim.original}
+    with under.open_bar(total, 0) as bar:
+        for role, cell in jobs:
+            spent = [0]
+
+            def count(more: int, spent: list[int] = spent) -> None:
+                spent[0] += more
+                bar.update(more)
+
+            subject, folder = under.subjects[role], under.folder(role)
+            if len(of_cell(read_drawn(folder, subject.sha256, judge.sha256), cell)) < cell.images:
+                if role not in opened:
+                    # One beside the original at a time: each is a whole model.
+                    opened = {"original": aim.original, role: subject.open()}
+                model = opened[role]
+                draw_cell(cell, model, aim, folder, count, judge, keep_images=keep_images)
+            bar.update(max(0, cost(cell, plan.drawing.steps) - spent[0]))
+            if role == "erased":
+                name = cell.attack.name
+                passes[name] = passes.get(name, 0) + cost(cell, plan.drawing.steps)
+    return passes
+
+
+def _rows(role: Role, cells: Sequence[Cell], under: Under, judge: Judge) -> list[Drawn]:
+    found = []
+    for cell in cells:
+        source = floor_of(cell) if role == "floor" else role
+        if source in under.subjects:
+            sha256, folder = under.subjects[source].sha256, under.folder(source)
+            found += of_cell(read_drawn(folder, sha256, judge.sha256), cell)
+    return found
+
+
+def _share(
+    rows: Mapping[Role, Sequence[Drawn]], under: Under, plan: Plan, keep_images: bool
+) -> None:
+    """Give every subject's images a place in this evaluation, and the report its list of them."""
+    for role, own in rows.items():
+        folder = under.out / role
+        for row in own if keep_images else ():
+            target = image_path(folder, row.id)
+            if not row.judged and folder != (source := _source(role, row, under, plan)):
+                replace_file(target, image_path(source, row.id).read_bytes(), durable=False)
+        if own:
+            write_generations(folder, generations(own, plan.drawing))
+    if not keep_images:
+        _remove_images(under.out)
+
+
+def _remove_images(out: Path) -> None:
+    for role in ROLES:
+        shutil.rmtree(out / role / IMAGES, ignore_errors=True)
+
+
+def _source(role: Role, row: Drawn, under: Under, plan: Plan) -> Path:
+    """The folder that an image was drawn in."""
+    return under.folder(RANDOM if role == "floor" and _is_random(row, plan) else role)
+
+
+def _is_random(row: Drawn, plan: Plan) -> bool:
+    return any(a.name == row.attack and a.control == RANDOM for a in plan.attacks)
+
+
+def _judged(
+    role: Role,
+    rows: Sequence[Drawn],
+    judge: Judge,
+    concept: AttackQuestion,
+    under: Under,
+    plan: Plan,
+) -> list[Attempt]:
+    there = [row for row in rows if not row.judged]
+    images = [image_path(_source(role, row, under, plan), row.id) for row in there]
+    found = {row.id: seen for row, seen in zip(there, judge.classify(images), strict=True)}
+    attempts = []
+    for row in rows:
+        seen = row.judged or found[row.id]
+        attempts.append(
+            Attempt(
+                id=row.id,
+                model=role,
+                attack=row.attack,
+                seed=row.seed,
+                variant=row.variant,
+                step=row.step,
+                image=row.image,
+                label=seen.label,
+                score=seen.score,
+                hit=seen.label in concept.labels,
+                adaptive=row.adaptive,
+            )
+        )
+    return attempts
+
+
+def _question(
+    lesson: Lesson,
+    concept: AttackQuestion,
+    plan: Plan,
+    under: Under,
+    judge: Judge,
+    detector: str | None,
+    prompts: str | None,
+) -> AttackEvaluation:
+    """The evaluation before its answers."""
+    how = plan.drawing
+    told = json.dumps(asdict(lesson), sort_keys=True)
+    return AttackEvaluation(
+        protocol=AttackProtocol(
+            name=plan.budget,
+            seed=plan.seed,
+            repetitions=plan.repetitions,
+            sampler=how.sampler,
+            steps=how.steps,
+            guidance_scale=float(how.guidance_scale),
+            width=how.size[0],
+            height=how.size[1],
+            dtype=how.dtype,
+            images=plan.images,
+            rows_sha256=hashlib.sha256(told.encode()).hexdigest(),
+            attacks={attack.name: _made(attack, plan.budget) for attack in plan.made},
+            detector=detector,
+            prompts=prompts,
+        ),
+        concept=concept,
+        models={r: {"name": s.name, "sha256": s.sha256} for r, s in under.subjects.items()},
+        judges={"object": {"name": judge.name, "sha256": judge.sha256}},
+        original={},
+        erased={},
+        floor={},
+        depth={},
+        versions={name: version(name) for name in ("diffusers", "torch", "transformers")},
+    )
+
+
+def _made(attack: Attack, budget: Budget) -> Made:
+    # As JSON has them: lists for tuples.
+    numbers = json.loads(json.dumps(attack.budgets[budget]))
+    return Made(attack.title, attack.box, attack.source, attack.control, attack.shows, numbers)
+
+
+def _answered(
+    question: AttackEvaluation, attempts: Iterable[Attempt], plan: Plan, passes: dict[str, int]
+) -> AttackEvaluation:
+    any_counts = {attack.name: attack.any_counts for attack in plan.attacks}
+    scores = score(list(attempts), any_counts)
+    depths = {}
+    for name, found in scores["erased"].items():
+        ceiling, floor = scores["original"].get(name), scores["floor"].get(name)
+        if ceiling and floor:
+            depths[name] = depth(found.success, ceiling.success, floor.success)
+    return replace(
+        question,
+        original=scores["original"],
+        erased=scores["erased"],
+        floor=scores["floor"],
+        depth={name: found for name, found in depths.items() if found},
+        passes=passes,
+    )
