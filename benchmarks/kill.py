@@ -3,7 +3,7 @@
     python -m benchmarks.kill [--kills 50] [--prompts i2p.csv]
 
 One `expunge erase`, one `evaluate i2p` and one `evaluate attack` of it run undisturbed. Then each
-time one of them, drawn by how long each takes, is started anew in another folder, ended with
+time one of them, drawn at random, is started anew in another folder, ended with
 SIGKILL at a moment drawn uniformly over its duration, and started again. Weights, mask, log,
 images, judgements, results and the exact set of files must be equal; of the logs and of run.json
 all but times.
@@ -18,10 +18,8 @@ import shutil
 import signal
 import sys
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
@@ -159,10 +157,10 @@ def run_whole(starter: Starter, options: Options, folder: Path) -> Whole:
     return Whole(folder, seconds, left)
 
 
-def run_killed(starter: Starter, options: Options, whole: Whole, moment: float) -> dict[str, Any]:
-    """Kill what runs at a moment, start it again, and compare; one row of the table."""
-    ends = list(accumulate(whole.seconds))
-    at = min(bisect_right(ends, moment), len(ends) - 1)
+def run_killed(
+    starter: Starter, options: Options, whole: Whole, at: int, after: float
+) -> dict[str, Any]:
+    """Kill a command after some seconds, start it again, and compare; one row of the table."""
     with TemporaryDirectory() as name:
         # Of the same name, which the evaluation records.
         folder = Path(name) / whole.folder.name
@@ -172,7 +170,6 @@ def run_killed(starter: Starter, options: Options, whole: Whole, moment: float) 
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(whole.folder / file, folder / file)
         words = commands(options, folder)
-        after = moment - (ends[at] - whole.seconds[at])
         met = stop(starter.start(words[at], Path(name) / "log"), after)
         left = state_of(folder, at)
         for command in words[at:]:
@@ -252,7 +249,8 @@ def kill_often(options: Options, folder: Path) -> Iterator[dict[str, Any]]:
     whole = run_whole(starter, options, folder / "case")
     left = options.kills
     while left:
-        row = run_killed(starter, options, whole, chance.uniform(0, sum(whole.seconds)))
+        at = chance.randrange(len(whole.seconds))
+        row = run_killed(starter, options, whole, at, chance.uniform(0, whole.seconds[at]))
         left -= row["met"]
         yield row
 
