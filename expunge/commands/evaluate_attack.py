@@ -30,5 +30,5 @@ def table(evaluation: AttackEvaluation) -> str:
         "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
     clause = attack_clause(evaluation)
-    told = [clause.objection.sentence] if clause.objection else list(clause.remarks)
+    told = [clause.alone.sentence] if clause.alone else list(clause.remarks)
     return "\n".join([f"{found.caption}.", "", *lines, "", *found.notes, *told])
