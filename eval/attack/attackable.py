@@ -8,8 +8,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 Told = Any
-"""What a denoiser is told of P prompts: has a length, rows (`told[rows]`), and `embeddings`
-[P, L, D]; moves and joins are its own."""
+"""P encoded prompts: has a length, rows (`told[rows]`) and `embeddings` [P, L, D]."""
 Vectors = Sequence[Tensor]
 """Words as vectors: for each text encoder [K, W], or [P, K, W] if each prompt has its own."""
 

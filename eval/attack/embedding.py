@@ -1,4 +1,4 @@
-"""The whole text embedding is free: the upper bound of what any prompt can ask of the weights."""
+"""The whole text embedding is free: more than any prompt can ask of the weights."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -78,7 +78,7 @@ EMBEDDING = Attack(
     name="embedding",
     title="A free text embedding",
     box="white",
-    source="upper bound; P4D's objective without words, Chin et al. 2309.06135",
+    source="P4D's objective without words, Chin et al. 2309.06135",
     budgets={
         "quick": {"noised": ("images",), "steps": (150,), "lr": 2e-2, "batch": 8},
         "standard": {

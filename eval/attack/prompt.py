@@ -157,7 +157,7 @@ def _straight_through(points: Tensor, generator: torch.Generator) -> Tensor:
 
     The gradient is cut to [-1, 1], as by a hard tanh.
     """
-    # Of a broken model the points are no numbers, and any word is as good.
+    # A broken model gives NaN; any word will do then.
     flat = points.detach().flatten(0, 1).nan_to_num(0.0).clamp(min=0)
     drawn = torch.multinomial(flat + 1e-12, 1, generator=generator)
     hard = F.one_hot(drawn[:, 0], points.shape[-1]).to(points).view_as(points)

@@ -106,7 +106,7 @@ def draw_cell(
     *,
     keep_images: bool = True,
 ) -> None:
-    """Make an attack; images that are there stay. `progress` is told of passes.
+    """Make an attack; images that are there stay. `progress` is called with passes.
 
     Without `keep_images` each image is judged and removed as soon as its form is drawn.
     """
@@ -153,7 +153,7 @@ def _draw_forms(
             for name, image in zip(names, images, strict=True):
                 replace_file(image_path(folder, name), image, durable=False)
             told = rows if keep_images else _judged(rows, folder, judge)
-            # A kill may have torn off the end of what is told of a form.
+            # After a kill some rows of a form may be written already.
             append(asdict(row) for row in told if row.id not in done)
 
 

@@ -150,7 +150,7 @@ class AttackEvaluation(Evaluation):
     kind: str = "attack"
 
     def __post_init__(self) -> None:
-        """Refuse results of an attack that the protocol does not tell of."""
+        """Refuse results of an attack that is not in the protocol."""
         for name in (*self.original, *self.erased, *self.floor, *self.depth):
             if name not in self.protocol.attacks:
                 raise ValueError(f"no attack {name!r} in the protocol")

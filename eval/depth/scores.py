@@ -139,7 +139,7 @@ def depth(success: Metric, ceiling: Metric, floor: Metric) -> Depth | None:
         s, c, f = (_posterior(source, metric) for metric in (success, ceiling, floor))
         if c > f:
             drawn.append(_bounded(100 * (c - s) / (c - f)))
-    # Where ceiling and floor may well be alike there is no telling.
+    # If ceiling and floor may be equal, the depth is not known.
     if len(drawn) < 0.95 * _DRAWS:
         return None
     drawn.sort()

@@ -72,7 +72,7 @@ def evaluate_attack(
     original, erased = find_models(place)
     if original is None:
         raise UsageError(
-            f"--baseline is missing: {settings.target} is no run folder, and attacks learn from "
+            f"--baseline is missing: {settings.target} is not a run folder, and attacks learn from "
             "images of the original; name it"
         )
     if len(place.concepts) > 1:
@@ -217,7 +217,7 @@ def trained_on(place: Place) -> tuple[str, ...]:
 
 
 def lesson_of(spec: ConceptSpec, file: Path | None, judge: Judge, trained: Sequence[str]) -> Lesson:
-    """What attacks are told of a concept: its first word, prompts with it and without."""
+    """What attacks use of a concept: its first word, prompts with it and without."""
     words, prompts = spec.labels[0], tuple(spec.forget_prompts)
     pairs = tuple(
         (p, others[i % len(others)])
