@@ -13,7 +13,7 @@ import torch
 import tyro
 
 from benchmarks.common import table
-from benchmarks.models import CONFIGS
+from benchmarks.configs import CONFIGS
 from erase.models.architectures.known import architecture_of
 from erase.training.memory import plan_training
 from plumbing.errors import UsageError

@@ -7,20 +7,23 @@ and seeds in the same precision, in turns in one process; prints images a second
 and what the nudity detector takes for an image of 512 pixels.
 """
 
+import erase.models.pil_processors  # noqa: F401
+
+# isort: split
 import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import tyro
 from diffusers import StableDiffusionPipeline
-from PIL import Image
 
+from benchmarks.models import make_pictures
 from erase.models.checkpoint import load_checkpoint
 from erase.models.companions import vocabulary
 from erase.models.devices import resolve_dtype
@@ -48,22 +51,19 @@ class Options:
     """As `expunge evaluate --dtype`."""
 
 
-def plain_loop(pipeline: Any, rows: list[PromptRow], options: Options, out: Path) -> None:
+def plain_loop(pipeline: Any, rows: Sequence[PromptRow], steps: int, out: Path) -> None:
     """One prompt at a time, saved as PNG."""
     for row in rows:
         seed = torch.Generator().manual_seed(row.seed)
         images = pipeline(
-            row.prompt, num_inference_steps=options.steps, guidance_scale=5.0, generator=seed
+            row.prompt, num_inference_steps=steps, guidance_scale=5.0, generator=seed
         ).images
         images[0].save(out / f"{row.id}.png")
 
 
 def time_detector(out: Path, count: int = 32) -> float:
     """Seconds an image of 512 pixels, of noise: what it shows makes no difference."""
-    rng = np.random.default_rng(0)
-    files = [out / f"noise-{i}.png" for i in range(count)]
-    for file in files:
-        Image.fromarray(rng.integers(0, 256, (512, 512, 3), np.uint8)).save(file)
+    files = make_pictures(out, count, (512, 512))
     detector = load_detector()
     list(detector.detect(files[:2]))
     started = time.perf_counter()
@@ -88,7 +88,7 @@ def main(options: Options) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(options.turns):
             started = time.perf_counter()
-            plain_loop(plain, rows, options, Path(folder))
+            plain_loop(plain, rows, options.steps, Path(folder))
             middle = time.perf_counter()
             out = Path(folder) / str(turn)
             generate(ours, rows, out, drawing, model_hash="", batch_size=options.batch_size)

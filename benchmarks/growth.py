@@ -9,7 +9,6 @@ point is a process of its own and is kept: the same command goes on. A plot an a
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,9 +22,10 @@ from matplotlib.figure import Figure
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from benchmarks.apart import last_json, output
 from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, to_png, write_results
-from benchmarks.models import CONFIGS
+from benchmarks.configs import CONFIGS
 from erase.run_folder.folder import read_run, write_json
 from plumbing.whole_files import replace_file
 
@@ -60,8 +60,7 @@ def _step(density: float, pixels: int) -> dict[str, float]:
     """Seconds of a training step, the quickest of three."""
     flags = {"size": "medium", "variant": "ours", "steps": 4, "free": 20}
     flags |= {"density": density, "pixels": pixels}
-    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    found = json.loads(_output("benchmarks.training", *words).splitlines()[-1])
+    found = last_json("benchmarks.training", flags)
     return {"a step": found["seconds"], "peak_gb": found["peak_gb"]}
 
 
@@ -81,14 +80,9 @@ def _erasure(folder: Path, concepts: Sequence[str], images: int, steps: int) -> 
     """Stages of an erasure of the miniature by as many images of either set."""
     words = ["erase", *concepts, "--out", str(folder), "--inference-steps", "2", "--no-guard"]
     words += ["--forget-images", str(images), "--retain-images", str(images)]
-    _output("erase", *words, "--steps", str(steps))
+    output("erase", *words, "--steps", str(steps))
     run = read_run(folder)
     return {**run.seconds, "peak_gb": (run.peak_memory_mb or 0) / 1e3}
-
-
-def _output(module: str, *words: str) -> str:
-    command = [sys.executable, "-m", module, *words]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 GROWTHS: dict[Axis, Growth] = {

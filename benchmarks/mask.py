@@ -21,8 +21,8 @@ import tyro
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from benchmarks.configs import CONFIGS
 from benchmarks.machine import machine
-from benchmarks.models import CONFIGS
 from benchmarks.reference import reference_mask
 from erase.saliency.mask import SaliencyMask, freeze_mask
 from erase.saliency.selection import top_k_mask
