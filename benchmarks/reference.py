@@ -4,7 +4,8 @@ What it does as the official code does (arXiv 2310.12508, its `random_label.py` 
 `generate_mask.py`): three encodings of images and three of prompts in every step, a teacher with a
 graph, gradient checkpointing, Adam with dense float32 state, a mask of int64 that every gradient is
 multiplied with, gradients copied to the CPU image by image, and two full argsorts for the mask.
-What it leaves out: the sleeps, the logging, and the bus, which a CPU does not have.
+What it leaves out: the sleeps and the logging. On a GPU the mask lies on the CPU and goes over the
+bus in every step, as in the official code.
 """
 
 from __future__ import annotations
