@@ -52,19 +52,19 @@ class Scene:
     aim: Aim
 
 
-def under(folder: Path, steps: int = 2, guidance: float = 5.0) -> UnderAttack:
+def under(folder: Path, steps: int = 2, guidance: float = 5.0, device: str = "cpu") -> UnderAttack:
     """The model of a folder."""
-    bundle = load_checkpoint(str(folder), device="cpu", dtype="float32")
+    bundle = load_checkpoint(str(folder), device=device, dtype="float32")
     return UnderAttack(bundle, sha256="x", steps=steps, guidance=guidance, lr=None)
 
 
-def make_scene(folder: Path, pictures: Path) -> Scene:
+def make_scene(folder: Path, pictures: Path, device: str = "cpu") -> Scene:
     """The model of a folder as the original, and the same with altered weights as what is left."""
-    original, model = under(folder), under(folder)
+    original, model = (under(folder, device=device) for _ in range(2))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in model.denoiser.parameters():
-            weight += 0.02 * torch.randn(weight.shape, generator=generator)
+            weight += 0.02 * torch.randn(weight.shape, generator=generator).to(weight)
     return Scene(model, make_aim(original, pictures))
 
 
@@ -172,5 +172,5 @@ def fingerprint(variant: Variant) -> str:
 def _hash(tensors: Iterable[Tensor]) -> str:
     found = sha256()
     for tensor in tensors:
-        found.update(tensor.detach().contiguous().numpy().tobytes())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
