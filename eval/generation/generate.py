@@ -20,7 +20,7 @@ from eval.generation.image_log import (
     read_generations,
     write_generations,
 )
-from eval.generation.prompt_embedding import Embeddings, encode
+from eval.generation.prompt_embedding import Embeddings, encode, encode_nothing
 from plumbing.halving import Halving
 from plumbing.processes import ALONE, Team
 from plumbing.whole_files import naming, replace_file
@@ -179,13 +179,15 @@ def draw_batches(
     """Draw in batches; yields what each had once its images are on disk, told in no file yet."""
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
     pipeline.set_progress_bar_config(disable=True)
-    embeddings = encode(pipeline, {w.prompt for w in wanted})
+    nothing, embeddings = encode_nothing(pipeline), dict[str, Embeddings]()
     in_halves = Halving(
         "drawing images", too_much=should_reduce_batch_size, release=clear_device_cache
     )
     for batch in _batches(wanted, batch_size):
+        # Not all at once: thousands of prompts would keep the first image waiting.
+        embeddings.update(encode(pipeline, {w.prompt for w in batch} - embeddings.keys()))
         began = time.perf_counter()
-        parts = in_halves(batch, lambda part: _draw_batch(pipeline, part, embeddings))
+        parts = in_halves(batch, lambda part: _draw_batch(pipeline, part, embeddings, nothing))
         images = [image for part in parts for image in part]
         seconds = round((time.perf_counter() - began) / len(batch), 4)
         finished = []
@@ -200,13 +202,16 @@ def draw_batches(
 
 
 def _draw_batch(
-    pipeline: Any, batch: Sequence[Generation], embeddings: Mapping[str | None, Embeddings]
+    pipeline: Any,
+    batch: Sequence[Generation],
+    embeddings: Mapping[str, Embeddings],
+    nothing: Embeddings,
 ) -> list[Image.Image]:
     # CPU generators: the noise of a seed is then the same on every device.
     generators = [torch.Generator("cpu").manual_seed(request.seed) for request in batch]
     prompts = [embeddings[request.prompt] for request in batch]
     arguments = {name: torch.cat([each[name] for each in prompts]) for name in prompts[0]}
-    for name, none in embeddings[None].items():
+    for name, none in nothing.items():
         arguments[name] = none.expand(len(batch), *none.shape[1:])
     return pipeline(
         **arguments,

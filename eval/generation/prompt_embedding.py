@@ -1,7 +1,7 @@
 """Prompts as a diffusers text-to-image pipeline is told them, Stable Diffusion's or SDXL's."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,13 +14,13 @@ Embeddings = Mapping[str, torch.Tensor]
 
 
 @torch.no_grad()
-def encode(pipeline: Any, prompts: set[str]) -> dict[str | None, Embeddings]:
-    """What each distinct prompt is to the pipeline; under None what guidance leads away from.
+def encode(pipeline: Any, prompts: Set[str]) -> dict[str, Embeddings]:
+    """What each distinct prompt is to the pipeline.
 
     One at a time: in a batch the rounding, and so the image, would hang on the neighbours.
     """
     device = pipeline._execution_device
-    found: dict[str | None, Embeddings] = {}
+    found = {}
     with _no_word_of_prompts():
         for prompt in sorted(prompts):
             told = pipeline.encode_prompt(
@@ -31,11 +31,19 @@ def encode(pipeline: Any, prompts: set[str]) -> dict[str | None, Embeddings]:
             )
             # SDXL's pipelines give the pooled embedding too, and the negative ones between.
             found[prompt] = dict(zip(_PROMPT, told[::2], strict=False))
-        told = pipeline.encode_prompt(
-            prompt="", device=device, num_images_per_prompt=1, do_classifier_free_guidance=True
-        )
-        found[None] = {f"negative_{n}": e for n, e in zip(_PROMPT, told[1::2], strict=False)}
     return found
+
+
+@torch.no_grad()
+def encode_nothing(pipeline: Any) -> Embeddings:
+    """What guidance leads away from."""
+    told = pipeline.encode_prompt(
+        prompt="",
+        device=pipeline._execution_device,
+        num_images_per_prompt=1,
+        do_classifier_free_guidance=True,
+    )
+    return {f"negative_{n}": e for n, e in zip(_PROMPT, told[1::2], strict=False)}
 
 
 @contextmanager
