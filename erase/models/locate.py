@@ -156,7 +156,7 @@ def locate_run(path: Path, variant: str | None = None, moved: Base | None = None
             "--overwrite"
         )
     found = {"id": str(path.resolve()), "revision": None, "files": kept | erased}
-    return replace(source, **found, denoiser=denoiser)
+    return replace(source, **found, denoiser=denoiser, base=source)
 
 
 def _check_folder(model: str, folder: Path) -> Architecture:

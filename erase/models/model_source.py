@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class ModelSource:
     """The file with the weights, when `folder` has the configs and the tokenizer alone."""
     prediction_type: str | None = None
     """What the denoiser of a single file predicts, which its configs need not tell rightly."""
+    base: ModelSource | None = field(default=None, compare=False, repr=False)
+    """What a run was made of, already found and hashed."""
 
     @property
     def digest(self) -> str:

@@ -113,7 +113,8 @@ def find_models(place: Place) -> tuple[ModelSource | None, ModelSource]:
     if place.baseline is None:
         return None, erased
     if place.recorded is not None:
-        return locate_recorded(place.recorded), erased
+        # Gigabytes to hash, and just hashed.
+        return erased.base or locate_recorded(place.recorded), erased
     return find(place.baseline), erased
 
 
