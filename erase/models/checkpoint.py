@@ -24,7 +24,6 @@ from erase.models.model_source import INDEX, ModelSource
 from erase.models.part_config import build
 from erase.models.parts_fit import require_fit
 from erase.models.scheduler import load_scheduler
-from erase.models.single_file.parts import load_part
 from erase.models.single_file.recognise import open_single_file
 from erase.models.weights_check import check_weights, require_finite
 from erase.tensors.weight_files import Weights
@@ -79,6 +78,9 @@ def load_checkpoint(
 
 
 def _load_from_file(source: ModelSource, single: Any, component: str, dtype: torch.dtype) -> Any:
+    # It imports diffusers' converters, and SciPy with them, which a folder has no use for.
+    from erase.models.single_file.parts import load_part
+
     with _opening(source, component):
         return load_part(single, component, dtype)
 
