@@ -21,6 +21,7 @@ from benchmarks import (
     overhead,
     saliency,
     speed,
+    startup,
     steps,
     strength,
 )
@@ -40,6 +41,7 @@ if __name__ == "__main__":
     kernels.main(kernels.Options(out=chosen.out))
     cards.main(cards.Options(out=chosen.out))
     overhead.main(overhead.Options(**asdict(chosen)))
+    startup.main(startup.Options(**asdict(chosen)))
     growth.main(growth.Options(**asdict(chosen)))
     if classification.FASHION_MNIST.is_dir():
         classification.main(classification.Options(out=chosen.out))

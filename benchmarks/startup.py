@@ -35,8 +35,11 @@ from expunge.settings.salun import SalUnFlags
 LIBRARIES = (
     "import torch; from transformers import CLIPTextModel, CLIPTokenizer; "
     "from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel; "
-    "from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL"
+    "from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL; "
+    # What takes them down again is not waited for.
+    "import os; os._exit(0)"
 )
+"""What any program must import that draws by a Stable Diffusion."""
 LOOK = 0.005
 """Seconds between two looks at a process."""
 
@@ -116,7 +119,7 @@ def _expunge(*words: str) -> tuple[str, ...]:
 
 def _whole(words: Sequence[str]) -> Took:
     """Run Python to its end."""
-    return _watch(words, lambda: False)
+    return watch(words, lambda: False)
 
 
 def _first_image(words: Sequence[str]) -> Took:
@@ -124,10 +127,10 @@ def _first_image(words: Sequence[str]) -> Took:
     with TemporaryDirectory() as name:
         folder = Path(name)
         out = ("--out", str(folder / "out"), "--originals", str(folder / "originals"))
-        return _watch((*words, *out), lambda: any(folder.glob("*/*/images/*.png")))
+        return watch((*words, *out), lambda: any(folder.glob("*/*/images/*.png")))
 
 
-def _watch(words: Sequence[str], enough: Callable[[], bool]) -> Took:
+def watch(words: Sequence[str], enough: Callable[[], bool]) -> Took:
     """Start Python and wait for its end, or until it has done `enough`, and then end it."""
     with TemporaryFile() as said:
         started = time.perf_counter()

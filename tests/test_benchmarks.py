@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import benchmarks
-from benchmarks import determinism, training
+from benchmarks import determinism, startup, training
 from benchmarks.common import (
     SCORES,
     Case,
@@ -111,3 +111,14 @@ def test_a_timed_step_is_that_of_the_miniature() -> None:
         (only,) = result["all"]
         assert result["seconds"] == pytest.approx(only, abs=1e-3)
         assert result["peak_gb"] < psutil.virtual_memory().total / 1e9
+
+
+def test_a_start_is_timed_to_its_end_or_until_enough_is_there(tmp_path: Path) -> None:
+    """Sleeping takes time and no processor; what fails is no time at all."""
+    whole = startup.watch(("-c", "import time; time.sleep(0.3)"), lambda: False)
+    assert whole.seconds >= 0.3 and 0 < whole.processor < whole.seconds
+    sign = tmp_path / "sign"
+    code = f"import time; open({str(sign)!r}, 'w').close(); time.sleep(60)"
+    assert startup.watch(("-c", code), sign.exists).seconds < 30
+    with pytest.raises(RuntimeError, match="no such thing"):
+        startup.watch(("-c", "raise SystemExit('no such thing')"), lambda: False)
