@@ -16,6 +16,7 @@ from plumbing.disk_space import explain
 from plumbing.errors import UsageError
 from plumbing.home import require_home
 from plumbing.signals import end_on_sigterm
+from plumbing.threads import share_processors
 from plumbing.visible_text import discreet
 
 HELP = ("-h", "--help")
@@ -78,6 +79,7 @@ def _dispatch(words: Sequence[str]) -> Any:
     except SystemExit:
         return None
     set_up_logging()
+    share_processors()
     require_home()
     end_on_sigterm()
     if os.environ.get("WORLD_SIZE", "1") != "1" and name[0] not in ("erase", "evaluate"):
