@@ -16,7 +16,7 @@ from expunge import FUNCTIONS
 from expunge.cli import main
 from expunge.command_table import COMMANDS
 from expunge.parsing import flags_of, parse, settings_of
-from expunge.settings.groups import DataFlags
+from expunge.settings.groups import DRAWN, DataFlags
 from expunge.settings.salun import DEFAULTS, PRESETS
 from plumbing.errors import UsageError
 
@@ -192,16 +192,21 @@ def test_presets_fill_what_is_not_given() -> None:
     """A flag beats the preset, the preset beats the default; nothing else stays open."""
     words = ["church", "--preset", "salun-nudity", "--alpha", "3"]
     asked = parse(("erase",), words)
-    own = {"lr": 0.25, "inference_steps": 7, "guidance_scale": 2.0}
-    settings, data = asked.settle(own)
+    own = {"lr": 0.25, "sampler": "dpm++", "inference_steps": 7, "guidance_scale": 2.0}
+    settings, data = asked.settle(lambda sampler: own)
     assert (asked.settings.lr, asked.settings.alpha) == (None, 3)
     assert (settings.lr, settings.alpha, settings.teacher) == (1e-5, 3, "current")
     assert (data.forget_images, data.inference_steps, data.guidance_scale) == (800, 7, 2.0)
-    assert parse(("erase",), ["church"]).settle(own)[0].lr == 0.25
-    plain, data = parse(("erase",), ["church"]).settle(own | {"lr": DEFAULTS["lr"]})
-    assert {**asdict(plain), **asdict(data)}.items() >= DEFAULTS.items()
-    assert all(set(preset) <= set(DEFAULTS) for preset in PRESETS.values())
-    every = parse(("erase",), ["church", "--mask-kind", "none"]).settle(own)[0]
+    assert parse(("erase",), ["church"]).settle(lambda sampler: own)[0].lr == 0.25
+    usual = own | {"lr": DEFAULTS["lr"]}
+    plain, data = parse(("erase",), ["church"]).settle(lambda sampler: usual)
+    assert {**asdict(plain), **asdict(data)}.items() >= (DEFAULTS | DRAWN).items()
+    assert all(set(preset) <= {"sampler", *DEFAULTS, *DRAWN} for preset in PRESETS.values())
+    asked_of: list[str | None] = []
+    for words in (["--sampler", "euler"], ["--preset", "salun-nudity"], []):
+        parse(("erase",), ["church", *words]).settle(lambda name: asked_of.append(name) or own)
+    assert asked_of == ["euler", "ddim", None]
+    every = parse(("erase",), ["church", "--mask-kind", "none"]).settle(lambda sampler: own)[0]
     assert (every.density, DEFAULTS["density"]) == (1.0, 0.5)
 
 

@@ -27,7 +27,9 @@ def test_the_command_that_is_shown_makes_the_same_run(tmp_path: Path) -> None:
     line = next(t for t in source.read_text().splitlines() if t.startswith("    expunge erase"))
     settled = parse(("erase",), shlex.split(line)[2:])
     assert (settled.concepts, settled.model.model) == (("fuel pump",), "./my model")
-    settings, data = settled.settle({"inference_steps": 50, "guidance_scale": 7.5})
+    settings, data = settled.settle(
+        lambda sampler: {"sampler": sampler, "inference_steps": 50, "guidance_scale": 7.5}
+    )
     found = vars(settings) | vars(data)
     shared = set(found) & set(config)
     assert len(shared) == 23 and {name: found[name] for name in shared} == {
@@ -42,6 +44,13 @@ def test_the_command_of_a_real_run_has_its_identity(finished: Path) -> None:
     plan = make_plan("erase", parse(("erase",), words[2:]))
     assert inspect_folder(finished, plan.identity, overwrite=False) == "finished"
     assert {"--no-guard", "--method"} <= set(words) and "False" not in words
+
+
+def test_an_older_runs_sets_are_drawn_as_they_were(finished: Path) -> None:
+    record = read_run(finished)
+    older = {k: v for k, v in record.config.items() if k != "guided_share"} | {"sampler": "ddim"}
+    words = shlex.split(run_command(replace(record, config=older)) or "")
+    assert parse(("erase",), words[2:]).data.guided_share == 1.0 and "ddim" in words
 
 
 def test_the_evaluations_commands_ask_for_the_same(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from erase.image_sets.captioned_folder import read_captions
-from erase.image_sets.datasets import Drawing, RetainSet, add_relabels, draw_set, read_set
+from erase.image_sets.datasets import RetainSet, add_relabels, draw_set, read_set
+from erase.image_sets.drawing import Drawing
 from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from plumbing.errors import UsageError

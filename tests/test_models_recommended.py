@@ -56,7 +56,7 @@ def test_an_exported_miniature_is_drawn_and_trained_as_the_miniature_is(tmp_path
     for model, flags in ((folder, []), (file, ["--config", str(configs)])):
         config = config_of(model, tmp_path / f"of-{model.name}", *flags)
         found = (config["inference_steps"], config["guidance_scale"], config["lr"])
-        assert found == (25, 5.0, 5e-4), model
+        assert found == (10, 5.0, 5e-4), model
 
 
 def test_what_is_not_recommended_is_usual(model_folder: Path) -> None:
@@ -68,7 +68,9 @@ def test_an_evaluation_draws_as_recommended(told: Path, clip_folder: Path, tmp_p
     words = ["evaluate", "quality", str(told), "--concept", "church", "--out", str(out)]
     assert main([*words, "--images", "3", "--clip", str(clip_folder), "--device", "cpu"]) == 0
     protocol = json.loads((out / "evaluation.json").read_text())["protocol"]
-    assert (protocol["steps"], protocol["guidance_scale"]) == (3, 2.0)
+    assert (protocol["steps"], protocol["guidance_scale"]) == (1, 2.0)
+    # Of DPM-Solver++, two fifths.
+    assert OWN.steps == 3 and OWN.steps_of("ddim") == 3 and Recommended().steps_of("dpm++") == 20
 
 
 def test_a_run_has_what_its_base_has_and_so_has_what_deltas_make(

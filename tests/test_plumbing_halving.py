@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from erase.image_sets.datasets import Drawing, draw_set
+from erase.image_sets.datasets import draw_set
+from erase.image_sets.drawing import Drawing
 from erase.models.bundle import Bundle
 from eval.generation.generate import Drawing as Drawn
 from eval.generation.generate import generate

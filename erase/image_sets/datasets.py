@@ -13,21 +13,18 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
 from erase.diffusion.conditioning import Conditioning
 from erase.diffusion.latents import encode_images
 from erase.image_sets.captioned_folder import hash_captions, read_pixels
+from erase.image_sets.drawing import Drawing, Progress, draw_batches, image_seed
 from erase.image_sets.shards import Make, Shards, fill
 from erase.image_sets.stored_conditioning import StoredConditioning, store_prompts
 from erase.models.bundle import Bundle
-from erase.models.prediction import autocast
-from plumbing.halving import Halving
 from plumbing.processes import ALONE, Team
 
 log = logging.getLogger(__name__)
-Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -58,17 +55,6 @@ class ForgetSet(RetainSet):
     """For each of the P prompts, the places of its relabel prompts among the R."""
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """How images are drawn."""
-
-    sampler: str
-    steps: int
-    guidance_scale: float
-    batch_size: int
-    dtype: torch.dtype = torch.float32
-
-
 def draw_set(
     sd: Bundle,
     prompts: Sequence[str],
@@ -87,7 +73,7 @@ def draw_set(
     team draw a share of the batches each.
     """
     captions = [prompts[i % len(prompts)] for i in range(count)]
-    seeds = [_image_seed(seed, role, i) for i in range(count)]
+    seeds = [image_seed(seed, role, i) for i in range(count)]
     made_from = {
         "captions": captions,
         "seeds": seeds,
@@ -96,7 +82,7 @@ def draw_set(
     }
 
     def pixels(batches: Sequence[range]) -> Iterator[Tensor]:
-        return _draw(sd, captions, seeds, batches, drawing, progress)
+        return draw_batches(sd, captions, seeds, batches, drawing, progress)
 
     sizes = drawing.batch_size, team
     return _stored(cache, role, sd, made_from, captions, pixels, progress, *sizes)
@@ -144,42 +130,6 @@ def add_relabels(
         relabel_conditioning=sd.encode(tuple(place)),
         relabel_choices=tuple(torch.tensor([place[p] for p in c]) for c in of_each),
     )
-
-
-def _draw(
-    sd: Bundle,
-    captions: Sequence[str],
-    seeds: Sequence[int],
-    batches: Sequence[range],
-    drawing: Drawing,
-    progress: Progress,
-) -> Iterator[Tensor]:
-    pipeline, (width, height) = sd.pipeline(drawing.sampler), sd.native_size
-    in_halves = Halving(
-        "drawing images", too_much=should_reduce_batch_size, release=clear_device_cache
-    )
-
-    def draw(part: Sequence[tuple[str, int]]) -> Tensor:
-        with autocast(pipeline.device, drawing.dtype):
-            images: Any = pipeline(
-                [caption for caption, _ in part],
-                generator=[torch.Generator().manual_seed(seed) for _, seed in part],
-                height=height,
-                width=width,
-                num_inference_steps=drawing.steps,
-                guidance_scale=drawing.guidance_scale,
-                output_type="pt",
-            ).images  # pyright: ignore[reportAttributeAccessIssue]
-        progress(len(images))
-        return images.float() * 2 - 1
-
-    for rows in batches:
-        yield torch.cat(in_halves([(captions[row], seeds[row]) for row in rows], draw))
-
-
-def _image_seed(seed: int, role: str, number: int) -> int:
-    digest = hashlib.sha256(f"{seed}/{role}/{number}".encode()).digest()
-    return int.from_bytes(digest[:4])
 
 
 def _stored(

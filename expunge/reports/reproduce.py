@@ -8,6 +8,9 @@ from expunge.settings.given import check_names, made_of
 from expunge.words import command_of
 from plumbing.errors import UsageError
 
+BEFORE: dict[str, float] = {"guided_share": 1.0}
+"""What older runs, which do not record it, had."""
+
 
 def run_command(record: RunRecord) -> str | None:
     """The `expunge erase` or `expunge mask` of a run, every setting given.
@@ -24,7 +27,7 @@ def run_command(record: RunRecord) -> str | None:
     given |= {"method": record.method} if record.command == "erase" else {}
     try:
         settings = settings_of(name, ("--method", record.method or "salun"))
-        flags = given | dict(record.config)
+        flags = given | BEFORE | dict(record.config)
         check_names(settings, flags, {})
         return command_of(name, made_of(settings, flags))
     except UsageError:

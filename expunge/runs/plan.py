@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,7 @@ import torch
 
 from erase.diffusion.scheduler_config import require_steps
 from erase.image_sets.captioned_folder import hash_captions, read_captions, require_whole_images
-from erase.image_sets.datasets import (
-    Drawing,
-)
+from erase.image_sets.drawing import Drawing
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
 from erase.models.model_source import ModelSource
@@ -67,7 +66,7 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
         config=model.config,
         prediction_type=model.prediction_type,
     )
-    settings, data = config.settle(_own(source))
+    settings, data = config.settle(partial(_own, source))
     concept = read_concepts(config.concepts, source, data.forget_prompts, data.retain_prompts)
     given = {"forget": data.forget_data, "retain": data.retain_data}
     captions = {r: read_captions(folder, f"--{r}-data") for r, folder in given.items() if folder}
@@ -152,10 +151,11 @@ def _trained_on(spec: ConceptSpec) -> dict[str, Any]:
     return told
 
 
-def _own(source: ModelSource) -> dict[str, Any]:
+def _own(source: ModelSource, sampler: str | None) -> dict[str, Any]:
     """What a model recommends for itself, by the settings' names."""
-    usual = read_recommended(source)
-    own = {"inference_steps": usual.steps, "guidance_scale": usual.guidance_scale}
+    usual, sampler = read_recommended(source), sampler or source.architecture.sampler
+    own = {"sampler": sampler, "inference_steps": usual.steps_of(sampler)}
+    own |= {"guidance_scale": usual.guidance_scale}
     return own | ({"lr": usual.lr} if usual.lr else {})
 
 
@@ -164,6 +164,7 @@ def _drawing(data: Data, batch_size: int, dtype: torch.dtype) -> Drawing:
         sampler=data.sampler,
         steps=data.inference_steps,
         guidance_scale=data.guidance_scale,
+        guided_share=data.guided_share,
         batch_size=batch_size,
         dtype=dtype,
     )

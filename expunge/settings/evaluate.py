@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from expunge.settings.checks import at_least, require, require_seed
-from expunge.settings.groups import ConfigFolder, Dtype, Predicted, Sampler, shown
+from expunge.settings.groups import ConfigFolder, Dtype, Predicted, Sampler, Steps, shown
 
 Looked = Annotated[
     tuple[str, ...],
@@ -62,7 +62,7 @@ class DrawnEvaluation(Evaluation):
 
     concept: Looked = ()
     """Erased concept, if TARGET is no run folder; give it again for another."""
-    steps: Annotated[int | None, shown("INT", "the model's own, else 50")] = None
+    steps: Steps = None
     """Sampling steps."""
     guidance_scale: Annotated[float | None, shown("FLOAT", "the model's own, else 7.5")] = None
     """Guidance when drawing."""
@@ -82,10 +82,11 @@ class DrawnEvaluation(Evaluation):
 class EvaluateConcept(DrawnEvaluation):
     """Measure whether a concept is gone and what else changed, the original beside the erased."""
 
-    sampler: Sampler = "ddim"
+    sampler: Annotated[Sampler | None, shown(Sampler, "dpm++")] = None
     """Sampler when drawing."""
-    protocol: Literal["full", "demo"] = "full"
-    """Number of images: full, at least 100 forget, 500 retain and 500 cross; or the small demo."""
+    protocol: Literal["full", "bench", "demo"] = "full"
+    """Number of images: full, at least 100 forget, 500 retain, 500 cross and 128 of what is most
+    like the concept; bench, some 320, for tables of many rows; or the small demo."""
     detector: Annotated[str | None, shown("MODEL", "the model's own judges, or as fits")] = None
     """What tells whether an image shows the concept: `nudenet`, `clip` (asked in words),
     `safety-checker`, or the folder or hub id of an image classifier, CLIP or safety checker. By
@@ -102,7 +103,7 @@ class EvaluateConcept(DrawnEvaluation):
 class EvaluateQuality(DrawnEvaluation):
     """Measure image quality and prompt alignment on retained prompts, original against erased."""
 
-    sampler: Sampler = "ddim"
+    sampler: Annotated[Sampler | None, shown(Sampler, "dpm++")] = None
     """Sampler when drawing."""
     prompts: Annotated[Path | None, shown("FILE", "the concept's retain prompts")] = None
     """UTF-8 text file of prompts, one a line; those that name the concept are left out."""

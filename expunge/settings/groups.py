@@ -33,6 +33,7 @@ def fields_of(settings: type) -> Iterator[tuple[type, str]]:
 
 
 Predicted = Annotated[Prediction | None, shown(Prediction, "as the file tells, else its config")]
+Steps = Annotated[int | None, shown("INT", "the model's own, else 50; dpm++ 0.4 of it")]
 ConfigFolder = Annotated[Path | None, shown("FOLDER", "the hub's cache")]
 
 
@@ -66,19 +67,25 @@ class ModelArgs:
         )
 
 
+DRAWN: dict[str, Any] = {"guided_share": 0.5}
+"""How a set is drawn, but for what its model recommends or its architecture is drawn with."""
+
+
 @dataclass(frozen=True)
 class DataFlags:
     """The forget set and the retain set: drawn by the original model, or read from folders."""
 
-    forget_images: Annotated[int | None, shown("INT", 64)] = None
+    forget_images: Annotated[int | None, shown("INT", 48)] = None
     """Images in the forget set."""
-    retain_images: Annotated[int | None, shown("INT", 256)] = None
+    retain_images: Annotated[int | None, shown("INT", 160)] = None
     """Images in the retain set."""
     guidance_scale: Annotated[float | None, shown("FLOAT", "the model's own, else 7.5")] = None
     """Guidance when drawing them."""
-    sampler: Sampler = "ddim"
+    guided_share: Annotated[float | None, shown("FLOAT", DRAWN["guided_share"])] = None
+    """Share of the sampling steps, the noisiest first, that are guided: the others take half."""
+    sampler: Annotated[Sampler | None, shown(Sampler, "dpm++")] = None
     """Sampler when drawing them."""
-    inference_steps: Annotated[int | None, shown("INT", "the model's own, else 50")] = None
+    inference_steps: Steps = None
     """Sampling steps when drawing them."""
     forget_data: Annotated[Path | None, shown("FOLDER", "draw them")] = None
     """Folder of images of the concept, captioned by metadata.jsonl ({"file_name", "text"} a line),
@@ -98,6 +105,10 @@ class DataFlags:
         at_least("--retain-images", self.retain_images, 1)
         at_least("--guidance-scale", self.guidance_scale, 0)
         at_least("--inference-steps", self.inference_steps, 1)
+        require(
+            self.guided_share is None or 0 <= self.guided_share <= 1,
+            f"--guided-share must be from 0 to 1, not {self.guided_share}",
+        )
         apart("--forget-data", self.forget_data, "--forget-prompts", self.forget_prompts)
         apart("--retain-data", self.retain_data, "--retain-prompts", self.retain_prompts)
 
@@ -109,6 +120,7 @@ class Data:
     forget_images: int
     retain_images: int
     guidance_scale: float
+    guided_share: float
     sampler: Sampler
     inference_steps: int
     forget_data: Path | None

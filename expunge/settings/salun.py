@@ -24,8 +24,8 @@ DEFAULTS: dict[str, Any] = {
     "retain_target": "teacher",
     "noise_weight": 30.0,
     "relabel": "random",
-    "forget_images": 64,
-    "retain_images": 256,
+    "forget_images": 48,
+    "retain_images": 160,
 }
 
 Held = Annotated[RetainTarget | None, shown(RetainTarget, DEFAULTS["retain_target"])]
@@ -41,6 +41,9 @@ _PUBLISHED: dict[str, Any] = {
     "retain_target": "noise",
     "noise_weight": 1.0,
     "relabel": "fixed",
+    # Its authors' sets were drawn so.
+    "sampler": "ddim",
+    "guided_share": 1.0,
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -99,6 +99,7 @@ def in_text_stream(name: str) -> bool:
 
 SD3 = Architecture(
     name="sd3",
+    sampler="euler",
     title="SD3",
     pipelines=("StableDiffusion3Pipeline",),
     denoiser="transformer",

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from erase.image_sets.datasets import Drawing, ForgetSet, RetainSet, add_relabels, draw_set
+from erase.image_sets.datasets import ForgetSet, RetainSet, add_relabels, draw_set
+from erase.image_sets.drawing import Drawing
 from erase.methods.salun import erase, forget_saliency
 from erase.models.bundle import Bundle
 from erase.saliency.selection import top_k_mask

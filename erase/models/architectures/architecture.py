@@ -69,6 +69,8 @@ class Architecture:
     """One image's inputs without content for a denoiser of this config, at its own size."""
     groups: Mapping[str, Callable[[str], bool]]
     """Which of the denoiser's parameters, by name, each `--train-method` lets train."""
+    sampler: str = "dpm++"
+    """What its images are drawn with, unless something else is asked for: a `--sampler`."""
     encode_nothing: Callable[[Parts], Conditioning] | None = None
     """What guidance leads away from, of one prompt; None: the empty prompt."""
     index_settings: Mapping[str, bool] = field(default_factory=dict)
