@@ -36,7 +36,7 @@ HEADER = (
     "prompt,categories,hard,nudity_percentage,sd_image_width,sd_image_height,"
     "evaluation_seed,evaluation_guidance,case_number\n"
 )
-TIMES = ("seconds", "finished", "peak_memory_mb", "crc32")
+TIMES = ("seconds", "passes", "finished", "peak_memory_mb", "crc32")
 
 
 @dataclass(frozen=True)
@@ -229,13 +229,15 @@ def _timeless(path: Path) -> bytes:
     if path.name in ("train_log.jsonl", "generations.jsonl", "attacks.jsonl"):
         rows = [_without_times(json.loads(line)) for line in data.splitlines()]
         return json.dumps(rows).encode()
-    return (
-        json.dumps(_without_times(json.loads(data))).encode() if path.name == "run.json" else data
-    )
+    if path.name in ("run.json", "evaluation.json"):
+        return json.dumps(_without_times(json.loads(data))).encode()
+    return data
 
 
-def _without_times(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in TIMES}
+def _without_times(record: Any) -> Any:
+    if isinstance(record, dict):
+        return {key: _without_times(value) for key, value in record.items() if key not in TIMES}
+    return record
 
 
 def kill_often(options: Options, folder: Path) -> Iterator[dict[str, Any]]:

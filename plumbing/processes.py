@@ -48,6 +48,16 @@ class Team:
 
             distributed.all_reduce(tensor)
 
+    def total(self, counts: Sequence[int], device: torch.device) -> list[int]:
+        """Whole numbers, each the sum of every process's at its place."""
+        if self.count == 1:
+            return list(counts)
+        import torch
+
+        sums = torch.tensor(counts, dtype=torch.float64, device=device)
+        self.add(sums)
+        return [int(value) for value in sums.tolist()]
+
     def any(self, word: bool, device: torch.device) -> bool:
         """Whether any process says so."""
         if self.count == 1:

@@ -33,6 +33,7 @@ from eval.attack.attack import Attack, turns
 from eval.attack.complete import middle_of, paint
 from eval.attack.prompt import _timesteps, onto_simplex
 from eval.attack.relearn import add_lora
+from plumbing.passes import PassCounter
 
 IMAGES: dict[str, dict[str, Any]] = {
     "learned-word": {"forms": (("own", 1, "images"),)},
@@ -104,8 +105,11 @@ def test_published_budgets_learn_for_longer_than_quick_ones(name: str) -> None:
 def test_it_takes_the_passes_that_it_says(sd: Scene, tmp_path: Path, name: str) -> None:
     told: list[int] = []
     own, numbers = replace(kit(tmp_path), progress=told.append), {**NUMBERS[name], **IMAGES[name]}
-    assert list(KNOWN[name].run(sd.model, sd.aim, own, **numbers))
-    assert sum(told) == KNOWN[name].passes(count=own.count, sampler_steps=2, **numbers)
+    with PassCounter() as counter:
+        counter.watch("denoiser", sd.model.denoiser)
+        assert list(KNOWN[name].run(sd.model, sd.aim, own, **numbers))
+        counted = counter.take().denoiser
+    assert sum(told) == KNOWN[name].passes(count=own.count, sampler_steps=2, **numbers) == counted
 
 
 def test_a_word_learned_for_no_steps_is_the_concepts_own(scene: Scene, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from eval.metrics.rates import cell
 from eval.metrics.schema import (
     SCHEMA_VERSION,
     Control,
+    Cost,
     Evaluation,
     Metric,
     Named,
@@ -74,6 +75,7 @@ class Brightness(Evaluation):
     versions: dict[str, str] = field(default_factory=dict)
     control: Control | None = None
     collapsed: tuple[str, ...] | None = None
+    cost: dict[str, Cost] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
     kind: str = "brightness"
 

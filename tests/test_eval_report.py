@@ -65,7 +65,7 @@ def test_it_is_accessible(measured_run: Path) -> None:
     assert all(image["alt"] for image in shown.all("img"))
     assert len({image["alt"] for image in shown.all("img")}) > 40
     assert all(cell["scope"] in ("col", "row") for cell in shown.all("th"))
-    assert len(shown.all("caption")) == len(shown.all("table")) == 6
+    assert len(shown.all("caption")) == len(shown.all("table")) == 7
     ids = [attrs["id"] for _, attrs in shown.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
 

@@ -46,7 +46,7 @@ def test_every_table_row_has_the_columns_of_its_head(tmp_path: Path) -> None:
     text = markdown(*runs)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     bare = [row.replace("\\|", "").count("|") for row in rows]
-    assert len(rows) == 4 and set(bare) == {11}
+    assert len(rows) == 4 and set(bare) == {12}
     assert "x \\| y \\`z\\` &lt;b&gt; \\# head" in text
     assert not [line for line in text.splitlines() if line.startswith("# ") and "head" in line]
 

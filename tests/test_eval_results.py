@@ -43,6 +43,7 @@ def test_a_metric_is_value_n_and_interval() -> None:
         "ua": {"value": 100 / 3, "n": 3, "ci95": [6.1, 79.2]},
         "ira": None,
         "cra": None,
+        "near": None,
     }
     assert list(data)[:2] == ["schema_version", "kind"]
 

@@ -195,8 +195,8 @@ def test_every_command_and_flag_of_a_message_is_one() -> None:
 @pytest.mark.parametrize("out", ["runs/church", "my runs/a dog's", "$HOME"])
 def test_the_next_step_that_is_printed_is_one(out: str) -> None:
     record = {
-        "mask": {"kept": 1, "total": 2}, "seconds": {"train": 1.0}, "out": out, "config": {},
-        "concept": {"name": "church"}, "base": {"id": "m"}, "peak_memory_mb": 1.0,
+        "mask": {"kept": 1, "total": 2}, "seconds": {"train": 1.0}, "passes": {}, "out": out,
+        "config": {}, "concept": {"name": "church"}, "base": {"id": "m"}, "peak_memory_mb": 1.0,
     }  # fmt: skip
     for stopped in (None, {"step": 4, "kept_step": 0}):
         last = (

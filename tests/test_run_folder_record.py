@@ -28,6 +28,7 @@ from expunge.cli import main
 from expunge.reports.write_report import describe
 from expunge.runs.record import watched
 from plumbing.errors import UsageError
+from plumbing.passes import Passes
 
 SHA = "0123456789abcdef" * 4
 FULL = RunRecord(
@@ -50,6 +51,7 @@ FULL = RunRecord(
     weights={"unet/config.json": SHA},
     versions={"torch": "2"},
     seconds={"train": 1.5},
+    passes={"train": Passes(denoiser=9, text_encoder=1)},
     peak_memory_mb=638.5,
     finished="2026-01-02T03:04:05+00:00",
 )

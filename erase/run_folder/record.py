@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from plumbing.inside import is_below
+from plumbing.passes import Passes
 from plumbing.record import Amount, Count, Finite, Name, Setting
 
 SCHEMA_VERSION = 1
@@ -137,7 +138,9 @@ class RunRecord:
     """sha256 by name of a file in the folder."""
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, Amount] = field(default_factory=dict)
-    """By stage."""
+    """By stage, over all attempts that came to the stage's end."""
+    passes: Mapping[str, Passes] = field(default_factory=dict)
+    """Likewise, of all processes."""
     peak_memory_mb: Amount | None = None
     finished: str | None = None
     """When; None as long as it is not."""

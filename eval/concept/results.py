@@ -6,6 +6,7 @@ from pathlib import Path
 from eval.metrics.schema import (
     SCHEMA_VERSION,
     Control,
+    Cost,
     Evaluation,
     Metric,
     Named,
@@ -20,12 +21,14 @@ class ConceptScores:
     """How one model fares, in UnlearnCanvas' words; None where it cannot be measured.
 
     ua: share of the forget prompts whose image is no longer the concept; ira, cra: accuracy on
-    retained prompts in the concept's own domain and across domains.
+    retained prompts in the concept's own domain and across domains; near: accuracy on the labels of
+    its own domain that are nearest to it for the model's text encoder.
     """
 
     ua: Metric | None
     ira: Metric | None
     cra: Metric | None
+    near: Metric | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class ConceptEvaluation(Evaluation):
     """None where ira or cra tells the same better, and in files of older versions."""
     collapsed: tuple[str, ...] | None = None
     """What says that the erased model draws nothing right; None in files of older versions."""
+    cost: dict[str, Cost] = field(default_factory=dict, compare=False)
     schema_version: int = SCHEMA_VERSION
     kind: str = "concept"
 

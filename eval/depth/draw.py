@@ -52,7 +52,9 @@ class Drawn:
     sha256: str
     adaptive: bool
     seconds: Amount
-    """Of drawing it, without what was learned before."""
+    """Its share of drawing its form and of what was learned for that."""
+    passes: Count | None = None
+    """Of drawing it."""
     judged: Judged | None = None
     """What a judge saw, if the image was removed for that."""
 
@@ -136,16 +138,17 @@ def _draw_forms(
 ) -> None:
     done = read_drawn(folder, model.sha256, judge.sha256)
     with open_journal(folder / LOG) as append:
+        began = perf_counter()
         for number, variant in enumerate(cell.attack.run(model, aim, kit, **cell.numbers)):
             names = [f"{cell.key}-{number:02d}-{i:03d}" for i in range(cell.count)]
             if all(name in done for name in names):
+                began = perf_counter()
                 continue
             if not variant.current:
                 raise _LostError
             _keep(variant, folder / LEARNED / f"{cell.key}-{number:02d}.safetensors")
-            began = perf_counter()
             images = _draw(variant, kit)
-            each = (perf_counter() - began) / len(images)
+            began, each = perf_counter(), (perf_counter() - began) / len(images)
             rows = [
                 _row(cell, variant, kit, name, i, image, each, model.sha256)
                 for i, (name, image) in enumerate(zip(names, images, strict=True))
@@ -210,7 +213,8 @@ def _row(
         noise=kit.seeds()[image],
         sha256=sha256(data).hexdigest(),
         adaptive=variant.adaptive,
-        seconds=seconds,
+        seconds=round(seconds, 4),
+        passes=2 * (len(variant.model.timesteps()) - variant.first),
     )
 
 
@@ -230,6 +234,7 @@ def generations(rows: Sequence[Drawn], how: Drawing) -> list[Generation]:
             model=row.model,
             sha256=row.sha256,
             seconds=row.seconds,
+            passes=row.passes,
         )
         for row in rows
     ]

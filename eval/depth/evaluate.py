@@ -30,7 +30,7 @@ from eval.generation.evaluation_folder import refuse_other, start_folder
 from eval.generation.image_log import IMAGES, image_path, write_generations
 from eval.generation.private_files import make_private, private_files
 from eval.judges.judge import Judge
-from eval.metrics.schema import write_evaluation
+from eval.metrics.schema import Cost, write_evaluation
 from plumbing.whole_files import replace_file
 
 EVALUATION, ATTEMPTS = "evaluation.json", "attempts.jsonl"
@@ -67,9 +67,11 @@ def attack_and_judge(
     with private_files() if explicit else nullcontext():
         original = under.subjects["original"].open()
         lessons = under.folder("original")
-        aim = draw_lessons(lesson, original, plan.drawing, judge, concept.labels, lessons)
+        aim = draw_lessons(
+            lesson, original, plan.drawing, judge, concept.labels, lessons, plan.lessons
+        )
         cells = plan.cells(hash_aim(aim))
-        passes = _draw(cells, aim, under, plan, judge, keep_images)
+        _draw(cells, aim, under, plan, judge, keep_images)
         rows: dict[Role, list[Drawn]] = {role: _rows(role, cells, under, judge) for role in ROLES}
         judged = {role: _judged(role, rows[role], judge, concept, under, plan) for role in ROLES}
         _share(rows, under, plan, keep_images)
@@ -78,18 +80,23 @@ def attack_and_judge(
     attempts = [attempt for role in ROLES for attempt in judged[role]]
     lines = "".join(json.dumps(asdict(a), ensure_ascii=False) + "\n" for a in attempts)
     replace_file(out / ATTEMPTS, lines.encode())
-    result = _answered(question, attempts, plan, passes)
+    costs = {role: _cost(role, rows[role], cells, under, plan) for role in ROLES if rows[role]}
+    shown = (len(lesson.prompts) if lesson.seeds else plan.lessons[0]) + plan.lessons[1]
+    costs["original"] = _with_lessons(costs["original"], shown * 2 * plan.drawing.steps)
+    spent = {cell.attack.name: 0 for cell in cells}
+    for cell in cells:
+        spent[cell.attack.name] += cost(cell, plan.drawing.steps)
+    result = replace(_answered(question, attempts, plan), passes=spent, cost=costs)
     write_evaluation(out / EVALUATION, result)
     return result
 
 
 def _draw(
     cells: Sequence[Cell], aim: Aim, under: Under, plan: Plan, judge: Judge, keep_images: bool
-) -> dict[str, int]:
-    """Draw what is missing; the passes of each attack on the erased model."""
+) -> None:
+    """Draw what is missing."""
     jobs = list(under.jobs(cells))
     total = sum(cost(cell, plan.drawing.steps) for _, cell in jobs)
-    passes: dict[str, int] = {}
     opened: dict[str, Attackable] = {"original": aim.original}
     with under.open_bar(total, 0) as bar:
         for role, cell in jobs:
@@ -107,10 +114,23 @@ def _draw(
                 model = opened[role]
                 draw_cell(cell, model, aim, folder, count, judge, keep_images=keep_images)
             bar.update(max(0, cost(cell, plan.drawing.steps) - spent[0]))
-            if role == "erased":
-                name = cell.attack.name
-                passes[name] = passes.get(name, 0) + cost(cell, plan.drawing.steps)
-    return passes
+
+
+def _cost(
+    role: Role, rows: Sequence[Drawn], cells: Sequence[Cell], under: Under, plan: Plan
+) -> Cost:
+    """Of a subject's images, and of what was learned for them."""
+    made = [c for c in cells if (floor_of(c) if role == "floor" else role) in under.subjects]
+    return Cost(
+        images=len(rows),
+        passes=sum(cost(cell, plan.drawing.steps) for cell in made),
+        seconds=round(sum(row.seconds for row in rows), 1),
+    )
+
+
+def _with_lessons(cost: Cost, passes: int) -> Cost:
+    """With what was drawn for attacks to learn from; its time was not taken."""
+    return replace(cost, passes=(cost.passes or 0) + passes)
 
 
 def _rows(role: Role, cells: Sequence[Cell], under: Under, judge: Judge) -> list[Drawn]:
@@ -232,7 +252,7 @@ def _made(attack: Attack, budget: Budget) -> Made:
 
 
 def _answered(
-    question: AttackEvaluation, attempts: Iterable[Attempt], plan: Plan, passes: dict[str, int]
+    question: AttackEvaluation, attempts: Iterable[Attempt], plan: Plan
 ) -> AttackEvaluation:
     any_counts = {attack.name: attack.any_counts for attack in plan.attacks}
     scores = score(list(attempts), any_counts)
@@ -247,5 +267,4 @@ def _answered(
         erased=scores["erased"],
         floor=scores["floor"],
         depth={name: found for name, found in depths.items() if found},
-        passes=passes,
     )

@@ -15,14 +15,14 @@ from plumbing.errors import UsageError
 from plumbing.whole_files import replace_file
 
 COUNT = 32
-"""Images of the concept, and as many of other things."""
+"""Images of the concept, and of other things, unless fewer are asked for."""
 AT_ONCE = 16
 """Images drawn before they are written."""
 LEAST = 8
 """Fewer images of the concept teach no attack anything."""
 _SEED = 2**24
 """Of the first image, apart from those that evaluations draw with."""
-_OTHERS = range(2 * _SEED, 2 * _SEED + COUNT)
+_OTHERS = 2 * _SEED
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,19 @@ def draw_lessons(
     judge: Judge,
     labels: Sequence[str],
     folder: Path,
+    counts: tuple[int, int] = (COUNT, COUNT),
 ) -> Aim:
     """Draw what is missing under `folder`, and keep the images in which the concept is seen.
 
+    `counts` are of images of the concept, where the lesson has no seeds, and of other things.
     UsageError if the original draws the concept too rarely to attack with.
     """
     told = json.dumps([asdict(lesson), asdict(drawing)], sort_keys=True)
     place = folder / f"lesson-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
-    others = turns(lesson.other_prompts, COUNT)
-    prompts = list(lesson.prompts) if lesson.seeds else turns(lesson.prompts, COUNT)
-    seeds = lesson.seeds or range(_SEED, _SEED + COUNT)
+    others = turns(lesson.other_prompts, counts[1])
+    prompts = list(lesson.prompts) if lesson.seeds else turns(lesson.prompts, counts[0])
+    seeds = lesson.seeds or range(_SEED, _SEED + counts[0])
+    other_seeds = range(_OTHERS, _OTHERS + counts[1])
     files = _drawn(original, prompts, place / "concept", seeds)
     seen = list(judge.classify(files))
     kept = [i for i, p in enumerate(seen) if p.label in labels and p.score > lesson.surest]
@@ -77,7 +80,7 @@ def draw_lessons(
         pairs=lesson.pairs,
         images=tuple(files[i] for i in kept),
         captions=tuple(prompts[i] for i in kept),
-        others=tuple(_drawn(original, others, place / "others", _OTHERS)),
+        others=tuple(_drawn(original, others, place / "others", other_seeds)),
         other_captions=tuple(others),
         original=original,
     )

@@ -10,6 +10,7 @@ from eval.attack.attack import Attack, Budget
 from eval.attack.attackable import Attackable
 from eval.attack.known import PLAIN
 from eval.depth.draw import Cell
+from eval.depth.images import COUNT
 from eval.depth.results import RANDOM
 from eval.generation.generate import Drawing
 from eval.generation.pair import OpenBar
@@ -37,6 +38,8 @@ class Plan:
     images: int
     seed: int
     drawing: Drawing
+    lessons: tuple[int, int] = (COUNT, COUNT)
+    """Images of the concept and of other things that attacks learn from."""
 
     @property
     def made(self) -> list[Attack]:
@@ -100,6 +103,6 @@ def floor_of(cell: Cell) -> str:
 
 
 def cost(cell: Cell, steps: int) -> int:
-    """About how many passes an attack takes: what it learns, and two a step of each image."""
+    """How many passes an attack takes: what it learns, and two a step of each image."""
     learned = cell.attack.passes(count=cell.count, sampler_steps=steps, **cell.numbers)
     return learned + cell.images * 2 * steps

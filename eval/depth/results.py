@@ -7,6 +7,7 @@ from typing import Any, Literal
 from eval.metrics.schema import (
     SCHEMA_VERSION,
     Control,
+    Cost,
     Evaluation,
     Metric,
     Named,
@@ -140,12 +141,13 @@ class AttackEvaluation(Evaluation):
     depth: dict[str, Depth]
     """Of each attack that has both and room between them."""
     passes: dict[str, Count] = field(default_factory=dict)
-    """About how many through the denoiser by attack, on the erased model: forward 1, backward 2, a
-    row each, drawing included."""
+    """Through the denoiser by attack, on the erased model: forward 1, backward 2, a row each,
+    drawing included."""
     notes: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     control: Control | None = None
     collapsed: tuple[str, ...] | None = None
+    cost: dict[str, Cost] = field(default_factory=dict, compare=False)
     schema_version: int = SCHEMA_VERSION
     kind: str = "attack"
 

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from eval.generation.image_log import (
 )
 from eval.generation.prompt_embedding import Embeddings, encode, encode_nothing
 from plumbing.halving import Halving
+from plumbing.passes import PassCounter
 from plumbing.processes import ALONE, Team
 from plumbing.whole_files import naming, replace_file
 
@@ -183,22 +184,27 @@ def draw_batches(
     in_halves = Halving(
         "drawing images", too_much=should_reduce_batch_size, release=clear_device_cache
     )
-    for batch in _batches(wanted, batch_size):
-        # Not all at once: thousands of prompts would keep the first image waiting.
-        embeddings.update(encode(pipeline, {w.prompt for w in batch} - embeddings.keys()))
-        began = time.perf_counter()
-        parts = in_halves(batch, lambda part: _draw_batch(pipeline, part, embeddings, nothing))
-        images = [image for part in parts for image in part]
-        seconds = round((time.perf_counter() - began) / len(batch), 4)
-        finished = []
-        for request, image in zip(batch, images, strict=True):
-            data = _png(image)
-            # Its hash tells a torn one, which is drawn again.
-            replace_file(image_path(out, request.id), data, durable=False)
-            digest = hashlib.sha256(data).hexdigest()
-            record = {**asdict(request), "sha256": digest, "seconds": seconds}
-            finished.append(Generation(**record))
-        yield finished
+    with PassCounter() as counter:
+        counter.watch("denoiser", getattr(pipeline, "unet", None) or pipeline.transformer)
+        for batch in _batches(wanted, batch_size):
+            # Not all at once: thousands of prompts would keep the first image waiting.
+            embeddings.update(encode(pipeline, {w.prompt for w in batch} - embeddings.keys()))
+            began = time.perf_counter()
+            parts = in_halves(batch, lambda part: _draw_batch(pipeline, part, embeddings, nothing))
+            images = [image for part in parts for image in part]
+            seconds = round((time.perf_counter() - began) / len(batch), 4)
+            passes = counter.take().denoiser // len(batch)
+            yield [
+                _written(replace(request, seconds=seconds, passes=passes), image, out)
+                for request, image in zip(batch, images, strict=True)
+            ]
+
+
+def _written(drawn: Generation, image: Image.Image, out: Path) -> Generation:
+    data = _png(image)
+    # Its hash tells a torn one, which is drawn again.
+    replace_file(image_path(out, drawn.id), data, durable=False)
+    return replace(drawn, sha256=hashlib.sha256(data).hexdigest())
 
 
 def _draw_batch(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from plumbing.json_file import parse
-from plumbing.record import Amount, parse_record
+from plumbing.record import Amount, Count, parse_record
 from plumbing.whole_files import replace_file
 
 log = logging.getLogger(__name__)
@@ -33,17 +33,20 @@ class Generation:
     model: str
     sha256: str
     seconds: Amount
+    passes: Count | None = None
+    """Through the denoiser, of a row each; None: of an older version."""
 
     def same_request(self, other: "Generation") -> bool:
-        """Whether both ask the same model for the same image; hash and time are left out."""
+        """Whether both ask the same model for the same image; hash and cost are left out."""
         mine, theirs = asdict(self), asdict(other)
-        return all(mine[k] == theirs[k] for k in mine if k not in ("sha256", "seconds"))
+        return all(mine[k] == theirs[k] for k in mine if k not in _RESULTS)
 
     def line(self) -> str:
         """The line that is written."""
         return json.dumps(asdict(self), ensure_ascii=False) + "\n"
 
 
+_RESULTS = ("sha256", "seconds", "passes")
 _LONGEST_NAME = 255
 """Bytes of a file's name, on every file system in use."""
 

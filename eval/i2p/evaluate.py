@@ -10,6 +10,7 @@ from pathlib import Path
 
 from eval.control.collapse import look_at_control, signs
 from eval.control.draw_and_remove import pass_control
+from eval.generation.cost import drawing_cost
 from eval.generation.evaluation_folder import refuse_other, start_folder
 from eval.generation.image_log import image_path, read_generations
 from eval.generation.pair import Model, ModelPair, OpenBar, draw_pair
@@ -87,6 +88,7 @@ def draw_and_detect(
         collapsed=signs(seen) if seen else None,
         original=_score(detections, "original", plan) if pair.original else None,
         erased=_score(detections, "erased", plan),
+        cost=drawing_cost(out),
     )
     write_evaluation(out / EVALUATION, result)
     return result

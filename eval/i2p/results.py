@@ -8,6 +8,7 @@ from eval.i2p.counts import NudityCounts
 from eval.metrics.schema import (
     SCHEMA_VERSION,
     Control,
+    Cost,
     Evaluation,
     Named,
     differences,
@@ -104,6 +105,7 @@ class NudityEvaluation(Evaluation):
     """None in files of older versions, as is what follows."""
     collapsed: tuple[str, ...] | None = None
     """What says that the erased model draws nothing in particular; empty if nothing does."""
+    cost: dict[str, Cost] = field(default_factory=dict, compare=False)
     schema_version: int = SCHEMA_VERSION
     kind: str = "i2p"
 

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar
 
 from plumbing.errors import UsageError
 from plumbing.json_file import read_object
-from plumbing.record import Count, Finite, parse_record, to_json
+from plumbing.record import Amount, Count, Finite, parse_record, to_json
 from plumbing.whole_files import replace_file
 
 SCHEMA_VERSION = 1
@@ -21,6 +21,16 @@ class Metric:
     value: Finite
     n: Count
     ci95: tuple[Finite, Finite]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What images took, whenever they were drawn."""
+
+    images: Count
+    passes: Count | None
+    """Through the denoiser: a forward pass of one row is 1, a backward pass 2; None: not known."""
+    seconds: Amount
 
 
 class Named(TypedDict):
@@ -80,6 +90,8 @@ class Evaluation:
     control: Control | None
     collapsed: tuple[str, ...] | None
     """What says that the erased model draws nothing right."""
+    cost: dict[str, Cost]
+    """By model; empty in files of older versions."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, schema and kind first."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from eval.metrics.schema import (
     SCHEMA_VERSION,
     Control,
+    Cost,
     Evaluation,
     Metric,
     Named,
@@ -70,6 +71,7 @@ class QualityEvaluation(Evaluation):
     """None in files of older versions, as is what follows."""
     collapsed: tuple[str, ...] | None = None
     """What says that the erased model draws nothing in particular; empty if nothing does."""
+    cost: dict[str, Cost] = field(default_factory=dict, compare=False)
     schema_version: int = SCHEMA_VERSION
     kind: str = "quality"
 

@@ -59,6 +59,9 @@ class RunFolder:
     """sha256 by name."""
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    """By stage, as are the passes."""
+    passes: Mapping[str, int] = field(default_factory=dict)
+    """Through the denoiser."""
     peak_memory_mb: float | None = None
     finished: str | None = None
     commands: tuple[str, ...] = ()

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+from eval.generation.cost import cost_of
+from eval.kind.measurement import Measurement
 from eval.kind.table import Table
 from eval.metrics.rates import cell
+from eval.metrics.schema import Cost
 from eval.report.data import RunData
 from eval.report.tables import compared, duration
 from plumbing.visible_text import plain
@@ -42,20 +45,37 @@ def commands(data: RunData) -> list[str]:
 
 
 def cost(data: RunData) -> Table:
-    """Time by stage and the most memory, as the run recorded them, and the time of drawing."""
-    seconds, memory = data.run.seconds, data.run.peak_memory_mb
-    rows = [(plain(name, 40), duration(value)) for name, value in seconds.items()]
+    """The bill: passes and time by stage and the most memory, and what the images took."""
+    seconds, passes = data.run.seconds, data.run.passes
+    rows = [
+        (plain(name, 40), _count(passes.get(name)), duration(value))
+        for name, value in seconds.items()
+    ]
     if seconds:
-        rows.append(("the run in all", duration(sum(seconds.values()))))
-    if memory is not None:
-        rows.append(("peak memory", f"{memory:,.0f} MB"))
+        total = sum(passes.values()) if passes else None
+        rows.append(("the run in all", _count(total), duration(sum(seconds.values()))))
     for kind, found in data.measured:
-        for model, drawn in found.generations.items():
-            if drawn:
-                taken = duration(sum(g.seconds for g in drawn.values()))
-                label = f"{kind.name}: {len(drawn):,} images, {model}"
-                rows.append((label, taken))
-    return Table("Time and memory", ("", "value"), tuple(rows))
+        for model, drawn in (found.evaluation.cost or _drawn(found)).items():
+            label = f"{kind.name}: {drawn.images:,} images, {plain(model, 20)}"
+            rows.append((label, _count(drawn.passes), duration(drawn.seconds)))
+    memory = data.run.peak_memory_mb
+    notes = () if memory is None else (f"Peak memory of the run: {memory:,.0f} MB.",)
+    if passes:
+        notes += (
+            "A pass is one row through the denoiser; a backward pass counts 2. Times are this "
+            "machine's, passes are not.",
+        )
+    caption = f"{plain(data.run.name, 80)}: passes through the denoiser, and time"
+    return Table(caption, ("", "passes", "time"), tuple(rows), notes)
+
+
+def _drawn(found: Measurement) -> dict[str, Cost]:
+    """By the images' own lines, for an evaluation of an older version."""
+    return {m: cost_of(lines.values()) for m, lines in found.generations.items() if lines}
+
+
+def _count(passes: int | None) -> str:
+    return "-" if passes is None else f"{passes:,}"
 
 
 def probes(data: RunData) -> list[str]:

@@ -109,6 +109,7 @@ def describe(folder: Path, record: RunRecord) -> RunFolder:
         record.weights,
         record.versions,
         record.seconds,
+        {stage: passes.denoiser for stage, passes in record.passes.items()},
         record.peak_memory_mb,
         record.finished,
         (command,) if command else (),

@@ -14,7 +14,6 @@ from erase.saliency.mask import freeze_mask
 from erase.tensors.bits import changed_places
 from expunge.runs.outcome import Outcome
 from expunge.runs.plan import Plan
-from expunge.runs.provenance import Timings
 from expunge.runs.record import Ledger
 from expunge.runs.room import require_disk
 from plumbing.errors import UsageError
@@ -33,17 +32,17 @@ class Prepared:
     """float32, on the CPU, by name."""
 
 
-def prepare(method: ClosedForm, sd: Bundle, plan: Plan, team: Team, clock: Timings) -> Prepared:
+def prepare(method: ClosedForm, sd: Bundle, plan: Plan, team: Team, ledger: Ledger) -> Prepared:
     """Compute the weights; a UsageError, before anything is written, if they are of no use."""
     parameters = sd.trainable(method.scope)
     require_disk(sd, parameters, plan, (), density=None)
-    clock.lap("load")
+    ledger.lap("load")
     numbers = numbers_for(method.edit, plan.settings)
     edited = {
         name: weights.detach().float().cpu()
         for name, weights in method.edit(sd, parameters, plan.concept, **numbers).items()
     }
-    clock.lap("edit")
+    ledger.lap("edit")
     for name, weights in edited.items():
         if name not in parameters or weights.shape != parameters[name].shape:
             raise UsageError(

@@ -70,7 +70,12 @@ class ConceptProbe:
 
     def drawn(self) -> Metric | None:
         """How many of some images show the concept, in percent; None if there are no prompts."""
-        return rate(self.shown(self.rows[::2]))
+        return rate(self.shown(self.few))
+
+    @property
+    def few(self) -> Sequence[PromptRow]:
+        """Half of the rows: enough to tell whether there is anything to erase."""
+        return self.rows[::2]
 
     def gone(self) -> bool:
         """Whether no image does; ends at the first few of which one does."""
@@ -119,6 +124,11 @@ def drawn_before(sd: Bundle, plan: Plan) -> Drawn | None:
             found.n,
         )
     return found and Drawn(**vars(found))
+
+
+def probed(sd: Bundle, plan: Plan) -> int:
+    """How many images `drawn_before` draws."""
+    return len(ConceptProbe.open(sd, plan).few) if _at_hand(plan) else 0
 
 
 def _at_hand(plan: Plan) -> bool:

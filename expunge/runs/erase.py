@@ -17,6 +17,7 @@ from erase.run_folder.folder import FolderState, inspect_folder, prepare_folder,
 from erase.training.step_log import StepRow
 from expunge.runs import closed_form, trained
 from expunge.runs.concept_probe import drawn_before
+from expunge.runs.estimate import estimate
 from expunge.runs.lesson import drop_unread
 from expunge.runs.outcome import write_weights
 from expunge.runs.plan import Plan, make_plan, require_images
@@ -35,8 +36,11 @@ def erase_concepts(command: Erase) -> dict[str, Any]:
     """Erase concepts into a run folder; returns the content of its run.json and the folder (`out`).
 
     A folder that holds this very run, finished, is left alone; unfinished, its cached sets and mask
-    are used again. Bad input is a UsageError, raised before anything is written.
+    are used again. A `dry_run` gives its estimated bill instead. Bad input is a UsageError, raised
+    before anything is written.
     """
+    if command.dry_run:
+        return estimate(command)
     if command.model.model == "miniature":
         log.info("no --model given: using the shipped miniature")
     plan, team = make_plan("erase", command), current_team()
@@ -56,26 +60,29 @@ def _erase(command: Erase, plan: Plan, team: Team, state: FolderState) -> dict[s
     ledger = Ledger(plan.out, begin(plan.identity, asdict(command.settings), before), team)
     method: Method = import_module(METHODS[plan.method].module).METHOD
     sd = load_checkpoint(plan.source, device=command.model.device, dtype="float32")
+    ledger.watch(sd)
     plan = drop_unread(sd, plan)
     steps: Any = closed_form if isinstance(method, ClosedForm) else trained
-    prepared = steps.prepare(method, sd, plan, team, ledger.clock)
+    prepared = steps.prepare(method, sd, plan, team, ledger)
     # Every process has seen what was there before the leader changes it.
     team.wait()
     with team.leader_first():
         if team.leads:
             prepare_folder(plan.out, fresh=state == "new")
             ledger.note()
-    ledger.clock.lap("load")
+    ledger.lap("load")
     if team.leads and ledger.record.drawn is None:
         ledger.note(drawn=drawn_before(sd, plan))
+    ledger.lap("probe")
     outcome = steps.run(prepared, ledger)
+    ledger.add_up(sd.denoiser.device)
     if not team.leads:
         team.wait()
         return {"out": str(plan.out)}
     if outcome.rows:
         _write_log(plan.out / "train_log.jsonl", outcome.rows)
     write_weights(outcome, sd, plan, method.title)
-    ledger.clock.lap("export")
+    ledger.lap("export")
     hashes = hash_outputs(plan.out, sd.architecture.denoiser)
     facts = {**outcome.facts, "stopped": outcome.stopped, "weights": hashes}
     record = ledger.finish(outcome.mask, facts)

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 _PACKAGES = ("expunge", "torch", "diffusers", "transformers", "safetensors")
-
-
-class Timings:
-    """Seconds by name, measured from lap to lap."""
-
-    def __init__(self) -> None:
-        """Start the clock."""
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """Book the time since the last lap under `name`."""
-        now = time.perf_counter()
-        self.seconds[name] = round(self.seconds.get(name, 0) + now - self._last, 3)
-        self._last = now
 
 
 def versions() -> dict[str, str]:
@@ -39,8 +23,9 @@ def versions() -> dict[str, str]:
 
 def peak_memory_mb() -> float | None:
     """The most memory this process has held: of the GPU where there is one, else resident."""
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    # A run on the processor of a machine with a GPU has none of the GPU's.
+    if torch.cuda.is_available() and (most := torch.cuda.max_memory_allocated()):
+        return round(most / 2**20, 1)
     try:
         import resource
     except ImportError:

@@ -33,14 +33,16 @@ def require_memory(
     plan: Plan,
     teaching: Teaching,
     team: Team,
-) -> None:
+) -> TrainingPlan:
     """Refuse, as a UsageError with numbers, a training that cannot fit, before sets are drawn.
 
-    `selected` is how many of the parameters' weights are to be trained.
+    `selected` is how many of the parameters' weights are to be trained. Returns how it would be,
+    by the memory that is free now.
     """
     released = sum(p.nbytes for part in sd.encoders for p in part.parameters()) / 1e9
     free = free_gigabytes(sd.denoiser.device) + (0 if plan.settings.until_erased else released)
-    _plan(sd, parameters, selected, plan, teaching, team, plan.settings.micro_batch, free)
+    size = plan.settings.micro_batch
+    return _plan(sd, parameters, selected, plan, teaching, team, size, free)
 
 
 def plan_run(job: Job, micro_batch: int | None) -> TrainingPlan:
@@ -97,7 +99,20 @@ def require_disk(
     density: float | None,
     erases: bool = True,
 ) -> None:
-    """Say what `erase` or `mask` will write and what is free; UsageError if it does not fit.
+    """Say what `erase` or `mask` will write and what is free; UsageError if it does not fit."""
+    require_space(disk_needs(sd, parameters, plan, roles, density=density, erases=erases))
+
+
+def disk_needs(
+    sd: Bundle,
+    parameters: Mapping[str, nn.Parameter],
+    plan: Plan,
+    roles: Sequence[str],
+    *,
+    density: float | None,
+    erases: bool = True,
+) -> list[Need]:
+    """What `erase` or `mask` will write, folder by folder.
 
     `roles` are the sets that are drawn; `density` is the share of the parameters that is trained,
     None without training. What an unfinished or an earlier run left there is used again or gives
@@ -114,12 +129,10 @@ def require_disk(
     flag = "--out" if plan.data.cache is None else "--cache"
     apart = [plan.out / name for name in ("mask.safetensors", "state.safetensors", *DENOISERS)]
     sets = {f"{role} set": _set_bytes(sd, plan, role) for role in roles}
-    require_space(
-        [
-            Need("--out", plan.out, files, there=sum(map(_allocated, apart))),
-            Need(flag, plan.cache, sets, there=_allocated(plan.cache), many=True),
-        ]
-    )
+    return [
+        Need("--out", plan.out, files, there=sum(map(_allocated, apart))),
+        Need(flag, plan.cache, sets, there=_allocated(plan.cache), many=True),
+    ]
 
 
 def _set_bytes(sd: Bundle, plan: Plan, role: str) -> float:

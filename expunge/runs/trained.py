@@ -19,7 +19,6 @@ from expunge.runs.lesson import require_relabel
 from expunge.runs.mask import build_mask, left_mask
 from expunge.runs.outcome import Outcome
 from expunge.runs.plan import Plan
-from expunge.runs.provenance import Timings
 from expunge.runs.record import Ledger, planned, watched
 from expunge.runs.room import plan_run, require_disk, require_memory
 from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
@@ -40,9 +39,11 @@ class Prepared:
     parameters: Mapping[str, nn.Parameter]
     given: SaliencyMask | None
     """The user's mask."""
+    how: TrainingPlan
+    """How it would be trained in the memory that is free before the sets are drawn."""
 
 
-def prepare(method: Trained, sd: Bundle, plan: Plan, team: Team, _: Timings) -> Prepared:
+def prepare(method: Trained, sd: Bundle, plan: Plan, team: Team, _: Ledger) -> Prepared:
     """Refuse, as a UsageError and before anything is written, what cannot be trained."""
     settings = plan.settings
     require_relabel(sd, plan, method.relabel(settings))
@@ -53,11 +54,12 @@ def prepare(method: Trained, sd: Bundle, plan: Plan, team: Team, _: Timings) -> 
         given.require(settings.mask, plan.source.digest, parameters)
     total = sum(p.numel() for p in parameters.values())
     selected = given.kept if given else round(settings.density * total)
-    require_memory(sd, parameters, selected, plan, method.teaching(settings), team)
+    teaching = method.teaching(settings)
+    how = require_memory(sd, parameters, selected, plan, teaching, team)
     if settings.compile:
         require_compiler(sd.denoiser.device)
     require_disk(sd, parameters, plan, ("forget", "retain"), density=settings.density)
-    return Prepared(method, sd, plan, team, parameters, given)
+    return Prepared(method, sd, plan, team, parameters, given, how)
 
 
 def run(prepared: Prepared, ledger: Ledger) -> Outcome:
@@ -74,7 +76,7 @@ def run(prepared: Prepared, ledger: Ledger) -> Outcome:
 
     note(how)
     trained = train(job, how, note)
-    ledger.clock.lap("train")
+    ledger.lap("train")
     optimizer, guarded = trained.optimizer, not plan.settings.no_guard
     return Outcome(
         mask=job.mask,
@@ -94,7 +96,7 @@ def _job(prepared: Prepared, ledger: Ledger) -> Job:
     relabel = prepared.method.relabel(settings)
     forget = build_forget_set(sd, plan, relabel, settings.seed, team)
     retain = build_retain_set(sd, plan, settings.seed, team)
-    ledger.clock.lap("sets")
+    ledger.lap("sets")
     # The folder's run.json has this run's identity, which decides the mask that was left there.
     mask = prepared.given or left_mask(plan.out / "mask.safetensors")
     if mask is None:
@@ -103,7 +105,7 @@ def _job(prepared: Prepared, ledger: Ledger) -> Job:
     if team.leads:
         mask.save(plan.out / "mask.safetensors")
     team.wait()
-    ledger.clock.lap("mask")
+    ledger.lap("mask")
     job = Job(
         prepared.method,
         sd,

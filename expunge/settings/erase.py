@@ -1,6 +1,6 @@
 """The settings of `expunge erase`, `mask` and `demo`; imports no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import tyro
 
 from expunge.settings.checks import require
-from expunge.settings.groups import Data, DataFlags, ModelArgs, shown
+from expunge.settings.groups import DRAWN, Data, DataFlags, ModelArgs, shown
 from expunge.settings.methods import METHODS, MethodEntry
 from expunge.settings.salun import MaskFlags, SalUnFlags
 from expunge.settings.training import Saliency
@@ -21,6 +21,10 @@ Concepts = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(metavar="CONCEPT [CONCEPT ...]", help_behavior_hint="(required)"),
 ]
+
+
+Own = Callable[[str | None], Mapping[str, Any]]
+"""What a model recommends for itself, given the sampler that was asked for, or its own."""
 
 
 def method_entry(name: str) -> MethodEntry:
@@ -52,6 +56,9 @@ class Erase:
     """Run folder to write."""
     overwrite: bool = False
     """Start again in a folder that was used with other settings."""
+    dry_run: bool = False
+    """Print what it will take on this machine (passes through the UNet, time, memory, disk), and
+    stop."""
     json: bool = False
     """Print one JSON object for machines instead of a table."""
 
@@ -65,8 +72,8 @@ class Erase:
             f"not {type(self.settings).__name__}",
         )
 
-    def settle(self, own: Mapping[str, Any]) -> tuple[Any, Data]:
-        """Every number of the method and of the sets; `own` is what the model recommends."""
+    def settle(self, own: Own) -> tuple[Any, Data]:
+        """Every number of the method and of the sets."""
         return _settle(self.settings, self.data, method_entry(self.method), own)
 
 
@@ -90,8 +97,8 @@ class Mask:
         """Refuse a blank concept."""
         _check_concepts(self.concepts)
 
-    def settle(self, own: Mapping[str, Any]) -> tuple[Saliency, Data]:
-        """Every number of the mask and of the sets; `own` is what the model recommends."""
+    def settle(self, own: Own) -> tuple[Saliency, Data]:
+        """Every number of the mask and of the sets."""
         salun = METHODS["salun"]
         entry = MethodEntry(salun.module, MaskFlags, Saliency, salun.defaults, salun.presets)
         return _settle(self.settings, self.data, entry, own)
@@ -101,15 +108,15 @@ _NO_SETS = {"forget_images": 0, "retain_images": 0}
 """Of methods that need none."""
 
 
-def _settle(
-    flags: Any, data: DataFlags, entry: MethodEntry, own: Mapping[str, Any]
-) -> tuple[Any, Data]:
+def _settle(flags: Any, data: DataFlags, entry: MethodEntry, own: Own) -> tuple[Any, Data]:
     preset = getattr(flags, "preset", None)
     require(
         preset is None or preset in entry.presets,
         f"--preset {preset}: none of this method's; one of {', '.join(entry.presets)}",
     )
-    layers = [entry.presets[preset] if preset else {}, own, entry.defaults, _NO_SETS]
+    published = entry.presets[preset] if preset else {}
+    sampler = data.sampler or published.get("sampler")
+    layers = [published, own(sampler), entry.defaults, DRAWN, _NO_SETS]
     if getattr(flags, "mask_kind", None) == "none":
         layers.insert(0, {"density": 1.0})
     return settle(entry.settings, flags, *layers), settle(Data, data, *layers)

@@ -1,0 +1,171 @@
+"""What an erasure will cost on this machine: `erase --dry-run`, before anything is written."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from erase.image_sets.drawing import Drawing
+from erase.methods.method import ClosedForm, Method
+from erase.models.bundle import Bundle
+from erase.models.checkpoint import load_checkpoint
+from erase.models.prediction import autocast, predict, training_arithmetic
+from erase.training.drift import PROMPTS
+from erase.training.memory import TrainingPlan
+from erase.training.watch import EVERY
+from expunge.runs import closed_form, trained
+from expunge.runs.concept_probe import probed
+from expunge.runs.lesson import drop_unread
+from expunge.runs.plan import Plan, make_plan
+from expunge.runs.record import Ledger, begin
+from expunge.runs.room import disk_needs
+from expunge.settings.erase import Erase
+from expunge.settings.methods import METHODS
+from plumbing.errors import UsageError
+from plumbing.passes import BACKWARD
+from plumbing.processes import current_team
+
+LONG_ENOUGH = 1.0
+"""Seconds that a pass is timed for, the first of all left out."""
+
+
+def estimate(command: Erase) -> dict[str, Any]:
+    """The bill of an erasure that is not begun: `passes` and `seconds` by stage, memory, disk.
+
+    Nothing is written. Of a method that trains, the passes follow from the settings and the time
+    from passes that are timed here; a closed form is computed, and its own time told. What would be
+    refused is a UsageError.
+    """
+    plan, team = make_plan("erase", command), current_team()
+    if team.count > 1:
+        raise UsageError("--dry-run: is for one process; start it without `accelerate launch`")
+    ledger = Ledger(plan.out, begin(plan.identity))
+    method: Method = import_module(METHODS[plan.method].module).METHOD
+    sd = load_checkpoint(plan.source, device=command.model.device, dtype="float32")
+    ledger.watch(sd)
+    plan = drop_unread(sd, plan)
+    if isinstance(method, ClosedForm):
+        closed_form.prepare(method, sd, plan, team, ledger)
+        passes = {stage: spent.denoiser for stage, spent in ledger.record.passes.items()}
+        return _told(plan, sd, passes, ledger.record.seconds, {}, None)
+    prepared = trained.prepare(method, sd, plan, team, ledger)
+    how = prepared.how
+    passes = stage_passes(sd, plan, prepared)
+    ledger.lap("load")
+    seconds = {"load": ledger.record.seconds["load"], **_seconds(sd, plan, how, passes)}
+    totals = {stage: sum(parts.values()) for stage, parts in passes.items()}
+    return _told(plan, sd, totals, seconds, how.gigabytes, plan.settings.density)
+
+
+def stage_passes(sd: Bundle, plan: Plan, prepared: trained.Prepared) -> dict[str, dict[str, int]]:
+    """Passes through the denoiser by stage: `drawn`, `forward` alone, and `trained`, with gradient.
+
+    A training that ends early takes fewer, one with --until-erased more.
+    """
+    settings, image = plan.settings, image_passes(sd, plan.drawing)
+    drawn = {role: 0 if role in plan.captions else count for role, count in _counts(plan).items()}
+    guided = 2 if settings.saliency_guidance else 1
+    built = settings.mask is None and settings.mask_kind == "saliency"
+    teaching, batch = prepared.method.teaching(settings), settings.batch_size
+    with_gradient = 1 + BACKWARD + prepared.how.checkpointing
+    looks = 0 if settings.no_guard else 2 + math.ceil(settings.steps / EVERY)
+    return {
+        # The probe guides every step, as evaluations do.
+        "probe": {
+            "drawn": probed(sd, plan) * image_passes(sd, replace(plan.drawing, guided_share=1.0))
+        },
+        "sets": {"drawn": sum(drawn.values()) * image},
+        "mask": {"trained": built * _counts(plan)["forget"] * guided * (1 + BACKWARD)},
+        "train": {
+            "forward": settings.steps * batch * teaching.sets + looks * PROMPTS,
+            "trained": settings.steps * 2 * batch * with_gradient,
+        },
+    }
+
+
+def image_passes(sd: Bundle, how: Drawing) -> int:
+    """Passes that one image takes, which the sampler and the guidance decide."""
+    sampler = sd.pipeline(how.sampler).scheduler
+    sampler.set_timesteps(how.steps)
+    calls = len(sampler.timesteps)
+    return calls + how.guided(calls)
+
+
+def _counts(plan: Plan) -> dict[str, int]:
+    asked = {"forget": plan.data.forget_images, "retain": plan.data.retain_images}
+    return {role: len(plan.captions.get(role, ())) or count for role, count in asked.items()}
+
+
+def _seconds(
+    sd: Bundle, plan: Plan, how: TrainingPlan, passes: Mapping[str, Mapping[str, int]]
+) -> dict[str, float]:
+    """By stage, from a pass of each sort timed on this machine."""
+    own = sd.denoiser.device
+    steps, times, told = sd.architecture.example(sd.denoiser.config)
+
+    def inputs(rows: int) -> tuple[Any, ...]:
+        repeated = told[torch.zeros(rows, dtype=torch.long)].to(own)
+        return steps.repeat(rows, 1, 1, 1).to(own), times.repeat(rows).to(own), repeated
+
+    def draw(rows: int) -> None:
+        with torch.no_grad(), autocast(own, plan.dtype):
+            predict(sd.denoiser, *inputs(rows))
+
+    def learn(rows: int) -> None:
+        with training_arithmetic(sd.denoiser, plan.dtype):
+            predict(sd.denoiser, *inputs(rows)).square().mean().backward()
+        sd.denoiser.zero_grad(set_to_none=True)
+
+    rows = {"drawn": 2 * plan.drawing.batch_size, "trained": 2 * how.micro_batch}
+    each = {"drawn": _timed(draw, rows["drawn"]) / rows["drawn"]}
+    each["trained"] = _timed(learn, rows["trained"]) / (rows["trained"] * (1 + BACKWARD))
+    each["forward"] = each["drawn"]
+    return {
+        stage: round(sum(each[sort] * count for sort, count in parts.items()), 1)
+        for stage, parts in passes.items()
+    }
+
+
+def _timed(work: Callable[[int], None], rows: int) -> float:
+    """Seconds of one call, the mean of those that fit into `LONG_ENOUGH`."""
+    work(rows)
+    began, calls = time.perf_counter(), 0
+    while not calls or time.perf_counter() - began < LONG_ENOUGH:
+        work(rows)
+        _synchronise()
+        calls += 1
+    return (time.perf_counter() - began) / calls
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _told(
+    plan: Plan,
+    sd: Bundle,
+    passes: Mapping[str, int],
+    seconds: Mapping[str, float],
+    gigabytes: Mapping[str, float],
+    density: float | None,
+) -> dict[str, Any]:
+    roles = () if density is None else ("forget", "retain")
+    trainable = sd.trainable(getattr(plan.settings, "train_method", "xattn"))
+    needs = disk_needs(sd, trainable, plan, roles, density=density)
+    return {
+        "out": str(plan.out),
+        "concept": plan.concept.name,
+        "base": plan.source.id,
+        "device": str(sd.denoiser.device),
+        "passes": dict(passes),
+        "seconds": dict(seconds),
+        "memory_gb": dict(gigabytes),
+        "disk_bytes": {name: round(size) for need in needs for name, size in need.parts.items()},
+    }

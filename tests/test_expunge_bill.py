@@ -1,0 +1,170 @@
+"""The bill of a run: counted as it goes, the same as estimated before, kept over interruptions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.erased_runs import SHORT
+
+from erase.models.bundle import Bundle
+from erase.run_folder.folder import read_run
+from expunge.cli import main
+from expunge.runs import train
+from expunge.runs.erase import erase_concepts
+from expunge.settings.erase import Erase
+from plumbing.processes import Team
+
+WAYS: dict[str, tuple[str, ...]] = {
+    "defaults": (),
+    "ddim": ("--sampler", "ddim"),
+    "pndm takes a step more": ("--sampler", "pndm", "--inference-steps", "4"),
+    "guided in part": ("--inference-steps", "5", "--guided-share", "0.6"),
+    "unguided": ("--guidance-scale", "1"),
+    "plain saliency": ("--saliency-guidance", "0"),
+    "a random mask": ("--mask-kind", "random"),
+    "held to the noise": ("--retain-target", "noise"),
+    "a teacher that moves": ("--teacher", "current", "--retain-target", "noise"),
+    "in parts": ("--micro-batch", "1"),
+}
+
+
+def asked(model: Path, out: Path, *flags: str) -> list[str]:
+    """`expunge erase church`, a training of twelve steps; its words."""
+    where = ["--model", str(model), "--out", str(out), "--json"]
+    guarded = [word for word in SHORT if word != "--no-guard"]
+    return ["erase", "church", *where, *guarded, "--lr", "1e-5", "--steps", "12", *flags]
+
+
+def bill(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What a command prints as JSON."""
+    capsys.readouterr()
+    assert main(words) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("model", ["model_folder", "sdxl_folder"])
+def test_a_run_takes_the_passes_that_were_estimated(
+    request: pytest.FixtureRequest,
+    model: str,
+    way: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if model == "sdxl_folder" and way not in ("defaults", "guided in part"):
+        pytest.skip("the same sums, on a slower model")
+    words = asked(request.getfixturevalue(model), tmp_path / "run", *WAYS[way])
+    told = bill([*words, "--dry-run"], capsys)
+    assert list(tmp_path.iterdir()) == []
+    done = bill(words, capsys)
+    counted = {stage: parts["denoiser"] for stage, parts in done["passes"].items()}
+    assert {**told["passes"], "load": 0, "export": 0} == counted
+    assert told["seconds"].keys() == {"load", *told["passes"]}
+    assert all(value >= 0 for value in told["seconds"].values()) and told["disk_bytes"]
+    assert done["passes"].keys() == done["seconds"].keys()
+    images = done["sets"]["forget"] + done["sets"]["retain"]
+    assert done["passes"]["sets"]["image_decoder"] == images
+    assert done["passes"]["sets"]["image_encoder"] == images
+
+
+def test_what_is_there_already_or_given_costs_nothing(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = ("--cache", str(tmp_path / "cache"))
+    first = bill(asked(model_folder, tmp_path / "a", *cache), capsys)
+    mask = ("--mask", str(tmp_path / "a" / "mask.safetensors"))
+    words = asked(model_folder, tmp_path / "b", *cache, *mask)
+    assert bill([*words, "--dry-run"], capsys)["passes"]["mask"] == 0
+    second = bill(words, capsys)
+    assert first["passes"]["sets"]["denoiser"] > 0 < first["passes"]["mask"]["denoiser"]
+    assert second["passes"]["sets"]["denoiser"] == second["passes"]["mask"]["denoiser"] == 0
+
+
+def test_what_was_spent_before_an_interruption_stays_in_the_bill(
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = bill(asked(model_folder, tmp_path / "whole"), capsys)["passes"]
+    words = asked(model_folder, tmp_path / "run")
+    with monkeypatch.context() as patch:
+
+        def end(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(train.Watch, "look", end)
+        assert main(words) == 130
+    left = read_run(tmp_path / "run").passes
+    assert {"probe", "sets", "mask"} <= left.keys() and "train" not in left
+    resumed = bill(words, capsys)["passes"]
+    for stage in ("probe", "sets", "mask"):
+        assert resumed[stage]["denoiser"] == whole[stage]["denoiser"]
+
+
+def test_a_process_of_several_adds_what_the_others_counted() -> None:
+    class Both(Team):
+        def add(self, tensor: torch.Tensor) -> None:
+            tensor *= 2
+
+    assert Team().total([1, 2], torch.device("cpu")) == [1, 2]
+    assert Both(0, 2).total([1, 2**40], torch.device("cpu")) == [2, 2**41]
+
+
+def test_an_estimate_for_people_says_that_nothing_was_done(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [w for w in asked(model_folder, tmp_path / "run") if w != "--json"]
+    assert main([*words, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "nothing was done" in shown and "all in all" in shown and "GB while training" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_estimate_refuses_what_the_run_would(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = asked(model_folder, tmp_path / "run", "--dry-run", "--relabel", "fixed")
+    words[1] = "violence"
+    assert main(words) in (0, 2)
+    assert main([*words, "--micro-batch", "0"]) == 2
+    assert "--micro-batch" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_from_python_a_dry_run_gives_the_same(model_folder: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from expunge.settings.groups import DataFlags, ModelArgs
+
+    command = Erase(
+        concepts=("church",),
+        model=ModelArgs(model=str(model_folder), device="cpu"),
+        data=DataFlags(forget_images=3, retain_images=4, inference_steps=2, guided_share=1.0),
+        out=tmp_path / "run",
+        dry_run=True,
+    )
+    told = erase_concepts(command)
+    assert told["passes"]["sets"] == 7 * 2 * 2 and list(tmp_path.iterdir()) == []
+    wide = replace(command, data=replace(command.data, guided_share=0.0))
+    assert erase_concepts(wide)["passes"]["sets"] == 7 * 2
+
+
+def test_images_that_are_not_guided_to_their_end_are_other_images(
+    tiny: Bundle, tmp_path: Path
+) -> None:
+    from erase.image_sets.drawing import Drawing, draw_batches
+
+    def drawn(share: float) -> torch.Tensor:
+        how = Drawing("dpm++", 4, 5.0, batch_size=3, guided_share=share)
+        rows = range(3)
+        (found,) = draw_batches(tiny, ["a church"] * 3, [1, 2, 3], [rows], how, lambda n: None)
+        return found
+
+    whole = drawn(1.0)
+    assert torch.equal(whole, drawn(0.9)), "three and a half of four steps are four"
+    assert not torch.equal(whole, drawn(0.5)) and not torch.equal(drawn(0.0), drawn(0.5))
