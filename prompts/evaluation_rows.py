@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,13 +12,18 @@ from prompts.concept import ConceptSpec, Vocabulary
 from prompts.naming import named_labels
 from prompts.wording import PLAIN, STYLED, plain, styled
 
-Protocol = Literal["full", "demo"]
-Split = Literal["forget", "retain", "cross", "control"]
+Protocol = Literal["full", "bench", "demo"]
+Split = Literal["forget", "retain", "cross", "near", "control"]
 
 PLAIN_TEMPLATES = PLAIN[:2]
 STYLED_TEMPLATES = STYLED[:2]
 
 
+VERSION = 2
+"""Of the protocols: 2 is drawn by DPM-Solver++, and has near rows and fewer in the demo; 1 had no
+number in its name."""
+NEAREST = 8
+"""Labels nearest to the concept whose images count for `near`."""
 CONTROL = "control-"
 """What the ids of control rows begin with."""
 OTHERS_EACH = 8
@@ -32,7 +37,8 @@ class PromptRow:
     id: str
     """Zero-padded number: the image's file name."""
     split: Split
-    """`forget` counts for `ua`, `retain` for `ira`, `cross` for `cra`; `control` for none."""
+    """`forget` counts for `ua`, `retain` for `ira`, `cross` for `cra`, `near` for itself;
+    `control` for none."""
     prompt: str
     seed: int
     object: str | None = None
@@ -52,21 +58,39 @@ class Sizes:
     retain_each: int
     retain: int
     cross: int
+    near_each: int
+    """Of each of the `NEAREST` labels."""
 
 
 SIZES: dict[Protocol, Sizes] = {
-    "full": Sizes(forget=100, retain_objects=None, retain_each=4, retain=500, cross=500),
-    "demo": Sizes(forget=28, retain_objects=20, retain_each=4, retain=80, cross=28),
+    "full": Sizes(100, retain_objects=None, retain_each=4, retain=500, cross=500, near_each=16),
+    "bench": Sizes(56, retain_objects=None, retain_each=1, retain=118, cross=84, near_each=8),
+    "demo": Sizes(28, retain_objects=24, retain_each=1, retain=24, cross=14, near_each=0),
 }
 
 
+def protocol_name(protocol: Protocol) -> str:
+    """Return the name that results are recorded under."""
+    return f"{protocol}-{VERSION}"
+
+
+def protocol_of(name: str) -> str:
+    """Return the `--protocol` of a recorded name."""
+    return name.partition("-")[0]
+
+
 def concept_rows(
-    spec: ConceptSpec, vocabulary: Vocabulary | None, protocol: Protocol, seed: int = 0
+    spec: ConceptSpec,
+    vocabulary: Vocabulary | None,
+    protocol: Protocol,
+    seed: int = 0,
+    near: Sequence[str] = (),
 ) -> list[PromptRow]:
     """Return the rows that measure whether a concept is gone and what else changed.
 
     An object's `retain` rows are the other objects and its `cross` rows styles; a style's are the
-    other styles and objects. A concept that is no judge label has `forget` rows alone.
+    other styles and objects. A concept that is no judge label has `forget` rows alone. `near` are
+    the labels of its own domain that are nearest to it.
     """
     sizes = SIZES[protocol]
     words = vocabulary or Vocabulary((), ())
@@ -81,15 +105,40 @@ def concept_rows(
     if objects and others.objects:
         rows += _object_rows(others, sizes, "retain", sizes.retain)
         rows += _style_rows(others, "cross", sizes.cross)
+        rows += _near_rows(near, words.styles, "object", sizes.near_each)
     elif styles and others.objects:
         rows += _style_rows(others, "retain", sizes.retain)
         rows += _object_rows(others, sizes, "cross", sizes.cross)
+        rows += _near_rows(near, words.objects, "style", sizes.near_each)
     return _numbered(rows, seed)
 
 
 def retain_rows(prompts: Iterable[str], seed: int = 0) -> list[PromptRow]:
     """Return a row a prompt, each with the seed that its prompt gets in every evaluation."""
     return _numbered((PromptRow("", "retain", prompt, 0) for prompt in prompts), seed)
+
+
+def kept_rows(
+    spec: ConceptSpec, vocabulary: Vocabulary | None, count: int, seed: int = 0
+) -> list[PromptRow]:
+    """Return up to `count` rows of other things than the concept, each with its own image.
+
+    First those that `concept_rows` has, of the smallest protocol before the larger: what was drawn
+    for it serves again. Then the concept's own retain prompts. A prompt comes again when all came.
+    """
+    rows: dict[tuple[str, int], PromptRow] = {}
+    protocols: tuple[Protocol, ...] = ("demo", "bench", "full")
+    drawn = [row for p in protocols for row in concept_rows(spec, vocabulary, p, seed)]
+    for row in (*drawn, *retain_rows(spec.retain_prompts, seed)):
+        if row.split in ("retain", "cross"):
+            rows.setdefault((row.prompt, row.seed), PromptRow("", "retain", row.prompt, row.seed))
+    turns: Counter[str] = Counter()
+    turned: list[tuple[int, PromptRow]] = []
+    for row in rows.values():
+        turned.append((turns[row.prompt], row))
+        turns[row.prompt] += 1
+    chosen = [row for _, row in sorted(turned, key=lambda each: each[0])][:count]
+    return [replace(row, id=f"{number:05d}") for number, row in enumerate(chosen)]
 
 
 def described(spec: ConceptSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -159,6 +208,26 @@ def _style_rows(words: Vocabulary, split: Split, minimum: int) -> Iterator[Promp
             # One further at each time round, or a thing would meet the same style again.
             thing = things[(count + count // len(things)) % len(things)]
             yield _row(split, thing, style, "style", turn)
+
+
+def _near_rows(
+    near: Sequence[str], others: Sequence[str], judged: Literal["object", "style"], each: int
+) -> Iterator[PromptRow]:
+    """Yield rows of the nearest labels, equally often: objects half plain, half in a style."""
+    for turn in range(each):
+        for place, label in enumerate(near):
+            other = others[(turn * len(near) + place) % len(others)] if others else None
+            if judged == "style":
+                yield _row("near", other or "", label, judged, turn)
+            else:
+                yield _row("near", label, other if turn % 2 else None, judged, turn // 2)
+
+
+def own_labels(spec: ConceptSpec, words: Vocabulary) -> tuple[Sequence[str], Sequence[str]]:
+    """A concept's labels of its own domain, and the others there; nothing if no judge names it."""
+    objects, styles = _own(spec, words)
+    domain = words.objects if objects else words.styles if styles else ()
+    return objects or styles, [label for label in domain if label not in (*objects, *styles)]
 
 
 def _row(

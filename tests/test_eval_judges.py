@@ -225,7 +225,7 @@ def test_imagenettes_classes_are_judged_against_each_other(
     evaluation, out = evaluate_concept(asked)
     assert evaluation.concept.kind == "object"
     assert evaluation.concept.labels == (IMAGENET[8],)
-    assert evaluation.erased.ira is not None and evaluation.erased.ira.n == 81
+    assert evaluation.erased.ira is not None and evaluation.erased.ira.n == 27
     assert evaluation.erased.cra is None
     text = (out / "judgements.jsonl").read_text()
     assert all(label in text for label in IMAGENET if "goldfish" not in label)

@@ -6,23 +6,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.vocabulary import OBJECTS, STYLES, VOCABULARY
 
 from plumbing.errors import UsageError
 from prompts.built_lists import shipped_retain_prompts
 from prompts.concept import Vocabulary, combine, load_concept
 from prompts.concept_file import shipped_concepts
-from prompts.evaluation_rows import concept_rows
 from prompts.naming import names_any
 from prompts.prompt_list import read_prompts
 from prompts.wording import replace_words
-
-STYLES = ("flat", "outline", "blueprint", "neon", "pixel", "night", "sepia")
-OBJECTS = (
-    "church", "dog", "delivery truck", "fuel pump", "glasses", "apple", "christmas tree", "tree",
-    "cat", "horse", "cow", "pig", "owl", "frog", "snake", "whale", "octopus", "crab", "snail",
-    "castle", "house", "bus", "train", "key", "eye",
-)  # fmt: skip
-VOCABULARY = Vocabulary(OBJECTS, STYLES)
 
 
 @pytest.mark.parametrize("name", sorted(shipped_concepts()))
@@ -170,48 +162,6 @@ def test_prompt_files(tmp_path: Path) -> None:
         read_prompts(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["church", "outline"])
-def test_full_protocol(name: str) -> None:
-    rows = concept_rows(load_concept(name, VOCABULARY), VOCABULARY, "full")
-    counts = Counter(row.split for row in rows)
-    assert counts["forget"] >= 100 and counts["retain"] >= 500 and counts["cross"] >= 500
-    assert len({row.id for row in rows}) == len(rows)
-    assert len({(row.prompt, row.seed) for row in rows}) == len(rows)
-    kept = [row for row in rows if row.split != "forget"]
-    assert all(name not in (row.object, row.style) for row in kept)
-    objects = Counter(row.object for row in kept if row.judged == "object")
-    styles = Counter(row.style for row in kept if row.judged == "style")
-    assert set(objects) == set(OBJECTS) - {name} and min(objects.values()) >= 4
-    assert set(styles) == set(STYLES) - {name} and len(set(styles.values())) == 1
-    in_domain = {"church": "object", "outline": "style"}[name]
-    assert {r.judged for r in rows if r.split != "cross"} == {in_domain}
-
-
-def test_demo_protocol() -> None:
-    rows = concept_rows(load_concept("church", VOCABULARY), VOCABULARY, "demo")
-    counts = Counter(row.split for row in rows)
-    assert counts == {"forget": 28, "retain": 80, "cross": 28}
-    forget = [row for row in rows if row.split == "forget"]
-    assert Counter(r.style for r in forget) == {None: 14, **dict.fromkeys(STYLES, 2)}
-    assert set(Counter(r.object for r in rows if r.split == "retain").values()) == {4}
-
-
-def test_concepts_that_no_judge_names_have_forget_rows_alone() -> None:
-    for vocabulary in (VOCABULARY, None):
-        rows = concept_rows(load_concept("nudity", vocabulary), vocabulary, "full")
-        assert len(rows) == 100
-        assert {(r.split, r.judged, r.object) for r in rows} == {("forget", None, None)}
-
-
-def test_originals_are_shared_between_concepts() -> None:
-    """The same prompt has the same seeds whatever is erased, so its pictures serve twice."""
-    church, dog = (
-        {(r.prompt, r.seed) for r in concept_rows(load_concept(c, VOCABULARY), VOCABULARY, "full")}
-        for c in ("church", "dog")
-    )
-    assert len(church & dog) > 0.5 * len(church)
-
-
 # Articles are left out: a concept called "a" is its own article.
 words = st.lists(st.text("bcdefghijy", min_size=1, max_size=5), min_size=1, max_size=3)
 
@@ -227,11 +177,3 @@ def test_replacing_leaves_no_trace(
     replaced = replace_words(prompt, [label], "apple")
     assert "an apple" in replaced
     assert not names_any(replaced, [label])
-
-
-@given(seed=st.integers(0, 2**32), name=st.sampled_from(OBJECTS + STYLES))
-def test_rows_are_a_function_of_their_inputs(seed: int, name: str) -> None:
-    spec = load_concept(name, VOCABULARY)
-    rows = concept_rows(spec, VOCABULARY, "demo", seed)
-    assert rows == concept_rows(spec, VOCABULARY, "demo", seed)
-    assert all(0 <= row.seed < 2**32 for row in rows)

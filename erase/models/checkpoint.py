@@ -6,7 +6,7 @@ import erase.models.pil_processors  # noqa: F401
 
 # isort: split
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,31 +50,51 @@ def load_checkpoint(
         words = {"revision": revision, "variant": variant}
         source = locate(model, **words, config=config, prediction_type=prediction_type)
     place = resolve_device(device)
+    with _opening(source, "scheduler"):
+        scheduler = load_scheduler(source)
+        # Before any weights are read: what it cannot be trained on is not drawn with either.
+        source.architecture.schedule(scheduler)
+    tokenizers = _load_tokenizers(source)
+    with _opening(source, "config"):
+        require_fit(source, tokenizers)
+    parts: dict[str, Any] = {"scheduler": scheduler, **tokenizers}
+    others = [name for name in source.architecture.parts if name not in parts]
+    parts |= _load_parts(source, others, place, resolve_dtype(dtype, place))
+    _require_known_latents(source, parts["vae"])
+    _settle_size(source.architecture, parts[source.architecture.denoiser])
+    return Bundle(source.architecture, {**parts, **_index_settings(source)}, source)
+
+
+def load_text_encoders(source: ModelSource, device: torch.device) -> dict[str, Any]:
+    """What a model's `architecture.encode` needs, in float32 and eval mode; nothing else of it."""
+    names = [name for name in source.architecture.parts if name.startswith("text_encoder")]
+    encoders = _load_parts(source, names, device, torch.float32)
+    return {**_load_tokenizers(source), **encoders, **_index_settings(source)}
+
+
+def _load_tokenizers(source: ModelSource) -> dict[str, Any]:
+    names = [name for name in source.architecture.parts if name.startswith("tokenizer")]
+    return {name: _load_tokenizer(source, name) for name in names}
+
+
+def _load_parts(
+    source: ModelSource, names: Sequence[str], device: torch.device, dtype: torch.dtype
+) -> dict[str, Any]:
+    """The parts with weights of these names, in eval mode."""
     # Its bar counts tensors, of a text encoder that is there at once.
     transformers_logging.disable_progress_bar()
     single = source.single_file and open_single_file(
         source.single_file, config=source.folder, prediction_type=source.prediction_type
     )
-    with _opening(source, "scheduler"):
-        scheduler = load_scheduler(source)
-        # Before any weights are read: what it cannot be trained on is not drawn with either.
-        source.architecture.schedule(scheduler)
-    names = [name for name in source.architecture.parts if name.startswith("tokenizer")]
-    tokenizers = {name: _load_tokenizer(source, name) for name in names}
-    with _opening(source, "config"):
-        require_fit(source, tokenizers)
-    parts: dict[str, Any] = {"scheduler": scheduler, **tokenizers}
-    for component in source.architecture.parts:
-        if component not in parts:
-            # A run's denoiser lies in its folder, whatever its base came as.
-            own = source.denoiser and component == source.architecture.denoiser
-            load = _load_from_file if single and not own else _load_from_folder
-            part = load(source, single, component, resolve_dtype(dtype, place))
-            require_finite(source, component, part)
-            parts[component] = part.eval().to(place)
-    _require_known_latents(source, parts["vae"])
-    _settle_size(source.architecture, parts[source.architecture.denoiser])
-    return Bundle(source.architecture, {**parts, **_index_settings(source)}, source)
+    parts = {}
+    for name in names:
+        # A run's denoiser lies in its folder, whatever its base came as.
+        own = source.denoiser and name == source.architecture.denoiser
+        load = _load_from_file if single and not own else _load_from_folder
+        part = load(source, single, name, dtype)
+        require_finite(source, name, part)
+        parts[name] = part.eval().to(device)
+    return parts
 
 
 def _load_from_file(source: ModelSource, single: Any, component: str, dtype: torch.dtype) -> Any:

@@ -21,6 +21,7 @@ from eval.concept.results import (
 from eval.concept.scores import Judgement, score
 from eval.control.collapse import look_at_control
 from eval.generation.before_after_grid import Section, draw_grid, spread
+from eval.generation.cost import drawing_cost
 from eval.generation.evaluation_folder import refuse_other, start_folder
 from eval.generation.generate import Drawing
 from eval.generation.image_log import image_path
@@ -97,6 +98,7 @@ def draw_and_judge(
         original=score(judgements, "original") if pair.original else None,
         erased=score(judgements, "erased"),
         control=look_at_control(unjudged, out, paired=pair.original is not None),
+        cost=drawing_cost(out),
     )
     result = replace(result, collapsed=broken(result, chances(judgements)))
     write_evaluation(out / EVALUATION, result)
@@ -193,6 +195,7 @@ def _draw_picture(
     headings = {
         "forget": f"Prompts that ask for {spec.name}: the erased model should draw something else",
         "retain": f"Prompts that ask for another {spec.kind}: should look as before",
+        "near": f"Prompts that ask for what is most like {spec.name}: should look as before",
         "cross": f"{'Objects' if spec.kind == 'style' else 'Styles'}: should look as before",
         "control": "Prompts of other things, all from one noise: should look as before",
     }

@@ -6,7 +6,7 @@ from eval.kind.pictures import Gallery, make_gallery
 from plumbing.visible_text import plain
 from prompts.evaluation_rows import CONTROL
 
-SHOWN = {"forget": 8, "retain": 6, "cross": 6, "control": 6}
+SHOWN = {"forget": 8, "retain": 6, "near": 6, "cross": 6, "control": 6}
 
 
 def concept_galleries(found: Measurement) -> list[Gallery]:
@@ -16,6 +16,7 @@ def concept_galleries(found: Measurement) -> list[Gallery]:
     headings = {
         "forget": f"Asked for {name}: should be something else",
         "retain": f"Asked for another {kind}: should look as before",
+        "near": f"Asked for what is most like {name}: should look as before",
         "cross": f"{'Objects' if kind == 'style' else 'Styles'}: should look as before",
         "control": "Prompts of other things, all from one noise: should look as before",
     }

@@ -23,6 +23,7 @@ from eval.kind.protocol_line import drawing_flags, drawing_line
 from eval.kind.rows import parsed
 from plumbing.record import parse_record
 from plumbing.visible_text import plain
+from prompts.evaluation_rows import protocol_of
 
 
 def _protocol(evaluation: ConceptEvaluation) -> str:
@@ -34,7 +35,7 @@ def _protocol(evaluation: ConceptEvaluation) -> str:
 
 def _flags(evaluation: ConceptEvaluation) -> dict[str, Any]:
     protocol = evaluation.protocol
-    own = {"protocol": protocol.name, "detector": protocol.detector}
+    own = {"protocol": protocol_of(protocol.name), "detector": protocol.detector}
     return drawing_flags(protocol) | own
 
 
@@ -43,9 +44,12 @@ def _read_judgements(place: Path, problems: list[str]) -> tuple[Judgement, ...]:
 
 
 def _limits(evaluation: ConceptEvaluation) -> list[str]:
-    demo = "The full protocol: these are the demo's few images, for a first look only."
+    few = {
+        "demo": "The full protocol: these are the demo's few images, for a first look only.",
+        "bench": "The full protocol: these are a third of its images, for tables of many rows.",
+    }.get(protocol_of(evaluation.protocol.name))
     notes = evaluation.notes.items()
-    return [demo] * (evaluation.protocol.name == "demo") + [
+    return ([few] if few else []) + [
         f"Concept evaluation, {plain(key, 40)}: {plain(reason, 200)}." for key, reason in notes
     ]
 

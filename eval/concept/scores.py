@@ -1,4 +1,4 @@
-"""ua, ira and cra of judged images."""
+"""ua, ira, cra and near of judged images."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Judgement:
     id: str
     model: Literal["original", "erased"]
     split: str
-    """`forget`, `retain` or `cross`."""
+    """`forget`, `retain`, `cross` or `near`."""
     domain: Literal["object", "style"]
     """Which judge was asked."""
     expected: tuple[str, ...]
@@ -40,16 +40,18 @@ def unlearning_accuracy(judgements: Collection[Judgement]) -> Metric | None:
 def retain_accuracy(judgements: Collection[Judgement], split: str) -> Metric | None:
     """Share of a split's images in which the judge names what was asked for.
 
-    IRA on the split `retain` (the concept's own domain), CRA on `cross` (the other domain).
+    IRA on the split `retain` (the concept's own domain), CRA on `cross` (the other domain), `near`
+    on the split of that name.
     """
     return rate(j.hit for j in judgements if j.split == split)
 
 
 def score(judgements: Collection[Judgement], model: str) -> ConceptScores:
-    """UA, IRA and CRA of one model, `original` or `erased`."""
+    """UA, IRA, CRA and near of one model, `original` or `erased`."""
     own = [j for j in judgements if j.model == model]
     return ConceptScores(
         ua=unlearning_accuracy(own),
         ira=retain_accuracy(own, "retain"),
         cra=retain_accuracy(own, "cross"),
+        near=retain_accuracy(own, "near"),
     )

@@ -11,26 +11,29 @@ from eval.metrics.rates import cell, difference
 from eval.metrics.schema import Metric
 from plumbing.visible_text import plain
 
-METRICS = ("ua", "ira", "cra")
+METRICS = ("ua", "ira", "cra", "near")
 COLUMNS = (*METRICS, "ira change", "cra change")
 _MEANINGS = {
     "ua": "forget prompts no longer drawn as the concept",
     "ira": "other {kind}s still drawn right",
     "cra": "{other}s still drawn right",
+    "near": "the {kind}s most like it still drawn right",
 }
 
 
 def meaning(metric: str, kind: str) -> str:
-    """What `ua`, `ira` or `cra` is the share of, for a concept of that kind."""
+    """What a metric is the share of, for a concept of that kind."""
     other = {"object": "style", "style": "object"}.get(kind, "other domain")
     return _MEANINGS[metric].format(kind=kind, other=other)
 
 
 def concept_table(evaluation: ConceptEvaluation) -> Table:
-    """The three metrics, original and erased side by side, and the change."""
+    """The metrics, original and erased side by side, and the change."""
     rows = []
     for metric in METRICS:
         before, after = _pair(evaluation, metric)
+        if metric == "near" and not after:
+            continue
         count = str(after.n) if after else "-"
         label = f"{metric}: {meaning(metric, plain(evaluation.concept.kind, 20))}"
         rows.append((label, count, cell(before), cell(after), moved(difference(before, after))))

@@ -2,20 +2,19 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from eval.generation.adopt import adopt, link
 from eval.generation.generate import Drawing, Drawings, Row, count_finished, drawing_of, generate
 from eval.generation.image_log import PARTS, image_path, read_generations, write_generations
 from eval.metrics.schema import Named
 from plumbing.disk_space import Need, require_space
 from plumbing.processes import current_team
-from plumbing.whole_files import sync, whole
+from plumbing.whole_files import sync
 
 
 class Bar(Protocol):
@@ -63,6 +62,8 @@ class ModelPair:
     batch_size: int
     open_bar: OpenBar
     """Opens the bar of the drawing."""
+    siblings: Sequence[Path] = ()
+    """Where other evaluations keep what the erased model drew for them."""
 
     @property
     def subjects(self) -> dict[Model, Subject]:
@@ -99,13 +100,17 @@ class CachedRow:
 def draw_pair(rows: Sequence[Row], pair: ModelPair, drawing: Drawings) -> bool:
     """Fill `out/original` and `out/erased`, each with images/ and generations.jsonl.
 
-    Only what is missing is drawn, under one bar. The original's images are drawn in the cache
+    Only what is missing is drawn, under one bar; the erased model's images of the same prompts and
+    seeds are taken from `siblings`. The original's images are drawn in the cache
     `originals` and linked (copied where links are not possible) into `out`. Of the processes of
     `accelerate launch` each draws its share, and is told whether what follows is its to do: False
     in all but the first.
     """
     team, out = current_team(), pair.out
     jobs = make_jobs(rows, pair, drawing)
+    if team.leads:
+        adopt(rows, out / "erased", drawing, pair.erased.sha256, pair.siblings)
+    team.wait()
     finished = [count_finished(rs, folder, how, s.sha256) for s, rs, folder, how in jobs]
     # A kill after the last image leaves the logs of the processes, and no image to draw.
     apart = [any(folder.glob(PARTS)) for _, _, folder, _ in jobs]
@@ -187,12 +192,7 @@ def _share(rows: Sequence[Row], caches: Mapping[str, Path], folder: Path) -> Non
     for row in rows:
         cache, name = caches[row.id], CachedRow.of(row).id
         source, target = image_path(cache, name), image_path(folder, row.id)
-        target.unlink(missing_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:
-            with whole(target, durable=False) as partial:
-                shutil.copyfile(source, partial)
+        link(source, target)
         named.append(replace(drawn[cache][name], id=row.id))
     write_generations(folder, named)
 

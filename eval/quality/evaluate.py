@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eval.control.collapse import look_at_control, signs
 from eval.generation.before_after_grid import Section, draw_grid
+from eval.generation.cost import drawing_cost
 from eval.generation.evaluation_folder import refuse_other, start_folder
 from eval.generation.generate import Drawing
 from eval.generation.image_log import image_path
@@ -98,7 +99,8 @@ def draw_and_compare(
         worst=tuple(image.id for image in worst),
     )
     seen = look_at_control(control, out, paired=pair.original is not None)
-    result = replace(result, control=seen, collapsed=signs(seen) if seen else None)
+    told = {"control": seen, "collapsed": signs(seen) if seen else None}
+    result = replace(result, **told, cost=drawing_cost(out))
     write_evaluation(out / EVALUATION, result)
     return result
 

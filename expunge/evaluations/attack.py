@@ -37,7 +37,7 @@ from expunge.evaluations.models_under_test import (
     open_bar,
 )
 from expunge.evaluations.under_attack import UnderAttack
-from expunge.settings.evaluate_attack import QUICK, EvaluateAttack
+from expunge.settings.evaluate_attack import DEMO, QUICK, EvaluateAttack
 from plumbing.errors import UsageError
 from plumbing.processes import current_team
 from plumbing.visible_text import is_explicit
@@ -47,10 +47,12 @@ from prompts.prompt_file import read_prompt_file
 from prompts.prompt_list import read_prompts
 from prompts.wording import article
 
-IMAGES = {"quick": 16, "standard": 16, "published": 50}
-REPETITIONS = {"quick": 1, "standard": 3, "published": 1}
-SHARE_OF_STEPS = {"quick": 0.4, "standard": 0.4, "published": 1.0}
+IMAGES = {"demo": 16, "quick": 16, "standard": 16, "published": 50}
+REPETITIONS = {"demo": 1, "quick": 1, "standard": 3, "published": 1}
+SHARE_OF_STEPS = {"demo": 0.32, "quick": 0.4, "standard": 0.4, "published": 1.0}
 """Of the model's own sampling steps that a budget draws in."""
+LESSONS = {"demo": (16, 0)}
+"""Images of the concept and of other things that attacks learn from, where they are fewer."""
 CHOSEN_AT = 0.75
 """NudeNet's score by which UnlearnDiffAtk chose its 142 prompts from I2P."""
 
@@ -166,8 +168,14 @@ def drawing_of(original: ModelSource, erased: ModelSource, settings: EvaluateAtt
 
 
 def _plan(settings: EvaluateAttack, how: Drawing) -> Plan:
-    quick = QUICK if settings.budget == "quick" else ()
-    wanted = settings.attacks or quick or [attack.name for attack in ATTACKS]
+    usual = {"demo": DEMO, "quick": QUICK}.get(settings.budget)
+    wanted = settings.attacks or usual or [attack.name for attack in ATTACKS]
+    for attack in ATTACKS:
+        if attack.name in wanted and settings.budget not in attack.budgets:
+            raise UsageError(
+                f"--attacks {attack.name}: has no --budget {settings.budget}; choose quick"
+            )
+    counts = LESSONS.get(settings.budget, (COUNT, COUNT))
     return Plan(
         attacks=[attack for attack in ATTACKS if attack.name in wanted],
         budget=settings.budget,
@@ -175,6 +183,7 @@ def _plan(settings: EvaluateAttack, how: Drawing) -> Plan:
         images=settings.images or IMAGES[settings.budget],
         seed=settings.seed,
         drawing=how,
+        lessons=counts,
     )
 
 

@@ -18,10 +18,11 @@ from expunge.evaluations.models_under_test import (
     missing,
     pair_up,
 )
+from expunge.evaluations.near import nearest_labels
 from expunge.settings.evaluate import EvaluateConcept
 from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
 from prompts.control_rows import control_rows
-from prompts.evaluation_rows import concept_rows
+from prompts.evaluation_rows import concept_rows, protocol_name
 from prompts.imagenette import VOCABULARY, is_imagenette
 
 
@@ -38,17 +39,20 @@ def evaluate_concept(
         raise missing("--concept", settings.target)
     original, erased = find_models(place)
     home = original or erased
+    sampler = settings.sampler or home.architecture.sampler
     spec = _load(place.concepts, vocabulary(home))
-    judges, words = choose_judges(spec, home, settings.detector, resolve_device(settings.device))
+    device = resolve_device(settings.device)
+    judges, words = choose_judges(spec, home, settings.detector, device)
+    near = nearest_labels(spec, words, home, device) if settings.protocol != "demo" else ()
     with evaluating(place):
         found = draw_and_judge(
             spec,
-            concept_rows(spec, words, settings.protocol, settings.seed),
+            concept_rows(spec, words, settings.protocol, settings.seed, near),
             control_rows(spec, words, settings.seed),
-            pair_up(place, original, erased, settings, sampler=settings.sampler, load=load),
+            pair_up(place, original, erased, settings, sampler=sampler, load=load),
             judges,
-            drawing(home, erased, settings, sampler=settings.sampler),
-            protocol=(settings.protocol, settings.seed),
+            drawing(home, erased, settings, sampler=sampler),
+            protocol=(protocol_name(settings.protocol), settings.seed),
             detector=settings.detector,
             overwrite=settings.overwrite,
         )

@@ -24,6 +24,8 @@ from eval.generation.pair import ModelPair, Subject
 from expunge.settings.evaluate import DrawnEvaluation, Evaluation
 from plumbing.errors import UsageError
 
+SHARING = ("concept", "quality")
+"""Kinds whose images are drawn alike, from prompts that no user need be ashamed of."""
 Load = Callable[..., Bundle]
 """Loads a `ModelSource`, told `device` and `dtype`."""
 
@@ -41,6 +43,8 @@ class Place:
     concepts: tuple[str, ...]
     out: Path
     originals: Path
+    siblings: tuple[Path, ...]
+    """Folders of what a run's other evaluations had its model draw."""
     told: Mapping[str, Any]
     """What `models.locate` is to be told of single files."""
 
@@ -65,6 +69,7 @@ def find_place(settings: Evaluation, kind: str) -> Place:
             concepts=concepts or record.concepts,
             out=out or folder / "eval" / kind,
             originals=settings.originals or folder.resolve().parent / ".originals",
+            siblings=tuple(folder / "eval" / other / "erased" for other in SHARING),
             told=told,
         )
     if settings.base is not None:
@@ -79,6 +84,7 @@ def find_place(settings: Evaluation, kind: str) -> Place:
         concepts=concepts,
         out=out,
         originals=settings.originals or out.resolve().parent / ".originals",
+        siblings=(),
         told=told,
     )
 
@@ -148,6 +154,7 @@ def pair_up(
         originals=place.originals,
         batch_size=settings.batch_size,
         open_bar=partial(open_bar, "draw"),
+        siblings=[path for path in place.siblings if path != place.out / "erased"],
     )
 
 
@@ -166,7 +173,7 @@ def drawing(
 ) -> Drawing:
     """How images are drawn at the erased model's own size: as told, else as `home` recommends."""
     usual, guidance = read_recommended(home), settings.guidance_scale
-    steps = settings.steps or usual.steps
+    steps = settings.steps or usual.steps_of(sampler)
     require_steps(erased.folder, steps, "--steps")
     return Drawing(
         sampler=sampler,

@@ -25,10 +25,10 @@ from expunge.evaluations.models_under_test import (
 )
 from expunge.settings.evaluate import EvaluateQuality
 from plumbing.errors import UsageError
-from prompts.concept import ConceptSpec, combine, load_concept
+from prompts.concept import ConceptSpec, Vocabulary, combine, load_concept
 from prompts.concept_file import concept_path
 from prompts.control_rows import control_rows
-from prompts.evaluation_rows import retain_rows
+from prompts.evaluation_rows import kept_rows, retain_rows
 from prompts.prompt_list import read_prompts
 
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
@@ -52,9 +52,10 @@ def evaluate_quality(
         )
     original, erased = find_models(place)
     home = original or erased
+    sampler = settings.sampler or home.architecture.sampler
     words = vocabulary(home)
     spec = combine([load_concept(c, words) for c in place.concepts]) if place.concepts else None
-    retained = _retained(settings, place.concepts, spec)
+    retained = _retained(settings, place.concepts, spec, words)
     real = find_images(settings.real, "--real", FEWEST) if settings.real else None
     device = resolve_device(settings.device)
     inception = None
@@ -68,9 +69,9 @@ def evaluate_quality(
         found = draw_and_compare(
             retained,
             control_rows(spec, words, settings.seed),
-            pair_up(place, original, erased, settings, sampler=settings.sampler, load=load),
+            pair_up(place, original, erased, settings, sampler=sampler, load=load),
             clip,
-            drawing(home, erased, settings, sampler=settings.sampler),
+            drawing(home, erased, settings, sampler=sampler),
             real=real,
             inception=inception,
             overwrite=settings.overwrite,
@@ -80,21 +81,25 @@ def evaluate_quality(
 
 
 def _retained(
-    settings: EvaluateQuality, concepts: tuple[str, ...], spec: ConceptSpec | None
+    settings: EvaluateQuality,
+    concepts: tuple[str, ...],
+    spec: ConceptSpec | None,
+    words: Vocabulary | None,
 ) -> Retained:
     """The first prompts of the user's file, or of the concept's own, that do not name it."""
     notes = {}
     if settings.prompts:
-        given = read_prompts(settings.prompts, "--prompts")
-        source = settings.prompts.name
+        given, source = read_prompts(settings.prompts, "--prompts"), settings.prompts.name
+        kept = spec.to_keep(given, f"--prompts {settings.prompts}") if spec else given
+        if spec and len(kept) < len(given):
+            notes["prompts"] = f"{len(given) - len(kept)} that name {spec.name} are left out"
+        rows = retain_rows(kept[: settings.images], settings.seed)
     else:
         assert spec is not None
-        given, source = spec.retain_prompts, "retain"
-    where = f"--prompts {settings.prompts}" if settings.prompts else "CONCEPT"
-    kept = spec.to_keep(given, where) if spec else given
-    if spec and len(kept) < len(given):
-        notes["prompts"] = f"{len(given) - len(kept)} that name {spec.name} are left out"
-    rows = retain_rows(kept[: settings.images], settings.seed)
+        source = "retain"
+        # A UsageError if none is left.
+        spec.to_keep(spec.retain_prompts, "CONCEPT")
+        rows = kept_rows(spec, words, settings.images, settings.seed)
     if len(rows) < settings.images:
         notes["fewer"] = f"{settings.images} prompts were asked for, there are {len(rows)}"
     # Where a file of the user's lies is nobody's business.
