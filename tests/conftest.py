@@ -38,6 +38,7 @@ settings.load_profile("busy")
 
 LONGEST = (
     "test_models_miniature",
+    "test_expunge_demo",
     "test_expunge_kill",
     "test_export_lora_diffusers",
     "test_export_plain_diffusers",

@@ -15,7 +15,7 @@ Box = Literal["black", "grey", "white", "fine-tune"]
 Shows = Literal["memory", "return", "nothing"]
 """That the model remembers the concept, for nothing showed it pictures of it; that the concept
 comes back, remembered or learned anew; or nothing, since models that never knew it do as much."""
-Budget = Literal["quick", "standard", "published"]
+Budget = Literal["demo", "quick", "standard", "published"]
 Numbers = Mapping[str, Any]
 """What a budget settles, by the names of the attack's own keyword arguments."""
 
@@ -106,6 +106,7 @@ class Attack:
     source: str
     """Whose it is."""
     budgets: Mapping[Budget, Numbers]
+    """By budget; `demo` only where a minute is enough."""
     run: Callable[..., Iterator[Variant]]
     """`run(model, aim, kit, **numbers)`."""
     passes: Callable[..., int]

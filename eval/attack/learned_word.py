@@ -129,6 +129,7 @@ LEARNED_WORD = Attack(
     box="white",
     source="Pham et al. 2308.01508 (CCE); Gal et al. 2208.01618",
     budgets={
+        "demo": {"forms": ((OWN, 1, "images"),), "steps": (100,), "lr": 2e-2, "batch": 4},
         "quick": {"forms": (PLAIN_FORM,), "steps": (150,), "lr": 1e-2, "batch": 8},
         "standard": {
             "forms": (PLAIN_FORM, (OWN, 1, "images"), (NEAR, 3, "path")),

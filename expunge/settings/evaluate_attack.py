@@ -17,9 +17,14 @@ AttackName = Literal[
 QUICK: tuple[AttackName, ...] = ("words", "complete", "learned-word", "embedding", "relearn")
 """What the quick budget makes if nothing is named: prompt and invert take too long for it."""
 
+DEMO: tuple[AttackName, ...] = ("learned-word",)
+"""What the demo's budget makes."""
+
+SHARE = "the model's own if published, demo 0.32 and else 0.4 of it"
+
 Attacks = Annotated[
     tuple[AttackName, ...],
-    tyro.conf.arg(help_behavior_hint="(default: all; in the quick budget the fast five)"),
+    tyro.conf.arg(help_behavior_hint="(default: all; quick the fast five, demo learned-word)"),
 ]
 
 
@@ -36,19 +41,20 @@ class EvaluateAttack(DrawnEvaluation):
     original begins the picture. learned-word: a new word, learned from pictures. embedding: any
     text embedding. relearn: fine-tuning. prompt: words before the prompt (UnlearnDiffAtk, P4D).
     invert: a picture inverted without a prompt."""
-    budget: Literal["quick", "standard", "published"] = "quick"
-    """How long each attack tries: minutes on the miniature, three repetitions, or as published."""
+    budget: Literal["demo", "quick", "standard", "published"] = "quick"
+    """How long each attack tries: a learned word for seconds, minutes on the miniature, three
+    repetitions, or as published."""
     floor: Annotated[str | None, shown("MODEL", "none")] = None
     """A model that never knew the concept, such as one trained without it: the floor. Without one
     a learned word tells that the concept comes back, not that it was remembered, and completion,
     a free embedding and fine-tuning decide nothing."""
-    images: Annotated[int | None, shown("INT", "quick and standard 16, published 50")] = None
+    images: Annotated[int | None, shown("INT", "published 50, else 16")] = None
     """Images for each form of an attack, each time that it is made."""
     repetitions: Annotated[int | None, shown("INT", "standard 3, else 1")] = None
     """How often each attack is made, with other seeds."""
     detector: Annotated[str | None, shown("MODEL", "the model's own judge, or as fits")] = None
     """What tells whether an image shows the concept; see `expunge evaluate concept --help`."""
-    steps: Annotated[int | None, shown("INT", "0.4 of the model's own, published all")] = None
+    steps: Annotated[int | None, shown("INT", SHARE)] = None
     """Sampling steps."""
     dtype: Literal["auto", "float32"] = "auto"
     """Attacks are made in float32, whatever the machine: what is learned would drown in less."""
