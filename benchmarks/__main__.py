@@ -9,6 +9,7 @@ import tyro
 
 from benchmarks import (
     ablation,
+    bill,
     cards,
     classification,
     delta,
@@ -18,6 +19,7 @@ from benchmarks import (
     imagenette,
     kernels,
     lora,
+    neighbour,
     overhead,
     saliency,
     speed,
@@ -37,6 +39,8 @@ if __name__ == "__main__":
     if depth.DepthOptions().floor.is_dir():
         depth.main(depth.DepthOptions(**asdict(chosen)))
     steps.main(steps.StepsOptions(**asdict(chosen)))
+    bill.main(bill.BillOptions(**asdict(chosen)))
+    neighbour.main(neighbour.NeighbourOptions(**asdict(chosen)))
     speed.main(chosen)
     kernels.main(kernels.Options(out=chosen.out))
     cards.main(cards.Options(out=chosen.out))

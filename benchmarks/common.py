@@ -31,7 +31,7 @@ class Options:
     """Folder of the run folders and tables; what is finished in it is not done again."""
     model: str = "miniature"
     """The model to erase from, as `expunge erase --model` takes it."""
-    protocol: Literal["full", "demo"] = "full"
+    protocol: Literal["full", "bench", "demo"] = "full"
     """Protocol of the evaluation."""
 
 

@@ -135,6 +135,7 @@ def _seconds(
 def _timed(work: Callable[[int], None], rows: int) -> float:
     """Seconds of one call, the mean of those that fit into `LONG_ENOUGH`."""
     work(rows)
+    _synchronise()
     began, calls = time.perf_counter(), 0
     while not calls or time.perf_counter() - began < LONG_ENOUGH:
         work(rows)
