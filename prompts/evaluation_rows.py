@@ -89,7 +89,7 @@ def concept_rows(
     """Return the rows that measure whether a concept is gone and what else changed.
 
     An object's `retain` rows are the other objects and its `cross` rows styles; a style's are the
-    other styles and objects. A concept that is no judge label has `forget` rows alone. `near` are
+    other styles and objects. A concept that is no judge label has only `forget` rows. `near` are
     the labels of its own domain that are nearest to it.
     """
     sizes = SIZES[protocol]

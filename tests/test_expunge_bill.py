@@ -128,11 +128,15 @@ def test_an_estimate_for_people_says_that_nothing_was_done(
 def test_an_estimate_refuses_what_the_run_would(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = asked(model_folder, tmp_path / "run", "--dry-run", "--relabel", "fixed")
-    words[1] = "violence"
-    assert main(words) in (0, 2)
-    assert main([*words, "--micro-batch", "0"]) == 2
-    assert "--micro-batch" in capsys.readouterr().err
+    words = asked(model_folder, tmp_path / "run", "--dry-run")
+    for flags, said in (
+        (["--micro-batch", "0"], "--micro-batch"),
+        (["--mask", "none.safetensors"], "--mask none.safetensors: no such file"),
+        (["--guided-share", "1.5"], "--guided-share must be from 0 to 1"),
+        (["--inference-steps", "2000"], "--inference-steps"),
+    ):
+        assert main([*words, *flags]) == 2
+        assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -61,5 +61,7 @@ def _bill(told: Mapping[str, Any]) -> str:
     if memory:
         lines.append(f"{'memory':>16}  about {memory:.1f} GB while training")
     lines.append(f"{'disk':>16}  about {disk:,.0f} MB in {told['out']}")
-    lines.append("A pass is one row through the UNet; a backward pass counts 2.")
+    lines.append(
+        "A pass is one row through the UNet; a backward pass counts 2. Times leave out decoding."
+    )
     return "\n".join(lines)

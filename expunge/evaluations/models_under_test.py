@@ -69,7 +69,9 @@ def find_place(settings: Evaluation, kind: str) -> Place:
             concepts=concepts or record.concepts,
             out=out or folder / "eval" / kind,
             originals=settings.originals or folder.resolve().parent / ".originals",
-            siblings=tuple(folder / "eval" / other / "erased" for other in SHARING),
+            siblings=tuple(
+                folder / "eval" / other / "erased" for other in SHARING if kind in SHARING
+            ),
             told=told,
         )
     if settings.base is not None:

@@ -9,6 +9,7 @@ from eval.generation.image_log import image_path
 from eval.generation.pair import ModelPair, make_jobs
 from expunge.evaluations.models_under_test import drawing, find_models, find_place, pair_up
 from expunge.settings.evaluate import EvaluateConcept
+from plumbing.lock import locked
 from prompts.concept import combine, load_concept
 from prompts.evaluation_rows import concept_rows
 
@@ -35,7 +36,8 @@ def draw_preview(settings: EvaluateConcept, to: Path) -> None:
     how = drawing(original, original, settings, sampler=sampler)
     subject, wanted, folder, _ = make_jobs(rows, pair, how)[0]
     done = count_finished(wanted, folder, how, subject.sha256)
-    with pair.open_bar(len(wanted), done) as bar:
+    lock = locked(place.originals, "--originals", wait=True)
+    with lock, pair.open_bar(len(wanted), done) as bar:
         generate(
             subject.open() if done < len(wanted) else None,
             wanted,
