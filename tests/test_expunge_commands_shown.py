@@ -31,6 +31,11 @@ SOURCES = [
 ]  # fmt: skip
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FIELDS = {field for name in COMMANDS for _, field in flags_of(settings_of(name))}
+FIELDS |= {
+    field
+    for method in METHODS
+    for _, field in flags_of(settings_of(("erase",), ("--method", method)))
+}
 EVERY = {f"--{field.replace('_', '-')}" for field in FIELDS}
 OTHERS = {"--help", "--version", "--num_processes", "--include", "--local-dir", "--tyro", "--flag"}
 """Flags of other programs, and those that every command has."""

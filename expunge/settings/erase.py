@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
@@ -125,7 +126,12 @@ def _settle(flags: Any, data: DataFlags, entry: MethodEntry, own: Own) -> tuple[
 def erase_command(words: Sequence[str]) -> type[Erase]:
     """`Erase` with the flags of the method that a command line names."""
     name = _value_of("--method", words) or "salun"
-    flags = method_entry(name).flags
+    return _with_flags(method_entry(name).flags)
+
+
+@cache
+def _with_flags(flags: type) -> type[Erase]:
+    """One class for each method: settings are equal if all of them, and their class, are."""
     if flags is SalUnFlags:
         return Erase
     new = ("settings", Flat[flags], field(default_factory=flags))
