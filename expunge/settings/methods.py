@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from expunge.settings import salun
+from expunge.settings import rece, salun, speed, uce
 
 
 @dataclass(frozen=True)
@@ -24,5 +24,12 @@ class MethodEntry:
 METHODS: dict[str, MethodEntry] = {
     "salun": MethodEntry(
         "erase.methods.salun", salun.SalUnFlags, salun.SalUn, salun.DEFAULTS, salun.PRESETS
+    ),
+    "uce": MethodEntry("erase.methods.uce", uce.UCEFlags, uce.UCE, uce.DEFAULTS, uce.PRESETS),
+    "rece": MethodEntry(
+        "erase.methods.rece", rece.RECEFlags, rece.RECE, rece.DEFAULTS, rece.PRESETS
+    ),
+    "speed": MethodEntry(
+        "erase.methods.speed", speed.SPEEDFlags, speed.SPEED, speed.DEFAULTS, speed.PRESETS
     ),
 }
