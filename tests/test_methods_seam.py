@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ from expunge.runs.plan import make_plan
 from expunge.settings.methods import METHODS
 
 VALUES = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_v.weight"
+CLOSED_FORMS = [
+    name
+    for name, entry in METHODS.items()
+    if isinstance(import_module(entry.module).METHOD, ClosedForm)
+]
+"""All that are shipped."""
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +83,47 @@ def test_a_closed_form(model_folder: Path, tmp_path: Path) -> None:
     assert (record["method"], record["mask"]["kept"]) == ("damping", count)
     assert not (run / "cache").exists() and not (run / "train_log.jsonl").exists()
     assert "--method damping" in everything_downstream(run, tmp_path)
+
+
+@pytest.mark.parametrize("name", CLOSED_FORMS)
+def test_every_closed_form_goes_all_the_way(
+    model_folder: Path,
+    tmp_path: Path,
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without sets or steps; its bill is told before, and it is measured like any other."""
+    run = tmp_path / "run"
+    words = ["erase", "church", "--method", name, "--model", str(model_folder), "--anchor", ""]
+    assert main([*words, "--out", str(run), "--dry-run", "--json"]) == 0 and not run.exists()
+    told = json.loads(capsys.readouterr().out)
+    assert told["seconds"].keys() == {"load", "edit"} and "sets" not in told["passes"]
+    assert main([*words, "--out", str(run)]) == 0
+    record = json.loads((run / "run.json").read_text())
+    assert (record["method"], record["config"]["anchor"]) == (name, "")
+    assert not (run / "cache").exists() and not (run / "train_log.jsonl").exists()
+    original, erased = unet(model_folder), unet(run)
+    changed = [key for key in original if not torch.equal(original[key], erased[key])]
+    assert changed and all(".attn2.to_" in key for key in changed)
+    seen = ["evaluate", "concept", str(run), "--protocol", "demo", "--steps", "1"]
+    assert main([*seen, "--device", "cpu"]) == 0
+    assert f"--method {name}" in everything_downstream(run, tmp_path)
+    for form in ("unet", "pipeline", "lora"):
+        place = tmp_path / f"{form}.safetensors" if form == "lora" else tmp_path / form
+        assert main(["export", str(run), "--format", form, "--to", str(place)]) == 0
+        assert form == "lora" or main(["verify", str(place), "--run", str(run)]) == 0
+
+
+@pytest.mark.parametrize("name", CLOSED_FORMS)
+def test_every_closed_form_takes_and_gives_single_files(
+    single: Path, tmp_path: Path, name: str
+) -> None:
+    run, to = tmp_path / "run", tmp_path / "erased.safetensors"
+    base = ["--model", str(single / "base.safetensors"), "--config", str(single / "configs")]
+    where = [*base, "--device", "cpu", "--out", str(run)]
+    assert main(["erase", "church", "--method", name, "--anchor", "apple", *where]) == 0
+    assert main(["export", str(run), "--format", "single-file", "--to", str(to)]) == 0
+    assert main(["verify", str(to), "--run", str(run)]) == 0
 
 
 def test_its_flags_and_presets_are_its_own(
