@@ -27,7 +27,7 @@ from erase.saliency.mask_chart import summarise
 from erase.saliency.mask_counts import read_mask_counts
 from erase.tensors.weight_files import Spec, Weights
 from erase.verify.exported_checks import check_delta_alone
-from eval.depth.draw import read_drawn
+from eval.depth.attack_log import read_drawn
 from eval.generation.image_log import read_generations
 from eval.i2p.counts import read_detections
 from eval.i2p.judge_and_remove import read_judged

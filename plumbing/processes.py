@@ -34,6 +34,20 @@ class Team:
         """Every `count`-th item, from this process's own on: shares differ by one at most."""
         return items[self.rank :: self.count]
 
+    def share(self, costs: Sequence[float]) -> list[int]:
+        """Which of some items of unlike costs this process takes, ascending.
+
+        The dearest first, each goes to whoever has least, the lowest rank of several: so no process
+        has more than the others but for its last item.
+        """
+        sums, own = [0.0] * self.count, list[int]()
+        for item in sorted(range(len(costs)), key=lambda item: (-costs[item], item)):
+            least = sums.index(min(sums))
+            sums[least] += costs[item]
+            if least == self.rank:
+                own.append(item)
+        return sorted(own)
+
     def wait(self) -> None:
         """Return when every process has come to this line."""
         if self.count > 1:

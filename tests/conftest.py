@@ -19,6 +19,7 @@ from diffusers import StableDiffusionPipeline
 from hypothesis import settings
 from PIL import Image
 from support import attack_runs, report_runs
+from support.depth_runs import MakeAttacks, attacks_on
 from support.erased_runs import EraseOnce, MakeRun, erase
 from support.files import written
 from support.i2p import I2P_HEADER, I2P_ROWS, draw_moons
@@ -31,6 +32,7 @@ from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.run_folder.folder import write_run
 from erase.run_folder.record import Base, RunRecord
+from eval.depth import images
 
 # A deadline is on the wall clock, and fails an example for what else the machine does.
 settings.register_profile("busy", deadline=None)
@@ -135,6 +137,23 @@ def starter() -> Starter:
 def single(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A single file that was erased from another; see `make_single`; not to be altered."""
     return make_single(model_folder, tmp_path_factory.mktemp("single"))
+
+
+@pytest.fixture(scope="session")
+def chance_erased(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with another seed's weights."""
+    folder = tmp_path_factory.mktemp("models") / "erased"
+    save_model(folder, seed=3)
+    return folder
+
+
+@pytest.fixture
+def attack_tiny(
+    model_folder: Path, chance_erased: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> MakeAttacks:
+    """Attacks tiny models, for which few images to learn from are enough."""
+    monkeypatch.setattr(images, "LEAST", 1)
+    return attacks_on(model_folder, chance_erased, tmp_path)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diffusers import StableDiffusionPipeline
+from hypothesis import given
+from hypothesis import strategies as st
 from support.drawn_rows import DRAWING, ROWS
 from support.erased_runs import MakeRun
 from support.files import pixels
@@ -26,6 +28,22 @@ def test_the_shares_are_the_whole_and_differ_by_one_at_most(count: int) -> None:
     shares = [Team(rank, count).part(range(7)) for rank in range(count)]
     assert sorted(i for share in shares for i in share) == list(range(7))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@given(st.lists(st.integers(0, 50), max_size=12), st.integers(1, 5))
+def test_what_costs_more_is_shared_so_that_nobody_has_much_more(
+    costs: list[int], count: int
+) -> None:
+    """8, 7, 6, 5, 4 by two: 8; 7; 7 + 6; 8 + 5; 8 + 5 + 4, for of two alike the first takes it.
+
+    But for its last, which is its least, nobody has more than anybody.
+    """
+    assert [Team(rank, 2).share([8, 7, 6, 5, 4]) for rank in (0, 1)] == [[0, 3, 4], [1, 2]]
+    shares = [Team(rank, count).share(costs) for rank in range(count)]
+    assert sorted(i for share in shares for i in share) == list(range(len(costs)))
+    sums = [sum(costs[i] for i in share) for share in shares]
+    for share, own in zip(shares, sums, strict=True):
+        assert not share or own - min(costs[i] for i in share) <= min(sums)
 
 
 def test_sharers_draw_each_row_once_and_leave_one_log(

@@ -1,7 +1,7 @@
 """An attack's images in a folder: what is there is not drawn again, what was learned is kept."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from io import BytesIO
@@ -12,51 +12,13 @@ from safetensors.torch import save_file
 
 from eval.attack.attack import Aim, Attack, Kit, Numbers, Variant
 from eval.attack.attackable import Attackable
-from eval.generation.generate import Drawing
-from eval.generation.image_log import Generation, image_path
+from eval.depth.attack_log import Drawn, Judged, part_path, read_drawn
+from eval.generation.image_log import image_path
 from eval.judges.judge import Judge
-from plumbing.journal import open_journal, read_journal
-from plumbing.record import Amount, Count, Finite, parse_record
+from plumbing.journal import open_journal
 from plumbing.whole_files import replace_file, whole
 
-LOG, LEARNED, STATES = "attacks.jsonl", "learned", "states"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a judge says of an image."""
-
-    judge: str
-    """Its sha256."""
-    label: str
-    score: Finite
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One line of `attacks.jsonl`: an image that an attack drew."""
-
-    id: str
-    model: str
-    """The sha256 of what was attacked."""
-    attack: str
-    key: str
-    """Of all that decides the attack's images: see `Cell.key`."""
-    seed: Count
-    variant: str
-    step: Count | None
-    image: Count
-    prompt: str
-    noise: Count
-    """The seed of its noise."""
-    sha256: str
-    adaptive: bool
-    seconds: Amount
-    """Its share of drawing its form and of what was learned for that."""
-    passes: Count | None = None
-    """Of drawing it."""
-    judged: Judged | None = None
-    """What a judge saw, if the image was removed for that."""
+LEARNED, STATES = "learned", "states"
 
 
 @dataclass(frozen=True)
@@ -76,28 +38,6 @@ class Cell:
         return self.attack.variants(**self.numbers) * self.count
 
 
-def read_drawn(folder: Path, model: str, judge: str) -> dict[str, Drawn]:
-    """A model's images in a folder by id: those that are whole, or gone and judged by `judge`."""
-    found = {r.id: r for r in read_journal(folder / LOG, lambda row: parse_record(Drawn, row))}
-    own = {name: row for name, row in found.items() if row.model == model}
-    return {name: row for name, row in own.items() if _there(folder, row, judge)}
-
-
-def _there(folder: Path, row: Drawn, judge: str) -> bool:
-    if row.judged:
-        return row.judged.judge == judge
-    path = image_path(folder, row.id)
-    if path.parent.parent != folder or not path.is_file():
-        return False
-    return sha256(path.read_bytes()).hexdigest() == row.sha256
-
-
-def of_cell(drawn: Mapping[str, Drawn], cell: Cell) -> list[Drawn]:
-    """The images of a cell that there are, in order."""
-    own = [row for row in drawn.values() if row.key == cell.key]
-    return sorted(own, key=lambda row: row.id)
-
-
 def draw_cell(
     cell: Cell,
     model: Attackable,
@@ -107,19 +47,21 @@ def draw_cell(
     judge: Judge,
     *,
     keep_images: bool = True,
+    rank: int = 0,
 ) -> None:
     """Make an attack; images that are there stay. `progress` is called with passes.
 
-    Without `keep_images` each image is judged and removed as soon as its form is drawn.
+    Without `keep_images` each image is judged and removed as soon as its form is drawn. `rank` is
+    the number of this process, which has a log of its own: see `part_path`.
     """
     states = folder / STATES / cell.key
     kit = Kit(seed=cell.seed, count=cell.count, states=states, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        _draw_forms(cell, model, aim, kit, folder, judge, keep_images)
+        _draw_forms(cell, model, aim, kit, folder, judge, keep_images, rank)
     except _LostError:
         shutil.rmtree(states)
-        _draw_forms(cell, model, aim, kit, folder, judge, keep_images)
+        _draw_forms(cell, model, aim, kit, folder, judge, keep_images, rank)
     shutil.rmtree(states, ignore_errors=True)
 
 
@@ -135,9 +77,10 @@ def _draw_forms(
     folder: Path,
     judge: Judge,
     keep_images: bool,
+    rank: int,
 ) -> None:
     done = read_drawn(folder, model.sha256, judge.sha256)
-    with open_journal(folder / LOG) as append:
+    with open_journal(part_path(folder, rank)) as append:
         began = perf_counter()
         for number, variant in enumerate(cell.attack.run(model, aim, kit, **cell.numbers)):
             names = [f"{cell.key}-{number:02d}-{i:03d}" for i in range(cell.count)]
@@ -216,25 +159,3 @@ def _row(
         seconds=round(seconds, 4),
         passes=2 * (len(variant.model.timesteps()) - variant.first),
     )
-
-
-def generations(rows: Sequence[Drawn], how: Drawing) -> list[Generation]:
-    """The same as the report reads them of every kind."""
-    return [
-        Generation(
-            id=row.id,
-            prompt=row.prompt,
-            seed=row.noise,
-            sampler=how.sampler,
-            steps=how.steps,
-            guidance_scale=float(how.guidance_scale),
-            width=how.size[0],
-            height=how.size[1],
-            dtype=how.dtype,
-            model=row.model,
-            sha256=row.sha256,
-            seconds=row.seconds,
-            passes=row.passes,
-        )
-        for row in rows
-    ]

@@ -9,10 +9,11 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from eval.attack.attack import Aim, Attack, Budget
-from eval.attack.attackable import Attackable
-from eval.depth.draw import Cell, Drawn, draw_cell, generations, of_cell, read_drawn
+from eval.attack.attack import Attack, Budget
+from eval.depth.attack_log import Drawn, generations, join_parts, of_cell, read_drawn
+from eval.depth.draw import Cell
 from eval.depth.images import Lesson, draw_lessons, hash_aim
+from eval.depth.make_attacks import make_attacks
 from eval.depth.plan import Plan, Under, cost, floor_of
 from eval.depth.results import (
     RANDOM,
@@ -31,6 +32,7 @@ from eval.generation.image_log import IMAGES, image_path, write_generations
 from eval.generation.private_files import make_private, private_files
 from eval.judges.judge import Judge
 from eval.metrics.schema import Cost, write_evaluation
+from plumbing.processes import current_team
 from plumbing.whole_files import replace_file
 
 EVALUATION, ATTEMPTS = "evaluation.json", "attempts.jsonl"
@@ -48,30 +50,35 @@ def attack_and_judge(
     explicit: bool = False,
     overwrite: bool = False,
     keep_images: bool = True,
-) -> AttackEvaluation:
+) -> AttackEvaluation | None:
     """Attack every subject, judge, count; `out` gets evaluation.json, attempts.jsonl and images.
 
     An evaluation that is already in `out` is returned if it asks the same, and is a UsageError
     otherwise, unless `overwrite`. Without `keep_images` none that shows what was attacked stays but
-    those that attacks learn from. Bad input is a UsageError.
+    those that attacks learn from. Bad input is a UsageError. The processes of `accelerate launch`
+    share the attacks; one that does not lead is given None.
     """
-    out = under.out
+    team, out = current_team(), under.out
     question = _question(lesson, concept, plan, under, judge, detector, prompts)
     if (out / EVALUATION).exists() and not overwrite:
         previous = read_attacks(out / EVALUATION)
         refuse_other(out, previous.differences(question))
-        if not keep_images:
+        if team.leads and not keep_images:
             _remove_images(out)
-        return previous
+        return previous if team.leads else None
     start_folder(out, under.originals, (EVALUATION, ATTEMPTS), ROLES, overwrite=overwrite)
     with private_files() if explicit else nullcontext():
         original = under.subjects["original"].open()
         lessons = under.folder("original")
         aim = draw_lessons(
-            lesson, original, plan.drawing, judge, concept.labels, lessons, plan.lessons
+            lesson, original, plan.drawing, judge, concept.labels, lessons, plan.lessons, team
         )
         cells = plan.cells(hash_aim(aim))
-        _draw(cells, aim, under, plan, judge, keep_images)
+        make_attacks(cells, aim, under, plan, judge, keep_images=keep_images, team=team)
+        if not team.leads:
+            return None
+        for role in under.subjects:
+            join_parts(under.folder(role))
         rows: dict[Role, list[Drawn]] = {role: _rows(role, cells, under, judge) for role in ROLES}
         judged = {role: _judged(role, rows[role], judge, concept, under, plan) for role in ROLES}
         _share(rows, under, plan, keep_images)
@@ -89,31 +96,6 @@ def attack_and_judge(
     result = replace(_answered(question, attempts, plan), passes=spent, cost=costs)
     write_evaluation(out / EVALUATION, result)
     return result
-
-
-def _draw(
-    cells: Sequence[Cell], aim: Aim, under: Under, plan: Plan, judge: Judge, keep_images: bool
-) -> None:
-    """Draw what is missing."""
-    jobs = list(under.jobs(cells))
-    total = sum(cost(cell, plan.drawing.steps) for _, cell in jobs)
-    opened: dict[str, Attackable] = {"original": aim.original}
-    with under.open_bar(total, 0) as bar:
-        for role, cell in jobs:
-            spent = [0]
-
-            def count(more: int, spent: list[int] = spent) -> None:
-                spent[0] += more
-                bar.update(more)
-
-            subject, folder = under.subjects[role], under.folder(role)
-            if len(of_cell(read_drawn(folder, subject.sha256, judge.sha256), cell)) < cell.images:
-                if role not in opened:
-                    # One beside the original at a time: each is a whole model.
-                    opened = {"original": aim.original, role: subject.open()}
-                model = opened[role]
-                draw_cell(cell, model, aim, folder, count, judge, keep_images=keep_images)
-            bar.update(max(0, cost(cell, plan.drawing.steps) - spent[0]))
 
 
 def _cost(
@@ -139,7 +121,7 @@ def _rows(role: Role, cells: Sequence[Cell], under: Under, judge: Judge) -> list
         source = floor_of(cell) if role == "floor" else role
         if source in under.subjects:
             sha256, folder = under.subjects[source].sha256, under.folder(source)
-            found += of_cell(read_drawn(folder, sha256, judge.sha256), cell)
+            found += of_cell(read_drawn(folder, sha256, judge.sha256), cell.key)
     return found
 
 

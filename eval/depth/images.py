@@ -12,6 +12,7 @@ from eval.attack.attackable import Attackable
 from eval.generation.generate import Drawing
 from eval.judges.judge import Judge
 from plumbing.errors import UsageError
+from plumbing.processes import ALONE, Team
 from plumbing.whole_files import replace_file
 
 COUNT = 32
@@ -50,11 +51,13 @@ def draw_lessons(
     labels: Sequence[str],
     folder: Path,
     counts: tuple[int, int] = (COUNT, COUNT),
+    team: Team = ALONE,
 ) -> Aim:
     """Draw what is missing under `folder`, and keep the images in which the concept is seen.
 
-    `counts` are of images of the concept, where the lesson has no seeds, and of other things.
-    UsageError if the original draws the concept too rarely to attack with.
+    `counts` are of images of the concept, where the lesson has no seeds, and of other things. Each
+    process of a `team` draws its share, and is told what the leader's judge saw. UsageError if the
+    original draws the concept too rarely to attack with.
     """
     told = json.dumps([asdict(lesson), asdict(drawing)], sort_keys=True)
     place = folder / f"lesson-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
@@ -62,9 +65,8 @@ def draw_lessons(
     prompts = list(lesson.prompts) if lesson.seeds else turns(lesson.prompts, counts[0])
     seeds = lesson.seeds or range(_SEED, _SEED + counts[0])
     other_seeds = range(_OTHERS, _OTHERS + counts[1])
-    files = _drawn(original, prompts, place / "concept", seeds)
-    seen = list(judge.classify(files))
-    kept = [i for i, p in enumerate(seen) if p.label in labels and p.score > lesson.surest]
+    files = _drawn(original, prompts, place / "concept", seeds, team)
+    kept = _kept(files, judge, labels, lesson.surest, original, team)
     if len(kept) < LEAST:
         raise UsageError(
             f"{lesson.name}: the original's images show it in {len(kept)} of {len(files)}, fewer "
@@ -80,7 +82,7 @@ def draw_lessons(
         pairs=lesson.pairs,
         images=tuple(files[i] for i in kept),
         captions=tuple(prompts[i] for i in kept),
-        others=tuple(_drawn(original, others, place / "others", other_seeds)),
+        others=tuple(_drawn(original, others, place / "others", other_seeds, team)),
         other_captions=tuple(others),
         original=original,
     )
@@ -95,18 +97,41 @@ def hash_aim(aim: Aim) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
+def _kept(
+    files: Sequence[Path],
+    judge: Judge,
+    labels: Sequence[str],
+    surest: float,
+    original: Attackable,
+    team: Team,
+) -> list[int]:
+    """The numbers of the images in which the concept is seen, by the leader's judge.
+
+    Were each process to judge, a score at the edge might be another on another card.
+    """
+    good = [0] * len(files)
+    if team.leads:
+        good = [int(p.label in labels and p.score > surest) for p in judge.classify(files)]
+    told = team.total(good, next(original.denoiser.parameters()).device)
+    return [i for i, seen in enumerate(told) if seen]
+
+
 def _drawn(
-    model: Attackable, prompts: Sequence[str], folder: Path, seeds: Sequence[int]
+    model: Attackable, prompts: Sequence[str], folder: Path, seeds: Sequence[int], team: Team
 ) -> list[Path]:
+    """A file a prompt; of several processes each draws some of the batches that one would draw."""
     files = [folder / f"{i:04d}.png" for i in range(len(prompts))]
     missing = [i for i, file in enumerate(files) if not file.is_file()]
+    # Nobody draws before all have seen what is missing.
+    team.wait()
     folder.mkdir(parents=True, exist_ok=True)
-    for start in range(0, len(missing), AT_ONCE):
-        batch = missing[start : start + AT_ONCE]
+    batches = [missing[start : start + AT_ONCE] for start in range(0, len(missing), AT_ONCE)]
+    for batch in team.part(batches):
         told = model.encode([prompts[i] for i in batch])
         found = model.decode(model.denoise(model.noise([seeds[i] for i in batch]), told))
         for i, image in zip(batch, found, strict=True):
             data = BytesIO()
             image.save(data, format="PNG")
             replace_file(files[i], data.getvalue(), durable=False)
+    team.wait()
     return files

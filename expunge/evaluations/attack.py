@@ -39,7 +39,6 @@ from expunge.evaluations.models_under_test import (
 from expunge.evaluations.under_attack import UnderAttack
 from expunge.settings.evaluate_attack import DEMO, QUICK, EvaluateAttack
 from plumbing.errors import UsageError
-from plumbing.processes import current_team
 from plumbing.visible_text import is_explicit
 from prompts.concept import ConceptSpec, combine, load_concept
 from prompts.naming import fold, named_labels
@@ -63,11 +62,8 @@ def evaluate_attack(
     """Attack, judge and count without printing; the result and the folder that holds it.
 
     A finished evaluation that asks the same is read, and no model under attack is loaded. `load`
-    opens one. Bad input is a UsageError. None in a process of a launch that does not lead it: one
-    process makes all attacks.
+    opens one. Bad input is a UsageError. None in a process of a launch that does not lead it.
     """
-    if not current_team().leads:
-        return None
     place = find_place(settings, "attack")
     if not place.concepts:
         raise missing("--concept", settings.target)
@@ -102,7 +98,7 @@ def evaluate_attack(
             overwrite=settings.overwrite,
             keep_images=not settings.no_images,
         )
-    return found, place.out
+    return (found, place.out) if found else None
 
 
 def _judge(spec: ConceptSpec, original: ModelSource, settings: EvaluateAttack) -> Judge:

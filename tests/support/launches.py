@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.kill import Starter
 
@@ -21,17 +22,22 @@ def wait_for(there: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def launch_two(starter: Starter, words: Sequence[str], log: Path) -> str:
-    """`expunge WORDS` in two processes, told of each other as `torchrun` does; what they wrote."""
+def start_two(starter: Starter, words: Sequence[str], logs: Sequence[Path]) -> list[Any]:
+    """`expunge WORDS` in two processes, told of each other as `torchrun` does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    logs = [log.with_name(f"{log.name}-{rank}") for rank in (0, 1)]
-    processes = [
+    return [
         starter.start(words, path, {**address, "RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank, path in enumerate(logs)
     ]
+
+
+def launch_two(starter: Starter, words: Sequence[str], log: Path) -> str:
+    """The same, to their end; what they wrote."""
+    logs = [log.with_name(f"{log.name}-{rank}") for rank in (0, 1)]
+    processes = start_two(starter, words, logs)
     for process in processes:
         process.join(300)
     text = "".join(path.read_text() for path in logs)
