@@ -30,8 +30,6 @@ def row(part: Part, way: str, images_a_second: float, **more: Any) -> dict[str, 
     return told | more
 
 
-# diffusers' own pipeline calls it where an autoencoder must be in float32.
-@pytest.mark.filterwarnings("ignore:.upcast_vae. is deprecated:FutureWarning")
 @pytest.mark.parametrize("size", ["tiny", "tiny-xl"])
 def test_it_runs_through_on_a_cpu(
     size: Size, tmp_path: Path, capsys: pytest.CaptureFixture[str]

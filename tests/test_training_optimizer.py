@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from erase.training.buckets import Places
+from erase.training.buckets import Places, unpack
 from erase.training.masked_optimizer import MaskedOptimizer
 
 Build = Callable[[list[Tensor]], torch.optim.Optimizer]
@@ -113,11 +115,16 @@ def test_float32_copies_begin_from_the_given_values_not_from_what_half_precision
     assert parameter.tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_places_are_where_the_bits_are(packed: bool) -> None:
-    bits = torch.rand(1000, generator=torch.Generator().manual_seed(0)) < 0.3
-    places, cpu = Places.of(bits, packed=packed), torch.device("cpu")
-    assert torch.equal(places.indices(cpu), bits.nonzero().flatten())
+@given(st.lists(st.booleans(), min_size=1, max_size=70))
+def test_places_are_where_the_bits_are(bits: list[bool]) -> None:
+    """As indices, as bits, and by what a GPU makes of the bits: of 9, two bytes, seven unused."""
+    told, cpu = torch.tensor(bits), torch.device("cpu")
+    wanted = torch.tensor([i for i, bit in enumerate(bits) if bit], dtype=torch.int64)
+    packed = Places.of(told, packed=True)
+    assert packed.stored.dtype == torch.uint8 and len(packed.stored) == -(-len(bits) // 8)
+    assert torch.equal(packed.indices(cpu), wanted)
+    assert torch.equal(Places.of(told, packed=False).indices(cpu), wanted)
+    assert torch.equal(unpack(packed.stored, len(bits), packed.selected), wanted)
 
 
 def test_updates_within_backward_are_those_after_it_and_free_each_gradient() -> None:

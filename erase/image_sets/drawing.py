@@ -12,7 +12,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
 from erase.models.bundle import Bundle
-from erase.models.prediction import autocast
+from erase.models.prediction import drawing_arithmetic
 from plumbing.halving import Halving
 
 Progress = Callable[[int], object]
@@ -49,12 +49,13 @@ def draw_batches(
 ) -> Iterator[Tensor]:
     """The images of each batch of rows, [B, 3, height, width] in [-1, 1]."""
     pipeline, (width, height) = sd.pipeline(drawing.sampler), sd.native_size
+    parts = [sd.denoiser, *sd.encoders]
     in_halves = Halving(
         "drawing images", too_much=should_reduce_batch_size, release=clear_device_cache
     )
 
     def draw(part: Sequence[tuple[str, int]]) -> Tensor:
-        with autocast(pipeline.device, drawing.dtype):
+        with drawing_arithmetic(parts, pipeline.device, drawing.dtype):
             images: Any = pipeline(
                 [caption for caption, _ in part],
                 generator=[torch.Generator().manual_seed(seed) for _, seed in part],

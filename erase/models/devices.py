@@ -12,7 +12,30 @@ _DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` is a CUDA device where there is one, then Apple's, then the CPU."""
+    """`auto` is a CUDA device where there is one, then Apple's, then the CPU.
+
+    What a CUDA device rounds is settled as soon as one is named: see `settle_cuda`.
+    """
+    found = _find(device)
+    if found.type == "cuda":
+        settle_cuda()
+    return found
+
+
+def settle_cuda() -> None:
+    """Float32 is float32, and convolutions add up in one order, for this whole process.
+
+    Torch's own choice is TF32, of ten bits, for convolutions in float32, and whatever kernels cuDNN
+    finds quick.
+    """
+    # Not the newer `fp32_precision`: torch.compile asks for these, and fails where both were set.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def _find(device: str) -> torch.device:
     if device != "auto":
         try:
             return torch.empty(0, device=device).device

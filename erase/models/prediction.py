@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from erase.diffusion.conditioning import Conditioning, join
 from erase.diffusion.cpu_kernels import training_kernels
@@ -50,6 +50,38 @@ def guided_prediction(
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
     """Arithmetic in `dtype` over float32 weights; nothing at all for float32."""
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
+
+
+@contextmanager
+def drawing_arithmetic(
+    modules: Iterable[nn.Module], device: torch.device, dtype: torch.dtype
+) -> Iterator[None]:
+    """Arithmetic in `dtype`, without gradient, over weights that are float32 again afterwards.
+
+    On a GPU the modules are held in it meanwhile, as an evaluation holds them: autocast would keep
+    the same copies, and norms and sums in float32 besides, which takes time and changes no image
+    that is to be seen. A CPU stays with autocast, by which its sets were always drawn.
+    """
+    if device.type != "cuda" or dtype == torch.float32:
+        with autocast(device, dtype):
+            yield
+    else:
+        with held_in(modules, dtype):
+            yield
+
+
+@contextmanager
+def held_in(modules: Iterable[nn.Module], dtype: torch.dtype) -> Iterator[None]:
+    """Hold modules' numbers in a type; afterwards they are what they were, bit for bit."""
+    own = [t for module in modules for t in (*module.parameters(), *module.buffers())]
+    kept = [(tensor, tensor.data) for tensor in own if tensor.is_floating_point()]
+    try:
+        for tensor, data in kept:
+            tensor.data = data.to(dtype)
+        yield
+    finally:
+        for tensor, data in kept:
+            tensor.data = data
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from erase.models.bundle import Bundle
 from erase.models.companions import clip_folder, vocabulary
-from erase.models.prediction import autocast
+from erase.models.prediction import drawing_arithmetic
 from erase.run_folder.record import Drawn
 from erase.training.watch import Gone
 from eval.concept.evaluate import Domain, domain_of, expected_labels
@@ -92,7 +92,8 @@ class ConceptProbe:
             size=self.sd.native_size,
             dtype=str(dtype)[6:],
         )
-        with autocast(pipeline.device, dtype):
+        parts = (self.sd.denoiser, *self.sd.encoders)
+        with drawing_arithmetic(parts, pipeline.device, dtype):
             generate(pipeline, rows, folder, asked, model_hash="", batch_size=drawing.batch_size)
 
     def _hit(self, row: PromptRow, image: Path) -> bool:

@@ -15,7 +15,7 @@ from erase.image_sets.drawing import Drawing
 from erase.methods.method import ClosedForm, Method
 from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
-from erase.models.prediction import autocast, predict, training_arithmetic
+from erase.models.prediction import drawing_arithmetic, predict, training_arithmetic
 from erase.training.drift import PROMPTS
 from erase.training.memory import TrainingPlan
 from erase.training.watch import EVERY
@@ -114,7 +114,7 @@ def _seconds(
         return steps.repeat(rows, 1, 1, 1).to(own), times.repeat(rows).to(own), repeated
 
     def draw(rows: int) -> None:
-        with torch.no_grad(), autocast(own, plan.dtype):
+        with torch.no_grad(), drawing_arithmetic([sd.denoiser], own, plan.dtype):
             predict(sd.denoiser, *inputs(rows))
 
     def learn(rows: int) -> None:

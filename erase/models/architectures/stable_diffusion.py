@@ -126,7 +126,10 @@ def pipeline_xl(parts: Parts, sampler: str) -> Any:
         StableDiffusionXLPipeline,
     )
 
-    return StableDiffusionXLPipeline(**_sampled(parts, sampler), add_watermarker=False)
+    pipeline = StableDiffusionXLPipeline(**_sampled(parts, sampler), add_watermarker=False)
+    # What it does to decode in float16 by a method that it calls deprecated, in the words of that.
+    pipeline.upcast_vae = lambda: pipeline.vae.to(dtype=torch.float32)
+    return pipeline
 
 
 def _sampled(parts: Parts, sampler: str) -> dict[str, Any]:
