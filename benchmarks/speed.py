@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed --out runs/bench
 
-Some forty minutes on two cores, which must have nothing else to do. Each benchmark behind a row
+Some fifty minutes on two cores, which must have nothing else to do. Each benchmark behind a row
 writes its own results too, and is not run again while they are there; see there for what exactly is
 measured.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import tyro
 
-from benchmarks import mask, processes, quick, training
+from benchmarks import drawing, mask, processes, quick, training
 from benchmarks.common import Options, table, write_results
 from benchmarks.machine import machine
 
@@ -41,6 +41,8 @@ def main(options: Options) -> None:
         "training-sd15-0.5": step("sd15", 3),
         "training-sd15-0.5-8gb": step("sd15", 3, free=8, **ours),
         "training-sd15-0.1": step("sd15", 3, density=0.1, **ours),
+        "drawing-miniature": lambda: drawing.main(drawing.Options(out=out)),
+        "drawing-medium": lambda: drawing.main(drawing.Options(size="medium", out=out, batches=1)),
         "mask": lambda: mask.main(mask.Options(out=out)),
         "quick": lambda: quick.main(quick.QuickOptions(**shared)),
         "processes": lambda: processes.main(processes.Options(**few)),
@@ -48,7 +50,7 @@ def main(options: Options) -> None:
     for name, run in parts.items():
         if not (out / f"{name}.json").is_file():
             run()
-    rows = [*_steps(out), *_memory(out), *_mask(out), *_erasures(out)]
+    rows = [*_steps(out), *_memory(out), *_drawing(out), *_mask(out), *_erasures(out)]
     markdown = f"{machine()}\n\n{table(['', 'aim', 'measured'], rows)}"
     write_results(options, "speed", {"machine": machine(), "rows": rows}, markdown)
     sys.stdout.write(markdown)
@@ -90,6 +92,25 @@ def _memory(out: Path) -> list[Row]:
 
 def _peak(record: Any) -> float:
     return record["results"]["ours"]["peak_gb"]
+
+
+def _drawing(out: Path) -> list[Row]:
+    rows: list[Row] = []
+    for size in ("miniature", "medium"):
+        found = _read(out, f"drawing-{size}")
+        name = f"{'215 M' if size == 'medium' else size}, {found['at_once']} at once"
+        told = {
+            "a plain loop's time / ours, for an evaluation": "plain / evaluation",
+            "a plain loop's time / ours, for a set": "plain / set",
+            "of the bare UNet's speed, for an evaluation": "bare / evaluation",
+            "of the bare UNet's speed, for a set": "bare / set",
+            "of the bare UNet's and decoder's, for an evaluation": "bare and decode / evaluation",
+        }
+        rows += [
+            (f"drawing: {what}, {name}", "", f"{found['ratios'][key]:.2f}")
+            for what, key in told.items()
+        ]
+    return rows
 
 
 def _mask(out: Path) -> list[Row]:
