@@ -94,8 +94,8 @@ def sync(path: Path) -> None:
 def sync_one(path: Path) -> None:
     """Wait until the disk has a file, or a folder's list of names."""
     folder = path.is_dir()
-    # Not every system opens a folder.
-    with suppress(*[OSError] if folder else []), naming(path):
+    # Not every system opens a folder; "." has no name to tell.
+    with suppress(OSError) if folder else naming(path):
         descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
         try:
             os.fsync(descriptor)

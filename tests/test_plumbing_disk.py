@@ -167,6 +167,15 @@ def test_needs_on_one_disk_add_up(tmp_path: Path) -> None:
     require_space([half, Need("--cache", tmp_path, {"sets": 0.7 * free}, 0.6 * free, many=True)])
 
 
+def test_a_name_without_a_folder_is_written_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is `.`, which has no name of its own."""
+    monkeypatch.chdir(tmp_path)
+    replace_file(Path("page.html"), b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
 def test_what_fails_leaves_the_old_file_and_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "file"
     replace_file(path, b"old")
