@@ -173,7 +173,7 @@ def run_record() -> dict[str, Any]:
 def evaluations() -> list[Any]:
     """A sound evaluation.json."""
     metric = {"value": 99.0, "n": 100, "ci95": [94.6, 99.8]}
-    scores = {"ua": metric, "ira": metric, "cra": None}
+    scores = {"ua": metric, "ira": metric, "cra": None, "near": metric, "substitute": metric}
     models = {side: {"name": "x", "sha256": SHA} for side in ("original", "erased")}
     drawn = {"sampler": "ddim", "steps": 25, "guidance_scale": 5.0, "dtype": "float32"}
     drawn |= {"rows_sha256": SHA}
@@ -188,6 +188,7 @@ def evaluations() -> list[Any]:
         "original": scores,
         "erased": scores,
         "notes": {"cra": "none"},
+        "sure": {"object": 0.7},
         "versions": {"torch": "2"},
     }
     return [concept]

@@ -44,6 +44,7 @@ def test_a_metric_is_value_n_and_interval() -> None:
         "ira": None,
         "cra": None,
         "near": None,
+        "substitute": None,
     }
     assert list(data)[:2] == ["schema_version", "kind"]
 

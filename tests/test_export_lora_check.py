@@ -55,7 +55,7 @@ def test_the_check_measures_what_evaluations_of_the_run_and_of_the_sum_do(
     expected["lora"] = evaluated(with_lora, originals=seen_run.parent / ".originals")
     check = result["check"]
     assert set(check) == {"protocol", "original", "erased", "lora"}
-    assert set(check["lora"]) == {"ua", "ira", "cra", "near"}
+    assert set(check["lora"]) == {"ua", "ira", "cra", "near", "substitute"}
     for name, evaluation in expected.items():
         assert check[name] == evaluation.to_dict()["erased"]
         assert check["original"] == evaluation.to_dict()["original"]

@@ -18,7 +18,8 @@ from eval.concept.results import (
     ConceptScores,
     read_evaluation,
 )
-from eval.concept.scores import Judgement, score
+from eval.concept.scores import JUDGEMENTS, Judgement, score
+from eval.concept.substitute import counted, recount, why_none, with_substitute
 from eval.control.collapse import look_at_control
 from eval.generation.before_after_grid import Section, draw_grid, spread
 from eval.generation.cost import drawing_cost
@@ -37,7 +38,7 @@ from prompts.concept import ConceptSpec
 from prompts.evaluation_rows import PromptRow
 from prompts.naming import named_labels
 
-EVALUATION, JUDGEMENTS, GRID = "evaluation.json", "judgements.jsonl", "grid.png"
+EVALUATION, GRID = "evaluation.json", "grid.png"
 COLUMNS = 8
 Domain = Literal["object", "style"]
 
@@ -100,6 +101,7 @@ def draw_and_judge(
         control=look_at_control(unjudged, out, paired=pair.original is not None),
         cost=drawing_cost(out),
     )
+    result = with_substitute(result, judgements)
     result = replace(result, collapsed=broken(result, chances(judgements)))
     write_evaluation(out / EVALUATION, result)
     return result
@@ -134,14 +136,11 @@ def _question(
     """The evaluation before its answers."""
     splits = Counter(row.split for row in rows)
     lines = json.dumps([asdict(row) for row in rows], sort_keys=True)
-    labels = [
-        label
-        for row in rows
-        if row.split == "forget"
-        for label in expected_labels(spec, row, judges[domain_of(row)])
-    ]
+    forget = [(row, judges[domain_of(row)]) for row in rows if row.split == "forget"]
+    labels = [label for row, judge in forget for label in expected_labels(spec, row, judge)]
     missing = {metric for metric, s in (("ira", "retain"), ("cra", "cross")) if not splits[s]}
     notes = dict.fromkeys(sorted(missing), "the judges name nothing else of that kind")
+    notes |= why_none([judge for _, judge in forget], original=pair.original is not None)
     return ConceptEvaluation(
         protocol=ConceptProtocol(
             name=protocol[0],
@@ -167,9 +166,13 @@ def _question(
 
 
 def _previous(out: Path, question: ConceptEvaluation) -> ConceptEvaluation:
-    previous = read_evaluation(out / EVALUATION)
+    file = out / EVALUATION
+    previous = read_evaluation(file)
     refuse_other(out, previous.differences(question))
-    return previous
+    if counted(previous):
+        return previous
+    recount(file, previous, question.notes)
+    return read_evaluation(file)
 
 
 def _judge(

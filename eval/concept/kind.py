@@ -1,15 +1,13 @@
 """`expunge evaluate concept` as a kind of evaluation."""
 
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from eval.concept.galleries import concept_galleries
 from eval.concept.kept import chances
 from eval.concept.results import ConceptEvaluation, read_evaluation
 from eval.concept.rules import RULES
-from eval.concept.scores import Judgement
+from eval.concept.scores import read_judgements
 from eval.concept.tables import (
     COLUMNS,
     compared_cells,
@@ -20,8 +18,6 @@ from eval.concept.tables import (
 from eval.concept.verdict import concept_clause
 from eval.kind.kind import Comparison, Kind
 from eval.kind.protocol_line import drawing_flags, drawing_line
-from eval.kind.rows import parsed
-from plumbing.record import parse_record
 from plumbing.visible_text import plain
 from prompts.evaluation_rows import protocol_of
 
@@ -37,10 +33,6 @@ def _flags(evaluation: ConceptEvaluation) -> dict[str, Any]:
     protocol = evaluation.protocol
     own = {"protocol": protocol_of(protocol.name), "detector": protocol.detector}
     return drawing_flags(protocol) | own
-
-
-def _read_judgements(place: Path, problems: list[str]) -> tuple[Judgement, ...]:
-    return tuple(parsed(place / "judgements.jsonl", partial(parse_record, Judgement), problems))
 
 
 def _limits(evaluation: ConceptEvaluation) -> list[str]:
@@ -65,7 +57,7 @@ CONCEPT = Kind(
     title="Concept",
     unmeasured="Whether a judge still sees the concept, and other things, in the images.",
     read=read_evaluation,
-    read_rows=_read_judgements,
+    read_rows=read_judgements,
     protocol=_protocol,
     flags=_flags,
     clause=lambda found: concept_clause(found.evaluation, chances(found.rows)),

@@ -13,7 +13,7 @@ from eval.metrics.schema import (
     differences,
     read_kind,
 )
-from plumbing.record import Count
+from plumbing.record import Count, Finite
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,15 @@ class ConceptScores:
 
     ua: share of the forget prompts whose image is no longer the concept; ira, cra: accuracy on
     retained prompts in the concept's own domain and across domains; near: accuracy on the labels of
-    its own domain that are nearest to it for the model's text encoder.
+    its own domain that are nearest to it for the model's text encoder; substitute: share of the
+    forget prompts whose image the judge names as something else, as surely as right images.
     """
 
     ua: Metric | None
     ira: Metric | None
     cra: Metric | None
     near: Metric | None = None
+    substitute: Metric | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,9 @@ class ConceptEvaluation(Evaluation):
     """None where ira or cra tells the same better, and in files of older versions."""
     collapsed: tuple[str, ...] | None = None
     """What says that the erased model draws nothing right; None in files of older versions."""
+    sure: dict[str, Finite] = field(default_factory=dict)
+    """By judge, the score from which an image counts for `substitute`: the highest that nine tenths
+    of the original's own images reach. Empty where it was not measured."""
     cost: dict[str, Cost] = field(default_factory=dict, compare=False)
     schema_version: int = SCHEMA_VERSION
     kind: str = "concept"

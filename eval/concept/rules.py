@@ -34,6 +34,6 @@ RULES = Rules(
     ),
     last=(
         f"Erased: ua is {ERASED_UA:g} % or more, and neither ira nor cra fell by more than "
-        f"{KEPT_FALL:g} points.",
+        f"{KEPT_FALL:g} points. near and substitute are told beside it and decide nothing.",
     ),
 )

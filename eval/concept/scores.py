@@ -1,13 +1,18 @@
-"""ua, ira, cra and near of judged images."""
+"""ua, ira, cra and near of judged images; `substitute` is in a file of its own."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from eval.concept.results import ConceptScores
+from eval.kind.rows import parsed
 from eval.metrics.rates import rate
 from eval.metrics.schema import Metric
-from plumbing.record import Finite
+from plumbing.record import Finite, parse_record
+
+JUDGEMENTS = "judgements.jsonl"
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,11 @@ class Judgement:
     def hit(self) -> bool:
         """Whether the judge names what was asked for."""
         return self.label in self.expected
+
+
+def read_judgements(place: Path, problems: list[str]) -> tuple[Judgement, ...]:
+    """The lines of an evaluation's `judgements.jsonl`; `problems` says which are broken."""
+    return tuple(parsed(place / JUDGEMENTS, partial(parse_record, Judgement), problems))
 
 
 def unlearning_accuracy(judgements: Collection[Judgement]) -> Metric | None:

@@ -11,13 +11,14 @@ from eval.metrics.rates import cell, difference
 from eval.metrics.schema import Metric
 from plumbing.visible_text import plain
 
-METRICS = ("ua", "ira", "cra", "near")
+METRICS = ("ua", "ira", "cra", "near", "substitute")
 COLUMNS = (*METRICS, "ira change", "cra change")
 _MEANINGS = {
     "ua": "forget prompts no longer drawn as the concept",
     "ira": "other {kind}s still drawn right",
     "cra": "{other}s still drawn right",
     "near": "the {kind}s most like it still drawn right",
+    "substitute": "forget prompts clearly drawn as something else",
 }
 
 
@@ -32,20 +33,29 @@ def concept_table(evaluation: ConceptEvaluation) -> Table:
     rows = []
     for metric in METRICS:
         before, after = _pair(evaluation, metric)
-        if metric == "near" and not after:
+        if metric in ("near", "substitute") and not after:
             continue
         count = str(after.n) if after else "-"
         label = f"{metric}: {meaning(metric, plain(evaluation.concept.kind, 20))}"
         rows.append((label, count, cell(before), cell(after), moved(difference(before, after))))
     notes = tuple(f"No {key}: {reason}." for key, reason in evaluation.notes.items())
+    notes += sure_note(evaluation)
     caption = f"{plain(evaluation.concept.name, 80)}: share of the images, % [95 % interval]"
     columns = ("", "images", "original", "erased", "change, points")
     return Table(caption, columns, tuple(rows), notes)
 
 
+def sure_note(evaluation: ConceptEvaluation) -> tuple[str, ...]:
+    """What `substitute` takes for a clear image; nothing where it was not measured."""
+    bars = " and ".join(f"{bar:.2f} ({domain})" for domain, bar in evaluation.sure.items())
+    told = f"Clearly: with a score of {bars} or more, which nine tenths of the original's own "
+    return (told + "images reach.",) if bars else ()
+
+
 def concept_figures(evaluation: ConceptEvaluation) -> list[Figure]:
-    """ua, ira and cra of the erased model, each with the original's beside it."""
+    """ua, ira and cra of the erased model, and what it draws instead, beside the original's."""
     words = {"ua": "no longer the concept", "ira": "its kind kept", "cra": "the other kind kept"}
+    words |= {"substitute": "clearly something else"} if evaluation.erased.substitute else {}
     found = []
     for name, explained in words.items():
         before, after = _pair(evaluation, name)

@@ -1,6 +1,7 @@
 """What a judged concept says on a run: is it gone, and what else went?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from eval.concept.kept import Kept, falls, kept_of
 from eval.concept.results import ConceptEvaluation
@@ -50,24 +51,35 @@ def _judge(evaluation: ConceptEvaluation, ua: Metric, kept: Sequence[Kept]) -> V
         )
     if ua.value < ERASED_UA:
         return Verdict("bad", "Not erased", f"The erased model still {drawn}.")
-    return _judge_rest(name, ua, kept, drawn)
+    found = _judge_rest(ua, kept, drawn)
+    return replace(found, remarks=(*_remarks(ua, kept), *_instead(name, evaluation)))
 
 
-def _judge_rest(name: str, ua: Metric, kept: Sequence[Kept], drawn: str) -> Verdict:
+def _judge_rest(ua: Metric, kept: Sequence[Kept], drawn: str) -> Verdict:
     """What became of the rest, once the concept is gone."""
-    remarks = _remarks(ua, kept)
     damaged = [k for k in kept if k.moved and k.moved.value < -KEPT_FALL]
     if damaged:
         sentence = f"The erased model {drawn}, but it lost other things: {falls(damaged)}."
-        return Verdict("caution", "Erased, with damage", sentence, remarks)
+        return Verdict("caution", "Erased, with damage", sentence)
     if len(kept) < 2 or any(k.moved is None for k in kept):
         why = "nothing shows what else changed"
         if kept:
             why = "not all that could have changed was compared"
         sentence = f"The erased model {drawn}, but {why}."
-        return Verdict("caution", "Erased, rest unproven", sentence, remarks)
+        return Verdict("caution", "Erased, rest unproven", sentence)
     sentence = f"The erased model {drawn}, and draws other things as before: {falls(kept)}."
-    return Verdict("good", "Erased", sentence, remarks)
+    return Verdict("good", "Erased", sentence)
+
+
+def _instead(name: str, evaluation: ConceptEvaluation) -> tuple[str, ...]:
+    """What is drawn in the concept's place, as far as it was measured; it decides nothing."""
+    clear = evaluation.erased.substitute
+    if clear is None:
+        return ()
+    return (
+        f"In {clear.value:.1f} % of the images that ask for {name} the judge is sure of something "
+        "else, as sure as of nine tenths of the original's images; of the rest it is less sure.",
+    )
 
 
 def _remarks(ua: Metric, kept: Sequence[Kept]) -> tuple[str, ...]:

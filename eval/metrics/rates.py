@@ -1,7 +1,7 @@
 """Pure arithmetic: from judged images to rates with their intervals; no torch."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eval.metrics.schema import Metric
@@ -30,6 +30,15 @@ def rate(outcomes: Iterable[bool]) -> Metric | None:
     return Metric(value=100 * successes / n, n=n, ci95=wilson(successes, n))
 
 
+def most_reach(scores: Iterable[float]) -> float | None:
+    """The highest of the scores that at least nine tenths of them reach; None of none.
+
+    The tenth part, rounded down, of the sorted scores is left below it: no interpolation.
+    """
+    ordered = sorted(scores)
+    return ordered[len(ordered) // 10] if ordered else None
+
+
 def change(original: Metric | None, erased: Metric | None) -> float | None:
     """Erased minus original in percentage points; None if either is missing."""
     return None if original is None or erased is None else erased.value - original.value
@@ -56,6 +65,22 @@ def difference(original: Metric | None, erased: Metric | None) -> Difference | N
     down = math.hypot(erased.value - low1, high0 - original.value)
     up = math.hypot(high1 - erased.value, original.value - low0)
     return Difference(moved, (moved - down, moved + up))
+
+
+def mean_rate(rates: Sequence[Metric]) -> Metric | None:
+    """The mean of rates of different images, weighed alike, with its 95 % interval; None of none.
+
+    The interval is put together from the rates' own, as Newcombe's of a difference is (Zou & Donner
+    2008, Statistics in Medicine 27): below the mean lies the root of the sum of squares of the
+    distances to the lower ends, over the number of rates, and likewise above it. So it stays within
+    0 and 100. `n` counts the images of all.
+    """
+    if not rates:
+        return None
+    centre = sum(m.value for m in rates) / len(rates)
+    down = math.hypot(*(m.value - m.ci95[0] for m in rates)) / len(rates)
+    up = math.hypot(*(m.ci95[1] - m.value for m in rates)) / len(rates)
+    return Metric(centre, sum(m.n for m in rates), (centre - down, centre + up))
 
 
 def cell(metric: Metric | None, digits: int = 1) -> str:

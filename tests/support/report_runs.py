@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from erase.run_folder.folder import write_values
 from eval.concept.results import ConceptEvaluation, ConceptProtocol, ConceptQuestion
 from eval.concept.scores import Judgement, score
+from eval.concept.substitute import why_none, with_substitute
 from eval.generation.image_log import Generation, image_path, write_generations
 from eval.i2p.counts import THRESHOLDS, ImageDetections, count_curve, detection_lines
 from eval.i2p.results import NudityEvaluation, NudityProtocol, NudityScores
@@ -142,13 +143,21 @@ def add_concept(
     side: int = 64,
     images: int = 24,
     original: bool = True,
+    near: bool = False,
+    place: Path | None = None,
+    **changes: Any,
 ) -> ConceptEvaluation:
-    """A concept evaluation: so large a share of the forget prompts gone, of the others right."""
-    place = run / "eval" / "concept"
-    name = json.loads((run / "run.json").read_text())["concept"]["name"]
+    """A concept evaluation: so large a share of the forget prompts gone, of the others right.
+
+    It lies in `place`, by default the run's own; `changes` are of its protocol.
+    """
+    place = place or run / "eval" / "concept"
+    record = run / "run.json"
+    name = json.loads(record.read_text())["concept"]["name"] if record.exists() else "church"
     rows, judgements = {model: [] for model in MODELS}, []
     colours = ("#3b6ea5", "#b5482a", "#3f8f5f", "#8a5aa8", "#c79a2b", "#4a4a4a")
-    for split, domain in (("forget", "object"), ("retain", "object"), ("cross", "style")):
+    splits = [("forget", "object"), ("retain", "object"), ("cross", "style")]
+    for split, domain in [*splits, ("near", "object")] if near else splits:
         for i in range(images):
             key = f"{len(rows['erased']):05d}"
             labels = STYLES if domain == "style" else OBJECTS[1:]
@@ -166,16 +175,19 @@ def add_concept(
     for model in MODELS if original else MODELS[1:]:
         add_images(place, model, rows[model], side)
     write_lines(place / "judgements.jsonl", [asdict(j) for j in judgements])
-    counts = {"forget": images, "retain": images, "cross": images}
+    counts = dict.fromkeys(sorted({j.split for j in judgements}), images)
+    protocol = ConceptProtocol("full", 0, "ddim", 25, 5.0, side, side, "float32", counts, SHA)
     evaluation = ConceptEvaluation(
-        protocol=ConceptProtocol("full", 0, "ddim", 25, 5.0, side, side, "float32", counts, SHA),
+        protocol=replace(protocol, **changes),
         concept=ConceptQuestion(name, "object", ("church",)),
         models={m: {"name": m, "sha256": SHA} for m in (MODELS if original else MODELS[1:])},
         judges={d: {"name": f"judge/{d}", "sha256": SHA} for d in ("object", "style")},
         original=score(judgements, "original") if original else None,
         erased=score(judgements, "erased"),
+        notes=why_none((), original=original),
         versions={"torch": "2.11.0", "transformers": "5.0"},
     )
+    evaluation = with_substitute(evaluation, judgements)
     write_evaluation(place / "evaluation.json", evaluation)
     return evaluation
 
