@@ -27,13 +27,19 @@ from erase.saliency.mask_chart import summarise
 from erase.saliency.mask_counts import read_mask_counts
 from erase.tensors.weight_files import Spec, Weights
 from erase.verify.exported_checks import check_delta_alone
+from eval.compare.compared import compare, to_data
+from eval.compare.page import render_html as render_comparison
+from eval.compare.page import render_markdown as render_table
+from eval.compare.row import Row
 from eval.depth.attack_log import read_drawn
 from eval.generation.image_log import read_generations
 from eval.i2p.counts import read_detections
 from eval.i2p.judge_and_remove import read_judged
-from eval.report.data import read_run_data
+from eval.kinds import KINDS
+from eval.report.data import RunData, read_run_data
 from eval.report.markdown import render_markdown
 from eval.report.page import render_html, verdict_of
+from expunge.reports.evaluated_model import read_evaluated
 from expunge.reports.write_report import describe, published
 from plumbing.errors import UsageError
 from plumbing.image_file import read_rgb
@@ -100,6 +106,12 @@ def readers() -> dict[str, Reader]:
             _report,
             everything(*_lines(valid.ATTEMPT)),
             {**run_beside, "evaluation.json": _texts(attacks)[0]},
+        ),
+        Reader(
+            "compared/evaluation.json",
+            _compare,
+            everything(_texts(sound + attacks), json_bytes(sound + attacks)),
+            {"../../../run.json": _texts(runs)[0], "../evaluation.json": _texts(sound)[0]},
         ),
         Reader("attacks.jsonl", _read_drawn, everything(*_lines(valid.DRAWN))),
     ]
@@ -180,9 +192,20 @@ def _report(path: Path) -> None:
 
 
 def _page(run: Path) -> None:
-    data = read_run_data(describe(run, published(read_run(run))))
-    verdict = verdict_of(data)
-    render_markdown([data], [verdict]), render_html([data])
+    data = _read_data(run)
+    render_markdown(data, verdict_of(data)), render_html(data)
+
+
+def _compare(path: Path) -> None:
+    """A sound run beside a stranger's evaluation."""
+    read = (_read_data(path.resolve().parents[3]), read_evaluated(path.parent, KINDS))
+    found = compare([Row(n, data, verdict_of(data)) for n, data in enumerate(read, 1)])
+    json.dumps(to_data(found), allow_nan=False)
+    render_table(found), render_comparison(found)
+
+
+def _read_data(run: Path) -> RunData:
+    return read_run_data(describe(run, published(read_run(run))))
 
 
 def _read_table(path: Path) -> None:

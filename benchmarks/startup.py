@@ -109,8 +109,14 @@ def _starts(run: Path) -> Mapping[str, Start]:
             for name in helps
         },
         "expunge report RUN": Start(_expunge("report", str(run)), 2),
+        "expunge compare RUN RUN": Start(_compare(run), 2),
         "first image of expunge evaluate concept RUN": Start(_expunge(*evaluate), 6, image=True),
     }
+
+
+def _compare(run: Path) -> tuple[str, ...]:
+    """The run beside what was evaluated of it, as if that were a stranger's."""
+    return _expunge("compare", str(run), str(run / "eval"), "--out", str(run / "compare.html"))
 
 
 def _expunge(*words: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from expunge.api import apply_deltas as apply_deltas
     from expunge.api import build_mask as build_mask
+    from expunge.api import compare_runs as compare_runs
     from expunge.api import erase_concept as erase_concept
     from expunge.api import evaluate_attack as evaluate_attack
     from expunge.api import evaluate_concept as evaluate_concept
@@ -34,7 +35,7 @@ FUNCTIONS = (
         "evaluate_i2p",
         "evaluate_quality",
     ),
-    *("write_report", "export_run", "apply_deltas", "undo_deltas", "verify"),
+    *("write_report", "compare_runs", "export_run", "apply_deltas", "undo_deltas", "verify"),
 )
 
 

@@ -51,10 +51,16 @@ def evaluate_quality(target: str | Path, **flags: Any) -> dict[str, Any]:
     return _evaluated("evaluate:EvaluateQuality", "quality", target, flags)
 
 
-def write_report(*runs: str | Path, **flags: Any) -> dict[str, Any]:
-    """Write a run's report, or of several side by side; gives the file and each verdict."""
+def write_report(run: str | Path, **flags: Any) -> dict[str, Any]:
+    """Write a run's report; gives the file and the verdict."""
+    folder = (Path(run),)
+    return _run("report:Report", "reports.write_report:write_report", flags, runs=folder)
+
+
+def compare_runs(*runs: str | Path, **flags: Any) -> dict[str, Any]:
+    """Set runs, or evaluations of any models, side by side; gives the file and the table."""
     folders = tuple(map(Path, runs))
-    return _run("report:Report", "reports.write_report:write_report", flags, runs=folders)
+    return _run("compare:Compare", "reports.write_comparison:compare_runs", flags, runs=folders)
 
 
 def export_run(run: str | Path, **flags: Any) -> dict[str, Any]:

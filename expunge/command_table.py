@@ -51,6 +51,11 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "report:Report",
         "report:run",
     ),
+    ("compare",): Command(
+        "several runs side by side: erased, attacked, kept, spent, and the frontier",
+        "compare:Compare",
+        "compare:run",
+    ),
     ("export",): Command(
         "write the erased model as other tools take it, or what changed as one small file",
         "export:Export",

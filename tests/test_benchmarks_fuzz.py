@@ -21,6 +21,7 @@ SLOW = {
     "evaluation.json": 40,
     "../attack/evaluation.json": 40,
     "../attack/attempts.jsonl": 40,
+    "compared/evaluation.json": 40,
 }
 
 

@@ -229,9 +229,10 @@ def test_a_mask_plugs_into_all_but_retrain_and_rl_with_it_is_salun() -> None:
     assert label("l1_sparse-mask") == "l1-sparse + mask" and label("salun") == "SalUn"
 
 
-@pytest.mark.parametrize("command", ["verify", "report", "export", "evaluate concept"])
+@pytest.mark.parametrize("command", ["verify", "report", "export", "evaluate concept", "compare"])
 def test_other_commands_say_that_it_is_no_erasure(
     benchmark: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*command.split(), str(benchmark)]) == 2
+    beside = [str(benchmark.parent)] if command == "compare" else []
+    assert main([*command.split(), str(benchmark), *beside]) == 2
     assert "of `expunge classification`, whose results are in" in capsys.readouterr().err

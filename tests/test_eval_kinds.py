@@ -12,7 +12,8 @@ from support.erased_runs import MakeRun
 
 from eval.generation.image_log import image_path
 from eval.generation.pair import draw_pair
-from eval.kind.kind import Comparison, Figure, Kind
+from eval.kind.comparison import Column, Comparison, metric_cell
+from eval.kind.kind import Figure, Kind
 from eval.kind.pictures import make_gallery
 from eval.kind.protocol_line import drawing_flags, drawing_line
 from eval.kind.table import Table
@@ -41,7 +42,9 @@ from expunge.evaluations.models_under_test import (
     pair_up,
 )
 from expunge.evaluations.quality import evaluate_quality
+from expunge.reports.write_comparison import compare_runs
 from expunge.reports.write_report import write_report
+from expunge.settings.compare import Compare
 from expunge.settings.evaluate import DrawnEvaluation, EvaluateQuality
 from expunge.settings.report import Report
 from plumbing.errors import UsageError
@@ -95,7 +98,14 @@ def evaluate_brightness(settings: DrawnEvaluation) -> Brightness:
         assert draw_pair(rows, pair, how)
         light = {m: mean([_light(place.out / m, row) for row in rows]) for m in pair.subjects}
         protocol = BrightnessProtocol(
-            len(rows), 0, "ddim", 1, how.guidance_scale, *how.size, how.dtype, sha256().hexdigest()
+            len(rows),
+            0,
+            "ddim",
+            how.steps,
+            how.guidance_scale,
+            *how.size,
+            how.dtype,
+            sha256().hexdigest(),
         )
         found = Brightness(protocol, pair.told, light["original"], light["erased"])
         write_evaluation(place.out / "evaluation.json", found)
@@ -129,7 +139,8 @@ BRIGHTNESS = Kind(
     galleries=lambda m: [make_gallery("Dogs", "All of them.", m, list(m.generations["erased"]))],
     limits=lambda e: ["How light the night is."],
     comparison=Comparison(
-        ("light",), lambda e: [cell(e.erased)], lambda e: {"lamps": e.protocol.steps}, lambda _: []
+        lambda _: [Column("light", lambda e: metric_cell(e.erased), "higher")],
+        lambda e: {"lamps": str(e.protocol.steps)},
     ),
 )
 ALL = (*KINDS, BRIGHTNESS)
@@ -145,7 +156,7 @@ def run(make_run: MakeRun) -> Path:
 def test_the_report_shows_a_kind_that_no_file_of_the_product_names(run: Path) -> None:
     found = read_brightness(run / "eval" / "brightness" / "evaluation.json")
     written = write_report(Report(runs=(run,)), ALL)
-    assert (written["runs"][0]["verdict"], written["runs"][0]["level"]) == ("Dark", "caution")
+    assert (written["verdict"], written["level"]) == ("Dark", "caution")
     page = (run / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
     for words in (
         "<h2>Light</h2>",
@@ -170,10 +181,16 @@ def test_markdown_and_comparison_show_it_too(run: Path, make_run: MakeRun) -> No
     write_report(Report(runs=(run,), format="md"), ALL)
     text = (run / "report.md").read_text()
     assert "Brightness:" in text and cell(found.erased).replace("[", r"\[")[:5] in text
-    other, to = make_run("other"), run / "both.md"
-    write_report(Report(runs=(run, other), format="md", to=to), ALL)
+    other, third, to = make_run("other"), make_run("third"), run / "all.md"
+    settings = DrawnEvaluation(target=str(third), steps=2, device="cpu")
+    evaluate_brightness(settings)
+    told = compare_runs(Compare(runs=(run, other, third), format="md", out=to), ALL)
+    assert told["rows"][0]["cells"]["light"]["value"] == found.erased.value  # type: ignore[union-attr]
+    missing = told["rows"][1]["missing"]["light"]
+    assert missing["command"].startswith("expunge evaluate brightness RUN --sampler ddim --steps 1")
     text = to.read_text()
-    assert "| light |" in text and "different lamps" in text and "**Dark" in text
+    assert "| light ↑ |" in text and "- Brightness, lamps: 1 in row 1; 2 in row 3" in text
+    assert "**Dark" in text
     assert "How light the images are" in (
         write_report(Report(runs=(other,), format="md"), ALL) and (other / "report.md").read_text()
     )

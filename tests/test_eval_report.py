@@ -1,15 +1,13 @@
 """The page: complete, self-contained, readable by all, and the same for the same run."""
 
-import json
 import re
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.pages import Page, page
+from support.pages import page
 from support.report_runs import (
     SHA,
     add_concept,
@@ -18,7 +16,6 @@ from support.report_runs import (
 
 from erase.saliency.mask_counts import read_mask_counts
 from eval.report.page import TEMPLATES
-from expunge.cli import main
 from plumbing.errors import UsageError
 from plumbing.visible_text import plain
 
@@ -120,29 +117,6 @@ def test_the_same_run_gives_the_same_page(measured_run: Path) -> None:
     first = (measured_run / "report.html").read_bytes()
     page(measured_run)
     assert (measured_run / "report.html").read_bytes() == first
-
-
-def test_several_runs_side_by_side(tmp_path: Path, capsys: Any) -> None:
-    good, broken = make_run(tmp_path / "good"), make_run(tmp_path / "broken", base="other/model")
-    add_concept(good)
-    add_concept(broken, kept=0.1)
-    bare = make_run(tmp_path / "bare", "dog")
-    to = tmp_path / "both.html"
-    runs = [str(run) for run in (good, broken, bare)]
-    assert main(["report", *runs, "--to", str(to), "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert [run["verdict"] for run in printed["runs"]] == [
-        "Erased at its prompts, depth not tested",
-        "Collapsed",
-        "Not measured",
-    ]
-    assert printed["report"] == str(to)
-    shown = Page(to.read_text(encoding="utf-8"))
-    assert shown.text.count("Collapsed") >= 2
-    assert "different judges; compare with care" in shown.text
-    assert len([a for a in shown.all("svg") if a.get("class") == "chart"]) == 1
-    headings = [int(tag[1]) for tag, _ in shown.elements if re.fullmatch("h[1-6]", tag)]
-    assert headings == [1, 2, 2, 3, 2, 3, 2, 3]
 
 
 def test_counts_of_a_mask_need_no_torch_and_are_exact(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_it_fits_a_phone(report: Path, tmp_path: Path) -> None:
 def test_several_runs_fit_a_phone(report: Path, tmp_path: Path) -> None:
     both = tmp_path / "both.html"
     other = make_run(tmp_path / "other" / ("n" * 120))
-    assert main(["report", str(report.parent), str(other), "--to", str(both)]) == 0
+    assert main(["compare", str(report.parent), str(other), "--out", str(both)]) == 0
     assert ask(both, tmp_path / "profile", OVERFLOW) == "0"
 
 

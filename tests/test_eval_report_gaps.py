@@ -150,8 +150,7 @@ def test_half_a_file_is_refused(file: str, measured_run: Path, capsys: Any) -> N
     [
         (["nothing"], "is nothing a run folder?"),
         ([], "RUN is missing"),
-        (["run", "other"], "--to is missing"),
-        (["run", "./run", "--to", "x.html"], "given twice"),
+        (["run", "other", "--to", "x.html"], "`expunge compare` sets several side by side"),
         (["run", "--to", "."], "is a folder"),
         (["run", "--to", "run.txt/x.html"], "cannot be written"),
         (["run", "--format", "pdf"], "--format"),

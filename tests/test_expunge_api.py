@@ -31,7 +31,9 @@ def test_it_does_what_the_commands_do(finished: Path, model_folder: Path, tmp_pa
     evaluation = json.loads((tmp_path / "run" / "eval" / "concept" / "evaluation.json").read_text())
     assert json.loads(json.dumps(found)) == evaluation
     written = expunge.write_report(run["out"], to=str(tmp_path / "report.html"))
-    assert Path(written["report"]).is_file()
+    assert Path(written["report"]).is_file() and written["verdict"]
+    table = expunge.compare_runs(run["out"], tmp_path / "run" / "eval", out=str(tmp_path / "c"))
+    assert [row["cells"]["ua"] for row in table["rows"]] == [evaluation["erased"]["ua"]] * 2
     delta = tmp_path / "it.safetensors"
     expunge.export_run(run["out"], format="delta", to=str(delta))
     expunge.apply_deltas(delta, model=str(model_folder), to=str(tmp_path / "erased"))

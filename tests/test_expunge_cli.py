@@ -146,7 +146,10 @@ def test_overview_lists_every_command(capsys: Any) -> None:
         (["apply", "a"], "--to"),
         (["undo", "m", "--to", "b"], "--delta is missing"),
         (["eras", "church"], "did you mean erase?"),
-        (["nonsense"], "one of apply, classification, demo, erase, evaluate, export, mask"),
+        (
+            ["nonsense"],
+            "one of apply, classification, compare, demo, erase, evaluate",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.erased_runs import SHORT, MakeRun
 from support.files import tree
+from support.pages import Page
 from support.report_runs import add_concept
 from support.report_runs import make_run as make_report_run
 
@@ -93,6 +94,44 @@ def test_a_results_table_shows_escapes_instead_of_obeying(
         assert not any(hidden(c) for c in shown if c not in "\n\t\r")
     prose = "\n".join(line for line in text.splitlines() if not line.startswith("    "))
     assert "<script" not in prose and "<img" not in prose
+
+
+@pytest.mark.parametrize("form", ["html", "md", "json"])
+def test_a_comparison_shows_escapes_instead_of_obeying(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In names of folders, concepts, models, judges and methods, in settings, notes and prompts."""
+    hostile = f"{ESCAPE}{MARKUP} |`\n# x"
+    runs = [
+        make_report_run(tmp_path / f"{MARKUP.replace('/', '')}{n}", f"church {hostile}{n}",
+                        base=hostile * n, method=hostile, config={"seed": n, "mask": hostile * n})
+        for n in (1, 2)
+    ]  # fmt: skip
+    for run in runs:
+        add_concept(run, prompts=[hostile], name=hostile)
+        file = run / "eval" / "concept" / "evaluation.json"
+        found = json.loads(file.read_text())
+        found["judges"]["object"]["name"] = hostile
+        found["erased"] |= {"substitute": None, "ira": None}
+        found["notes"] = {"substitute": hostile, "ira": hostile, hostile: hostile}
+        file.write_text(json.dumps(found))
+    to = tmp_path / "page"
+    assert main(["compare", *map(str, runs), "--format", form, "--out", str(to)]) == 0
+    captured, text = capsys.readouterr(), to.read_text(encoding="utf-8")
+    for shown in (captured.out, captured.err, text):
+        assert not any(hidden(c) for c in shown if c not in "\n\t\r")
+    if form == "html":
+        page = Page(text)
+        assert page.open == [] and page.all("script") == []
+        assert not any(name.startswith("on") for _, attrs in page.elements for name in attrs)
+        assert "<script>owned</script>" in page.text
+    elif form == "md":
+        prose = "\n".join(line for line in text.splitlines() if not line.startswith("    "))
+        assert "<script" not in prose and "<img" not in prose
+        rows = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+        assert len({row.count("|") for row in rows}) == 1
+    else:
+        assert not any(map(hidden, json.dumps(json.loads(text), ensure_ascii=False)))
 
 
 @pytest.mark.parametrize("text", [*FORMULAS, MARKUP, "[a](javascript:x)", "![a](http://x/y.png)"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import report_runs
 from support.drawn_rows import DRAWING, ROWS
 
 import erase.models.locate
@@ -25,10 +26,18 @@ def run_python(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
 
 
-def test_a_report_imports_nothing_that_draws_or_judges(run: Path) -> None:
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_pages_import_nothing_that_draws_or_judges(command: str, tmp_path: Path) -> None:
     heavy = {"torch", "diffusers", "transformers", "accelerate", "onnxruntime", "cv2", "scipy"}
-    done = run_python("-X", "importtime", "-m", "expunge", "report", str(run))
-    assert done.returncode == 0 and (run / "report.html").is_file()
+    runs = [report_runs.make_run(tmp_path / name) for name in ("one", "two")]
+    for run in runs:
+        report_runs.add_concept(run)
+    words = ["report", str(runs[0]), "--to"]
+    if command == "compare":
+        words = ["compare", *map(str, runs), "--out"]
+    page = tmp_path / "page.html"
+    done = run_python("-X", "importtime", "-m", "expunge", *words, str(page))
+    assert done.returncode == 0 and page.is_file()
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert "matplotlib.figure" in imported and not imported & heavy
 

@@ -50,7 +50,7 @@ def test_a_home_is_meant_in_every_form(form: str, monkeypatch: pytest.MonkeyPatc
 def test_a_home_is_meant_in_positions_and_from_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/h")
     assert parse(("evaluate", "concept"), ["~/run"]).target == "/h/run"
-    assert parse(("report",), ["~/a", "~/b", "--to=~/c"]).runs == (Path("/h/a"), Path("/h/b"))
+    assert parse(("compare",), ["~/a", "~/b", "--out=~/c"]).runs == (Path("/h/a"), Path("/h/b"))
     assert parse(("erase",), ["~/mine.toml", "~"]).concepts == ("/h/mine.toml", "/h")
     assert parse(("export",), ["./~", "--to", "~nobodyhere/x"]).target == Path("~")
     made = made_of(Export, {"target": Path("~/run"), "to": "~/x"})

@@ -87,6 +87,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         ["export", "RUN", "--format", "single-file", "--to", "FILE"],
         ["apply", "DELTA", "--model", "MODEL", "--to", "RUN"],
         ["report", "RUN"],
+        ["compare", "MODEL", "RUN", "--out", "OTHER"],
     ],
     ids=lambda words: " ".join(words[:4]),
 )

@@ -51,7 +51,11 @@ def test_links_out_of_a_run_are_not_followed(
     # A refused export of another test may have left an empty folder in the shared run.
     shutil.rmtree(run / name, ignore_errors=True)
     os.symlink(outside, run / name)
-    for words in (["evaluate", "concept", str(run)], ["export", str(run)], ["report", str(run)]):
+    single = (["evaluate", "concept", str(run)], ["export", str(run)], ["report", str(run)])
+    # Of a folder of evaluations as of a run.
+    (tmp_path / "e").mkdir()
+    os.symlink(outside, tmp_path / "e" / "concept")
+    for words in (*single, ["compare", str(run), "."], ["compare", str(tmp_path / "e"), "."]):
         refused(words, "a link that leads out", capsys)
     model = json.loads((run / "run.json").read_text())["base"]["id"]
     words = ["erase", "dog", "--model", model, "--out", str(run), "--overwrite"]

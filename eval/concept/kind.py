@@ -1,22 +1,16 @@
 """`expunge evaluate concept` as a kind of evaluation."""
 
-from dataclasses import replace
 from typing import Any
 
+from eval.concept.comparison import COMPARISON
 from eval.concept.galleries import concept_galleries
 from eval.concept.kept import chances
 from eval.concept.results import ConceptEvaluation, read_evaluation
 from eval.concept.rules import RULES
 from eval.concept.scores import read_judgements
-from eval.concept.tables import (
-    COLUMNS,
-    compared_cells,
-    compared_charts,
-    concept_figures,
-    concept_table,
-)
+from eval.concept.tables import concept_figures, concept_table
 from eval.concept.verdict import concept_clause
-from eval.kind.kind import Comparison, Kind
+from eval.kind.kind import Kind
 from eval.kind.protocol_line import drawing_flags, drawing_line
 from plumbing.visible_text import plain
 from prompts.evaluation_rows import protocol_of
@@ -46,12 +40,6 @@ def _limits(evaluation: ConceptEvaluation) -> list[str]:
     ]
 
 
-def _settings(evaluation: ConceptEvaluation) -> dict[str, Any]:
-    drawn = replace(evaluation.protocol, images={}, rows_sha256="", detector=None)
-    judges = sorted(judge["sha256"] for judge in evaluation.judges.values())
-    return {"protocols": drawn, "judges": judges}
-
-
 CONCEPT = Kind(
     name="concept",
     title="Concept",
@@ -66,5 +54,5 @@ CONCEPT = Kind(
     tables=lambda evaluation: [concept_table(evaluation)],
     galleries=concept_galleries,
     limits=_limits,
-    comparison=Comparison(COLUMNS, compared_cells, _settings, compared_charts),
+    comparison=COMPARISON,
 )

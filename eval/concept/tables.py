@@ -1,10 +1,6 @@
-"""A concept's figures: large, in a table, and beside those of other runs."""
+"""A concept's figures: large, and in a table."""
 
-from collections.abc import Sequence
-
-from eval.concept.charts import Spot, draw_scatter
 from eval.concept.results import ConceptEvaluation
-from eval.kind.chart import Chart
 from eval.kind.kind import Figure
 from eval.kind.table import Table, moved
 from eval.metrics.rates import cell, difference
@@ -12,7 +8,6 @@ from eval.metrics.schema import Metric
 from plumbing.visible_text import plain
 
 METRICS = ("ua", "ira", "cra", "near", "substitute")
-COLUMNS = (*METRICS, "ira change", "cra change")
 _MEANINGS = {
     "ua": "forget prompts no longer drawn as the concept",
     "ira": "other {kind}s still drawn right",
@@ -65,27 +60,5 @@ def concept_figures(evaluation: ConceptEvaluation) -> list[Figure]:
     return found
 
 
-def compared_cells(evaluation: ConceptEvaluation) -> list[str]:
-    """One a column of `COLUMNS`."""
-    rates = {metric: _pair(evaluation, metric) for metric in METRICS}
-    changes = [moved(difference(*rates[metric])) for metric in ("ira", "cra")]
-    return [*(cell(after) for _, after in rates.values()), *changes]
-
-
-def compared_charts(evaluations: Sequence[tuple[int, ConceptEvaluation]]) -> list[Chart]:
-    """The scatter of the runs, by number, whose `ua` was measured."""
-    spots = [
-        Spot(number, e.ua.value, _value(e.ira), _value(e.cra))
-        for number, e in ((number, evaluation.erased) for number, evaluation in evaluations)
-        if e.ua
-    ]
-    caption = "Erasure against what was kept: upper right is best; the numbers are the table's"
-    return [Chart(caption, draw_scatter(spots))] if spots else []
-
-
 def _pair(evaluation: ConceptEvaluation, metric: str) -> tuple[Metric | None, Metric | None]:
     return getattr(evaluation.original, metric, None), getattr(evaluation.erased, metric)
-
-
-def _value(metric: Metric | None) -> float | None:
-    return metric.value if metric else None

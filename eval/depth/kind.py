@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.depth.charts import attack_charts
+from eval.depth.comparison import COMPARISON
 from eval.depth.results import AttackEvaluation, Attempt, read_attacks
 from eval.depth.tables import attack_figures, attack_table, forms_table
 from eval.depth.verdict import NO_ATTACK, RULES, attack_clause
@@ -120,4 +121,5 @@ ATTACK = Kind(
     charts=attack_charts,
     galleries=_galleries,
     limits=_limits,
+    comparison=COMPARISON,
 )

@@ -126,17 +126,18 @@ def ahead(evaluation: AttackEvaluation, name: str) -> Difference:
 
 def worst_attack(evaluation: AttackEvaluation) -> str | None:
     """The one of those that decide that most surely exceeds its floor."""
-    return next(iter(_by_lead(evaluation)), None)
+    return next(iter(by_lead(evaluation)), None)
 
 
-def _by_lead(evaluation: AttackEvaluation) -> list[str]:
+def by_lead(evaluation: AttackEvaluation) -> list[str]:
+    """The attacks that decide, first the one that most surely exceeds its floor."""
     found = {name: ahead(evaluation, name) for name in deciding(evaluation)}
     return sorted(found, key=lambda n: (found[n].ci95[0], found[n].value), reverse=True)
 
 
 def brought_back(evaluation: AttackEvaluation) -> Iterator[str]:
     """The attacks that bring the concept back, the surest first."""
-    for name in _by_lead(evaluation):
+    for name in by_lead(evaluation):
         found = ahead(evaluation, name)
         if found.value > ABOVE and found.ci95[0] > 0:
             yield name

@@ -7,6 +7,7 @@ from typing import Any
 
 from eval.kind.chart import Chart
 from eval.kind.command_line import command_line
+from eval.kind.comparison import Comparison
 from eval.kind.measurement import Measurement
 from eval.kind.pictures import Gallery
 from eval.kind.table import Table
@@ -20,19 +21,6 @@ class Figure:
     name: str
     value: str
     explained: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What a kind adds where several runs are set side by side."""
-
-    columns: tuple[str, ...]
-    cells: Callable[[Any], Sequence[str]]
-    """An evaluation's cells, one a column."""
-    settings: Callable[[Any], Mapping[str, Any]]
-    """What must be alike in all runs for their figures to be compared, by its name in plural."""
-    charts: Callable[[Sequence[tuple[int, Any]]], Sequence[Chart]]
-    """From the evaluations that there are, each with its run's number."""
 
 
 def _none(*_: Any) -> tuple[()]:
@@ -76,6 +64,7 @@ class Kind:
     """Which of its images are not there, and why."""
     comparison: Comparison | None = None
 
-    def command(self, run: str, evaluation: Any) -> str:
-        """The command line that makes an evaluation of a run anew; files of the user's by name."""
-        return command_line(("expunge", "evaluate", self.name, run), self.flags(evaluation))
+    def command(self, target: str, evaluation: Any = None, **more: Any) -> str:
+        """The command line that makes an evaluation anew, with `more` flags; files by name."""
+        flags = {} if evaluation is None else self.flags(evaluation)
+        return command_line(("expunge", "evaluate", self.name, target), {**flags, **more})

@@ -10,6 +10,7 @@ from eval.kind.measurement import Measurement
 from eval.kind.pictures import Gallery, make_gallery
 from eval.kind.protocol_line import drawing_flags, drawing_line
 from eval.kind.rows import parsed
+from eval.quality.comparison import COMPARISON
 from eval.quality.image_lines import ImageQuality
 from eval.quality.measures.known import MEASURES
 from eval.quality.measures.measure import Measure
@@ -79,6 +80,7 @@ def quality_kind(measures: Sequence[Measure]) -> Kind:
         heading="Quality of other images",
         tables=lambda evaluation: [quality_table(evaluation, measures)],
         galleries=_worst,
+        comparison=COMPARISON,
     )
 
 

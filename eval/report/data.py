@@ -43,7 +43,8 @@ class RunFolder:
     concept: str
     """What was erased."""
     command: str = "erase"
-    """`erase` or `mask`."""
+    """`erase` or `mask`; `evaluate` of a model that somebody else made, of which nothing but its
+    evaluations is known."""
     method: str | None = None
     concepts: tuple[str, ...] = ()
     """The concepts as they were given."""
@@ -75,6 +76,11 @@ class RunFolder:
     def name(self) -> str:
         """The folder's own name: where it lies says nothing."""
         return self.folder.resolve().name
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a run folder, and not only the evaluations of somebody's model."""
+        return self.command != "evaluate"
 
     @property
     def explicit(self) -> bool:
@@ -109,27 +115,37 @@ class RunData:
         return next((found for known, found in self.measured if known is kind), None)
 
 
-def read_run_data(run: RunFolder, kinds: Sequence[Kind] = KINDS) -> RunData:
+def read_run_data(
+    run: RunFolder, kinds: Sequence[Kind] = KINDS, places: Mapping[str, Path] | None = None
+) -> RunData:
     """Read all that a run folder holds; UsageError for an evaluation that is not readable.
 
-    Rows of JSONL files that are broken are left out, and `problems` says how many.
+    `places` are the evaluations' folders by kind, by default those within the run's. Rows of JSONL
+    files that are broken are left out, and `problems` says how many.
     """
+    if places is None:
+        places = {kind.name: run.folder / "eval" / kind.name for kind in kinds}
     problems: list[str] = []
     steps = tuple(parsed(run.folder / "train_log.jsonl", _step, problems))
-    found = tuple((kind, _measurement(run, kind, problems)) for kind in kinds)
+    found = tuple(
+        (kind, _measurement(kind, places[kind.name], problems, explicit=run.explicit))
+        for kind in kinds
+        if kind.name in places
+    )
     measured = tuple((kind, measurement) for kind, measurement in found if measurement)
     return RunData(run, tuple(kinds), measured, steps, tuple(problems))
 
 
-def _measurement(run: RunFolder, kind: Kind, problems: list[str]) -> Measurement | None:
+def _measurement(
+    kind: Kind, place: Path, problems: list[str], *, explicit: bool
+) -> Measurement | None:
     """None if there is no such file."""
-    place = run.folder / "eval" / kind.name
     file = place / "evaluation.json"
     if not file.exists():
         return None
     evaluation = kind.read(file)
     rows = kind.read_rows(place, problems)
-    return Measurement(evaluation, place, rows, read_generations(place, problems), run.explicit)
+    return Measurement(evaluation, place, rows, read_generations(place, problems), explicit)
 
 
 def _step(data: Mapping[str, Any]) -> Step:

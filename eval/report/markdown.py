@@ -1,42 +1,30 @@
 """The report's figures as Markdown, for papers and model cards."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from eval.kind.table import Table
 from eval.report.data import RunData
-from eval.report.story import commands, headline, incomparable, not_measured, probes, protocols
-from eval.report.tables import comparison_table, tables
+from eval.report.story import commands, headline, not_measured, probes, protocols
+from eval.report.tables import tables
 from eval.verdict.verdict import Verdict
 from plumbing.visible_text import escape_markdown, plain
 
 _LONGEST = 1000
 
 
-def render_markdown(runs: Sequence[RunData], verdicts: Sequence[Verdict]) -> str:
-    """Verdict, tables and protocol of one run; several side by side in one table."""
-    if len(runs) == 1:
-        blocks = _run(runs[0], verdicts[0])
-    else:
-        blocks = [f"# {len(runs)} runs side by side", _table(comparison_table(runs, verdicts))]
-        blocks += _bullets(incomparable(runs))
-        for number, (data, verdict) in enumerate(zip(runs, verdicts, strict=True), 1):
-            blocks.append(f"## {number}\\. {_text(data.run.name)}: {_text(headline(data))}")
-            blocks += _summary(data, verdict)
+def render_markdown(data: RunData, verdict: Verdict) -> str:
+    """Verdict, tables and protocol of a run."""
+    blocks = [f"# {_text(headline(data))}", *summary(data, verdict)]
+    for table in tables(data):
+        blocks += [pipe_table(table), *bullets(table.notes)]
+    blocks += bullets(probes(data))
+    blocks += ["Not measured:", *bullets(not_measured(data))]
     return "\n\n".join(blocks) + "\n"
 
 
-def _run(data: RunData, verdict: Verdict) -> list[str]:
-    blocks = [f"# {_text(headline(data))}", *_summary(data, verdict)]
-    for table in tables(data):
-        blocks += [_table(table), *_bullets(table.notes)]
-    blocks += _bullets(probes(data))
-    blocks += ["Not measured:", *_bullets(not_measured(data))]
-    return blocks
-
-
-def _summary(data: RunData, verdict: Verdict) -> list[str]:
-    """The verdict, the protocol and the commands."""
-    blocks = [f"**{_text(verdict.word)}.** {_text(verdict.sentence)}", *_bullets(verdict.remarks)]
+def summary(data: RunData, verdict: Verdict) -> list[str]:
+    """The verdict, the protocol and the commands of a run."""
+    blocks = [f"**{_text(verdict.word)}.** {_text(verdict.sentence)}", *bullets(verdict.remarks)]
     blocks += [f"Protocol: {_text(line)}" for line in protocols(data)]
     if lines := commands(data):
         # Four blanks make a code block that no content can end.
@@ -44,7 +32,7 @@ def _summary(data: RunData, verdict: Verdict) -> list[str]:
     return blocks
 
 
-def _table(table: Table) -> str:
+def pipe_table(table: Table) -> str:
     """A pipe table below its caption."""
     rows = [table.columns, *table.rows]
     head, *body = ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in rows]
@@ -52,7 +40,8 @@ def _table(table: Table) -> str:
     return "\n".join([f"{_text(table.caption)}:", "", head, rule, *body])
 
 
-def _bullets(lines: Iterable[str]) -> list[str]:
+def bullets(lines: Iterable[str]) -> list[str]:
+    """Lines as one list; nothing of none."""
     found = [f"- {_text(line)}" for line in lines]
     return ["\n".join(found)] if found else []
 

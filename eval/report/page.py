@@ -22,7 +22,6 @@ from eval.report.story import (
     cost,
     hashes,
     headline,
-    incomparable,
     is_miniature,
     not_measured,
     probes,
@@ -31,7 +30,7 @@ from eval.report.story import (
     settings,
     versions,
 )
-from eval.report.tables import compared, comparison_table, control_tables
+from eval.report.tables import control_tables
 from eval.verdict.verdict import Verdict, in_order, judge
 from plumbing.visible_text import plain
 
@@ -45,7 +44,7 @@ def verdict_of(data: RunData) -> Verdict:
     if data.run.command == "mask":
         sentence = "This is a saliency mask alone: no weights were changed."
         return Verdict("none", "Nothing erased", sentence)
-    if not data.run.finished:
+    if data.run.command == "erase" and not data.run.finished:
         sentence = "The run was not finished, so it has no result."
         return Verdict("none", "Not finished", sentence, data.run.ended.remarks)
     if data.run.ended.rolled_back:
@@ -59,18 +58,14 @@ def verdict_of(data: RunData) -> Verdict:
     return replace(verdict, remarks=(*data.run.ended.remarks, *verdict.remarks))
 
 
-def render_html(runs: Sequence[RunData], *, images: bool = True) -> str:
-    """The page on one run, or on several side by side."""
-    environment = _environment()
-    if len(runs) == 1:
-        content = _run_page(runs[0], images=images)
-        return environment.get_template("run.html.j2").render(**content)
-    return environment.get_template("comparison.html.j2").render(**_comparison_page(runs))
+def render_html(data: RunData, *, images: bool = True) -> str:
+    """The page on a run."""
+    return environment().get_template("run.html.j2").render(**_run_page(data, images=images))
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
-    """Kept, since reading the templates takes longer than filling them."""
+def environment() -> Environment:
+    """The pages' templates; kept, since reading them takes longer than filling them."""
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -93,7 +88,7 @@ def _run_page(data: RunData, *, images: bool) -> dict[str, Any]:
     sections = [_section(kind, found, images=images) for kind, found in data.measured]
     shared = [section for section in sections if not section.heading]
     return {
-        **_story(data),
+        **story(data),
         "figures": [f for kind, found in data.measured for f in kind.figures(found.evaluation)],
         "shared": Section(
             "Figures",
@@ -134,7 +129,7 @@ def _left_out(data: RunData, *, images: bool) -> list[str]:
     return [line for kind, found in data.measured for line in kind.left_out(found.evaluation)]
 
 
-def _story(data: RunData) -> dict[str, Any]:
+def story(data: RunData) -> dict[str, Any]:
     """What any page says of a run."""
     return {
         "title": headline(data),
@@ -150,23 +145,6 @@ def _story(data: RunData) -> dict[str, Any]:
         "not_measured": not_measured(data),
         "commands": commands(data),
         "miniature": is_miniature(data),
-    }
-
-
-def _comparison_page(runs: Sequence[RunData]) -> dict[str, Any]:
-    verdicts = [verdict_of(data) for data in runs]
-    stories = [_story(data) for data in runs]
-    drawn = []
-    for kind, comparison in compared(runs):
-        found = [(number, data.find(kind)) for number, data in enumerate(runs, 1)]
-        drawn += comparison.charts([(number, f.evaluation) for number, f in found if f])
-    return {
-        "title": f"{len(runs)} runs side by side",
-        "table": comparison_table(runs, verdicts),
-        "charts": drawn,
-        "warnings": incomparable(runs),
-        "rules": stories[0]["rules"],
-        "runs": stories,
     }
 
 

@@ -1,16 +1,16 @@
 """What a report tells beside the figures: protocols, cost, where all came from, what is missing."""
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator
 from typing import Any
 
 from eval.generation.cost import cost_of
+from eval.kind.kind import Kind
 from eval.kind.measurement import Measurement
 from eval.kind.table import Table
 from eval.metrics.rates import cell
 from eval.metrics.schema import Cost
-from eval.report.data import RunData
-from eval.report.tables import compared, duration
+from eval.report.data import RunData, RunFolder
+from eval.report.tables import duration
 from plumbing.visible_text import plain
 
 _UNKNOWN = "not recorded"
@@ -23,6 +23,8 @@ def headline(data: RunData) -> str:
         base = "the miniature"
     if data.run.command == "mask":
         return f"A mask for “{concept}” in {base}"
+    if not data.run.is_run:
+        return f"A model that should not draw “{concept}”, against {base}"
     return f"Erasing “{concept}” from {base}"
 
 
@@ -40,8 +42,21 @@ def protocols(data: RunData) -> list[str]:
 
 def commands(data: RunData) -> list[str]:
     """Command lines that make the run and its evaluations anew."""
-    made = [kind.command(data.run.name, found.evaluation) for kind, found in data.measured]
-    return [*data.run.commands, *made]
+    return [*data.run.commands, *(_made(data.run, kind, found) for kind, found in data.measured)]
+
+
+def _made(run: RunFolder, kind: Kind, found: Measurement) -> str:
+    if run.is_run:
+        return kind.command(run.name, found.evaluation)
+    names = {model: known["name"] for model, known in found.evaluation.models.items()}
+    where = told_of_no_run(run, kind, names.get("original"))
+    return kind.command(names.get("erased", "MODEL"), found.evaluation, **where)
+
+
+def told_of_no_run(run: RunFolder, kind: Kind, baseline: str | None) -> dict[str, Any]:
+    """What an evaluation must be told of a model that is in no run folder, as flags."""
+    concept = {} if kind.name == "i2p" else {"concept": [run.concept]}
+    return {"baseline": baseline, **concept, "out": f"{run.name}/{kind.name}"}
 
 
 def cost(data: RunData) -> Table:
@@ -116,6 +131,9 @@ def provenance(data: RunData) -> list[tuple[str, str]]:
     }
     facts |= {f"weights {name}": sha for name, sha in run.weights.items()}
     facts |= dict(_evaluated(data))
+    if not run.is_run:
+        # Of a model that somebody else made nobody recorded more.
+        facts = {key: value for key, value in facts.items() if value and key != "finished"}
     return [
         (plain(k, 80), plain(_UNKNOWN if v in (None, {}, "") else v, 160)) for k, v in facts.items()
     ]
@@ -165,18 +183,6 @@ def not_measured(data: RunData) -> list[str]:
             "trained on icons, and everything claimed here rests on the miniature alone."
         )
     return lines
-
-
-def incomparable(runs: Sequence[RunData]) -> list[str]:
-    """Why figures of several runs should not be set against each other; empty if they may be."""
-    settings: dict[str, list[Any]] = {"base models": [data.run.base.digest for data in runs]}
-    for kind, comparison in compared(runs):
-        found = [data.find(kind) for data in runs]
-        own = [comparison.settings(known.evaluation) if known else {} for known in found]
-        settings |= {name: [known.get(name) for known in own] for name in chain(*own)}
-    settings["concepts"] = [data.run.concept for data in runs]
-    different = [name for name, known in settings.items() if len(set(map(repr, known))) > 1]
-    return [f"The runs have different {name}; compare with care." for name in different]
 
 
 def is_miniature(data: RunData) -> bool:

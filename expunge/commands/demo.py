@@ -82,7 +82,7 @@ def run(settings: Demo) -> dict[str, Any]:
             evaluate_attack.table(attacked),
         )
         print("\n\n".join(tables))
-        print(f"\n{written['runs'][0]['verdict']}. {written['runs'][0]['sentence']}")
+        print(f"\n{written['verdict']}. {written['sentence']}")
         print(f"\nthe run:          {settings.out}\nthe figures:      {folder / EVALUATION}")
         print(f"before and after: {folder / GRID}\nthe report:       {written['report']}")
         passes, seconds = (result["bill"][name] for name in ("passes", "seconds"))

@@ -10,12 +10,11 @@ from expunge.settings.report import Report
 
 
 def run(settings: Report) -> dict[str, Any]:
-    """Write the report; print the verdicts and the file's name, or one JSON object."""
+    """Write the report; print the verdict and the file's name, or one JSON object."""
     result = write_report(settings)
     if settings.json:
         print(json.dumps(result))
     else:
-        for entry in result["runs"]:
-            print(f"{entry['run']}: {entry['verdict']}. {entry['sentence']}")
+        print(f"{result['run']}: {result['verdict']}. {result['sentence']}")
         print(f"\nreport: {result['report']}")
     return result

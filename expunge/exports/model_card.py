@@ -16,6 +16,6 @@ def write_card(
     """The card's text; an evaluation that cannot be read is a UsageError."""
     record = published(run.record)
     data = read_run_data(describe(run.folder, record))
-    report = render_markdown([data], [verdict_of(data)])
+    report = render_markdown(data, verdict_of(data))
     facts = CardFacts(record.base, strength, dtype, as_measured, weights_sha256)
     return model_card(report, facts)

@@ -16,65 +16,40 @@ from erase.saliency.mask_counts import read_mask_counts
 from eval.kind.kind import Kind
 from eval.kinds import KINDS
 from eval.metrics.schema import Metric
-from eval.report.data import BaseModel, MaskPart, RunData, RunFolder, read_run_data
+from eval.report.data import BaseModel, MaskPart, RunFolder, read_run_data
 from eval.report.markdown import render_markdown
 from eval.report.page import render_html, verdict_of
 from eval.report.training_end import Guard, Stopped, TrainingEnd
+from expunge.reports.page_file import check_file, write_text
 from expunge.reports.reproduce import run_command
 from expunge.settings.report import Report
 from plumbing.errors import UsageError
 from plumbing.lock import locked, require_idle
 from plumbing.privacy import public
 from plumbing.record import parse_record, to_json
-from plumbing.whole_files import replace_file
 
 log = logging.getLogger(__name__)
 
 
 def write_report(settings: Report, kinds: Sequence[Kind] = KINDS) -> dict[str, Any]:
-    """Render and write without printing; returns the file and each run's verdict.
+    """Render and write without printing; returns the file and the run's verdict.
 
     `kinds` are the evaluations that are looked for. Bad input is a UsageError, and then nothing is
     written.
     """
-    place = settings.place
-    _check_place(place)
-    for folder in settings.runs:
-        require_idle(folder, "RUN")
-    runs = [
-        read_run_data(describe(folder, published(read_run(folder))), kinds)
-        for folder in settings.runs
-    ]
+    place, folder = settings.place, settings.run
+    check_file(place, "--to")
+    require_idle(folder, "RUN")
+    data = read_run_data(describe(folder, published(read_run(folder))), kinds)
+    verdict = verdict_of(data)
     with locked(place, "--to"):
-        return _write(settings, runs, place)
-
-
-def _write(settings: Report, runs: Sequence[RunData], place: Path) -> dict[str, Any]:
-    """Do it at a place that is this process's alone."""
-    verdicts = [verdict_of(data) for data in runs]
-    if settings.format == "md":
-        text = render_markdown(runs, verdicts)
-    else:
-        text = render_html(runs, images=not settings.no_images)
-    try:
-        # A prompt may hold half of a surrogate pair, which no file can.
-        replace_file(place, text.encode("utf-8", errors="replace"))
-    except OSError as error:
-        raise _unwritable(place, error) from error
-    entries = [
-        {"run": data.run.name, "level": v.level, "verdict": v.word, "sentence": v.sentence}
-        for data, v in zip(runs, verdicts, strict=True)
-    ]
-    return {"report": str(place), "format": settings.format, "runs": entries}
-
-
-def _check_place(place: Path) -> None:
-    if place.is_dir():
-        raise UsageError(f"--to {place}: is a folder; name a file in it")
-
-
-def _unwritable(place: Path, error: OSError) -> UsageError:
-    return UsageError(f"--to {place}: cannot be written ({error.strerror}); choose another file")
+        if settings.format == "md":
+            text = render_markdown(data, verdict)
+        else:
+            text = render_html(data, images=not settings.no_images)
+        write_text(place, text, "--to")
+    told = {"level": verdict.level, "verdict": verdict.word, "sentence": verdict.sentence}
+    return {"report": str(place), "format": settings.format, "run": data.run.name, **told}
 
 
 def published(record: RunRecord) -> RunRecord:

@@ -12,7 +12,7 @@ from expunge.settings.groups import shown
 Runs = Annotated[
     tuple[Path, ...],
     tyro.conf.Positional,
-    tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)"),
+    tyro.conf.arg(metavar="RUN", help_behavior_hint="(required)"),
 ]
 
 
@@ -20,14 +20,14 @@ Runs = Annotated[
 class Report:
     """Write one page on a run: verdict, before and after, figures, cost, where all came from.
 
-    Several runs are set side by side. The page is one file that loads nothing.
+    The page is one file that loads nothing. `expunge compare` sets several runs side by side.
     """
 
     runs: Runs
-    """Run folder, or several to compare."""
+    """Run folder."""
     format: Literal["html", "md"] = "html"
     """A page to read, or Markdown tables for papers and model cards."""
-    to: Annotated[Path | None, shown("FILE", "RUN/report.html or .md; required for several")] = None
+    to: Annotated[Path | None, shown("FILE", "RUN/report.html or .md")] = None
     """File to write."""
     no_images: bool = False
     """Leave the before/after images out."""
@@ -35,16 +35,19 @@ class Report:
     """Print one JSON object for machines instead of the file's name and the verdict."""
 
     def __post_init__(self) -> None:
-        """Refuse no run at all, and several without a place for the page."""
+        """Refuse no run at all, and several."""
         require(bool(self.runs), "RUN is missing; give a run folder")
         require(
-            len(self.runs) == 1 or self.to is not None,
-            "--to is missing: with several runs, name the file to write",
+            len(self.runs) == 1,
+            "a report is of one RUN; `expunge compare` sets several side by side",
         )
-        names = [run.resolve() for run in self.runs]
-        require(len(set(names)) == len(names), "the same RUN is given twice; give each once")
+
+    @property
+    def run(self) -> Path:
+        """The run folder."""
+        return self.runs[0]
 
     @property
     def place(self) -> Path:
         """The file to write."""
-        return self.to or self.runs[0] / f"report.{self.format}"
+        return self.to or self.run / f"report.{self.format}"

@@ -1,0 +1,1 @@
+"""Several runs side by side, in one table and one chart."""
