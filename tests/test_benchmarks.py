@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import pkgutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,13 +116,13 @@ def test_a_timed_step_is_that_of_the_miniature() -> None:
 
 def test_a_start_is_timed_to_its_end_or_until_enough_is_there(tmp_path: Path) -> None:
     """Sleeping takes time and no processor; what fails is no time at all."""
-    whole = startup.watch(("-c", "import time; time.sleep(0.3)"), lambda: False)
+    whole = startup.watch((sys.executable, "-c", "import time; time.sleep(0.3)"), lambda: False)
     assert whole.seconds >= 0.3 and 0 < whole.processor < whole.seconds
     sign = tmp_path / "sign"
     code = f"import time; open({str(sign)!r}, 'w').close(); time.sleep(60)"
-    assert startup.watch(("-c", code), sign.exists).seconds < 30
+    assert startup.watch((sys.executable, "-c", code), sign.exists).seconds < 30
     with pytest.raises(RuntimeError, match="no such thing"):
-        startup.watch(("-c", "raise SystemExit('no such thing')"), lambda: False)
+        startup.watch((sys.executable, "-c", "raise SystemExit('no such thing')"), lambda: False)
 
 
 def test_drawing_is_told_in_ratios_to_a_plain_loop_and_to_the_bare_passes(tmp_path: Path) -> None:
