@@ -1,134 +1,114 @@
-"""How time and memory grow: with density, image size, number of images, number of concepts.
+"""How the bill grows: with concepts, images, image size, density and processes; passes and memory.
 
-    python -m benchmarks.growth [--axes density size images concepts]
+    python -m benchmarks.growth [--axes concepts images size density processes]
 
-Density and size: training steps of an SD-shaped UNet of 215 M weights (1 + 1 rows, random weights);
-by size, too, how long the arithmetic takes that a step cannot do without.
-Images and concepts: whole erasures of the miniature, with few sampling and training steps. Each
-point is a process of its own and is kept: the same command goes on. A plot an axis.
+A pass is one row through the UNet, a backward pass counts 2; passes depend on no machine. `told` is
+what `expunge erase --dry-run` says before, `taken` what run.json says after the same small erasure
+of the miniature: the two are to be equal but for what is said of processes, each of which looks
+after its training's drift by itself. Size and density are of training steps of an SD-shaped UNet
+of 215 M random weights, 1 + 1 rows: the arithmetic of a pass as torch counts it, and memory. Each
+point is kept: the same command goes on. Some twenty minutes beside other work; a plot an axis.
 """
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 import tyro
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from matplotlib.figure import Figure
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from benchmarks.apart import last_json, output
+from benchmarks import growth_points as measure
 from benchmarks.common import Options as CommonOptions
 from benchmarks.common import table, to_png, write_results
-from benchmarks.configs import CONFIGS
-from erase.run_folder.folder import read_run, write_json
+from benchmarks.growth_points import Point
+from benchmarks.machine import machine
+from erase.run_folder.folder import write_json
 from plumbing.whole_files import replace_file
 
-Axis = Literal["density", "size", "images", "concepts"]
-CONCEPTS = (
-    *("church", "dog", "outline", "fish", "cat"),
-    *("castle", "banana", "guitar", "star", "key"),
-)
+Axis = Literal["concepts", "images", "size", "density", "processes"]
 
 
 @dataclass(frozen=True)
 class Options(CommonOptions):
     """Flags."""
 
-    axes: tuple[Axis, ...] = ("density", "size", "images", "concepts")
+    axes: tuple[Axis, ...] = ("concepts", "images", "size", "density", "processes")
     """What grows."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """One axis: its points, and what is measured at each."""
+    """One axis: its points, what is measured at each, and what of that is plotted."""
 
     label: str
     points: tuple[float, ...]
-    measure: Callable[[float, Path], dict[str, float]]
-    """Of a point, with a folder of its own: seconds of each stage, and `peak_gb`."""
-    place: Callable[[float], float] = float
-    """Where a point lies on the axis."""
-
-
-def _step(density: float, pixels: int) -> dict[str, float]:
-    """Seconds of a training step, the quickest of three."""
-    flags = {"size": "medium", "variant": "ours", "steps": 4, "free": 20}
-    flags |= {"density": density, "pixels": pixels}
-    found = last_json("benchmarks.training", flags)
-    return {"a step": found["seconds"], "peak_gb": found["peak_gb"]}
-
-
-def _sized_step(pixels: int) -> dict[str, float]:
-    """The same by image size, and by the arithmetic that a step of 1 + 1 rows cannot do without."""
-    found = _step(0.5, pixels)
-    side = pixels // 8
-    with torch.device("meta"), FlopCounterMode(display=False) as counted, torch.no_grad():
-        unet = UNet2DConditionModel(**CONFIGS["medium"])
-        unet(torch.zeros(1, 4, side, side), torch.zeros(1).long(), torch.zeros(1, 77, 768))
-    # Two rows; a forward pass each of teacher and student, and a backward pass of two.
-    work = 2 * 4 * counted.get_total_flops() / 1e12
-    return {"a step": found["a step"], "a TFLOP": found["a step"] / work, **found}
-
-
-def _erasure(folder: Path, concepts: Sequence[str], images: int, steps: int) -> dict[str, float]:
-    """Stages of an erasure of the miniature by as many images of either set."""
-    words = ["erase", *concepts, "--out", str(folder), "--inference-steps", "2", "--no-guard"]
-    words += ["--forget-images", str(images), "--retain-images", str(images)]
-    output("erase", *words, "--steps", str(steps))
-    run = read_run(folder)
-    return {**run.seconds, "peak_gb": (run.peak_memory_mb or 0) / 1e3}
+    measure: Callable[[float, Path], Point]
+    """Of a point, with a folder of its own."""
+    left: tuple[str, ...]
+    """Columns of the left plot; the right one is of memory."""
+    unit: str = "passes"
+    """Of the left plot."""
 
 
 GROWTHS: dict[Axis, Growth] = {
-    "density": Growth("density", (0.01, 0.1, 0.25, 0.5, 1.0), lambda share, _: _step(share, 512)),
-    "size": Growth(
-        "thousand pixels an image",
-        (256, 384, 512, 640, 768),
-        lambda side, _: _sized_step(int(side)),
-        lambda side: side * side / 1e3,
+    "concepts": Growth(
+        "concepts",
+        (1, 10, 30),
+        lambda count, out: measure.of_concepts(int(count), out),
+        ("in all", "in all, sets and steps for each"),
     ),
     "images": Growth(
         "images in either set",
-        (100, 800, 8000),
-        lambda count, out: _erasure(out, CONCEPTS[:1], int(count), 20),
+        (100, 400, 8000),
+        lambda count, out: measure.of_images(int(count), out),
+        ("passes: sets", "mask", "train"),
     ),
-    "concepts": Growth(
-        "concepts, each with 32 + 32 images and 10 steps",
-        (1, 2, 5, 10),
-        lambda n, out: _erasure(out, CONCEPTS[: int(n)], 32 * int(n), 10 * int(n)),
+    "size": Growth(
+        "side of an image, pixels",
+        (256, 512, 768),
+        lambda side, _: measure.of_size(int(side)),
+        ("TFLOP a pass",),
+        "TFLOP",
+    ),
+    "density": Growth(
+        "density", (0.1, 0.5, 1.0), lambda share, _: measure.of_density(share), ("GB told",), "GB"
+    ),
+    "processes": Growth(
+        "processes",
+        (1, 2, 4, 8),
+        lambda count, out: measure.of_processes(int(count), out),
+        ("sets, %", "a step, %", "quick attacks, %", "all attacks, three times, %"),
+        "the busiest one's share, %",
     ),
 }
 
 
 def main(options: Options) -> None:
     """Measure what is not there yet; print, and write growth.json, growth.md and a plot an axis."""
-    markdown, record = "", {}
+    markdown, record = f"{machine()}\n\n", {}
     for axis in options.axes:
-        found = _measure(axis, options.out / "growth")
+        growth, found = GROWTHS[axis], _measure(axis, options.out / "growth")
         record[axis] = found
-        stages = [name for name in found[0] if name not in ("point", "peak_gb")]
-        head = [GROWTHS[axis].label, *(f"{stage}, s" for stage in stages), "peak, GB"]
+        columns = list(dict.fromkeys(name for point in found for name in point if name != "point"))
         rows = [
-            [
-                f"{GROWTHS[axis].place(p['point']):,.4g}",
-                *(f"{p[s]:.1f}" for s in stages),
-                f"{p['peak_gb']:.2f}",
-            ]
-            for p in found
+            [f"{p['point']:,.4g}", *(shown(p[c]) if c in p else "" for c in columns)] for p in found
         ]
-        markdown += table(head, rows) + "\n"
-        replace_file(options.out / f"growth-{axis}.png", _draw(GROWTHS[axis], stages, found))
+        markdown += table([growth.label, *columns], rows) + "\n"
+        replace_file(options.out / f"growth-{axis}.png", _draw(growth, found))
     write_results(options, "growth", record, markdown)
     sys.stdout.write(markdown)
 
 
-def _measure(axis: Axis, out: Path) -> list[dict[str, float]]:
+def shown(value: float) -> str:
+    """Whole numbers as they are, others by three digits."""
+    return f"{value:,.0f}" if value == int(value) or value >= 1000 else f"{value:.3g}"
+
+
+def _measure(axis: Axis, out: Path) -> list[Point]:
     found, growth = [], GROWTHS[axis]
     for point in tqdm(growth.points, desc=axis, unit="point"):
         folder = out / f"{axis}-{point:g}"
@@ -140,18 +120,20 @@ def _measure(axis: Axis, out: Path) -> list[dict[str, float]]:
     return found
 
 
-def _draw(growth: Growth, stages: Sequence[str], found: Sequence[dict[str, float]]) -> bytes:
-    """Seconds of the stages on the left, memory on the right; a PNG."""
+def _draw(growth: Growth, found: list[Point]) -> bytes:
+    """What grows on the left, peak memory on the right where it was measured; a PNG."""
     figure = Figure(figsize=(8, 3), layout="constrained")
-    time, memory = figure.subplots(1, 2)
-    places = [growth.place(point["point"]) for point in found]
-    for stage in stages:
-        time.plot(places, [point[stage] for point in found], marker="o", label=stage)
-    memory.plot(places, [point["peak_gb"] for point in found], marker="o", color="grey")
-    time.set(xlabel=growth.label, ylabel="seconds", xlim=(0, None), ylim=(0, None))
+    left, memory = figure.subplots(1, 2)
+    places = [point["point"] for point in found]
+    for column in growth.left:
+        left.plot(places, [point[column] for point in found], marker="o", label=column)
+    run = [point for point in found if "peak, GB" in point]
+    peaks = [point["peak, GB"] for point in run]
+    memory.plot([point["point"] for point in run], peaks, marker="o", color="grey")
+    left.set(xlabel=growth.label, ylabel=growth.unit, xlim=(0, None), ylim=(0, None))
     memory.set(xlabel=growth.label, ylabel="peak memory, GB", xlim=(0, None), ylim=(0, None))
-    time.legend(frameon=False)
-    for axes in (time, memory):
+    left.legend(frameon=False)
+    for axes in (left, memory):
         axes.grid(alpha=0.3)
     return to_png(figure)
 
