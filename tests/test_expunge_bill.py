@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from support.erased_runs import SHORT
 
 from erase.models.bundle import Bundle
+from erase.models.checkpoint import load_checkpoint
 from erase.run_folder.folder import read_run
 from expunge.cli import main
+from expunge.parsing import parse
 from expunge.runs import train
 from expunge.runs.erase import erase_concepts
+from expunge.runs.estimate import stage_images
+from expunge.runs.plan import make_plan
 from expunge.settings.erase import Erase
 from plumbing.processes import Team
 
@@ -138,6 +143,24 @@ def test_an_estimate_refuses_what_the_run_would(
         assert main([*words, *flags]) == 2
         assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_estimate_knows_how_many_images_are_decoded_and_encoded(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given pictures are encoded, and not drawn; those of the probe are drawn, and not encoded."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(5):
+        Image.new("RGB", (16, 16), (50 * i, 0, 0)).save(photos / f"{i}.png")
+        (photos / f"{i}.txt").write_text("a dog")
+    words = asked(model_folder, tmp_path / "run", "--retain-data", str(photos))
+    plan = make_plan("erase", parse(("erase",), words[1:]))
+    told = stage_images(load_checkpoint(plan.source, device="cpu"), plan)
+    done = bill(words, capsys)["passes"]
+    for stage, part in (("probe", "decoded"), ("sets", "decoded"), ("sets", "encoded")):
+        assert told[stage][part] == done[stage][f"image_{part[:-1]}r"] > 0, (stage, part)
+    assert told["sets"]["encoded"] == told["sets"]["decoded"] + 5
 
 
 def test_from_python_a_dry_run_gives_the_same(model_folder: Path, tmp_path: Path) -> None:

@@ -61,7 +61,5 @@ def _bill(told: Mapping[str, Any]) -> str:
     if memory:
         lines.append(f"{'memory':>16}  about {memory:.1f} GB while training")
     lines.append(f"{'disk':>16}  about {disk:,.0f} MB in {told['out']}")
-    lines.append(
-        "A pass is one row through the UNet; a backward pass counts 2. Times leave out decoding."
-    )
+    lines.append("A pass is one row through the UNet; a backward pass counts 2.")
     return "\n".join(lines)

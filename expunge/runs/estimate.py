@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from erase.diffusion.latents import encode_images
 from erase.image_sets.drawing import Drawing
 from erase.methods.method import ClosedForm, Method
 from erase.models.bundle import Bundle
@@ -56,9 +57,10 @@ def estimate(command: Erase) -> dict[str, Any]:
         return _told(plan, sd, passes, ledger.record.seconds, {}, None)
     prepared = trained.prepare(method, sd, plan, team, ledger)
     how = prepared.how
-    passes = stage_passes(sd, plan, prepared)
+    passes, images = stage_passes(sd, plan, prepared), stage_images(sd, plan)
     ledger.lap("load")
-    seconds = {"load": ledger.record.seconds["load"], **_seconds(sd, plan, how, passes)}
+    work = {stage: {**parts, **images[stage]} for stage, parts in passes.items()}
+    seconds = {"load": ledger.record.seconds["load"], **_seconds(sd, plan, how, work)}
     totals = {stage: sum(parts.values()) for stage, parts in passes.items()}
     return _told(plan, sd, totals, seconds, how.gigabytes, plan.settings.density)
 
@@ -69,7 +71,6 @@ def stage_passes(sd: Bundle, plan: Plan, prepared: trained.Prepared) -> dict[str
     A training that ends early takes fewer, one with --until-erased more.
     """
     settings, image = plan.settings, image_passes(sd, plan.drawing)
-    drawn = {role: 0 if role in plan.captions else count for role, count in _counts(plan).items()}
     guided = 2 if settings.saliency_guidance else 1
     built = settings.mask is None and settings.mask_kind == "saliency"
     teaching, batch = prepared.method.teaching(settings), settings.batch_size
@@ -80,13 +81,19 @@ def stage_passes(sd: Bundle, plan: Plan, prepared: trained.Prepared) -> dict[str
         "probe": {
             "drawn": probed(sd, plan) * image_passes(sd, replace(plan.drawing, guided_share=1.0))
         },
-        "sets": {"drawn": sum(drawn.values()) * image},
+        "sets": {"drawn": _drawn(plan) * image},
         "mask": {"trained": built * _counts(plan)["forget"] * guided * (1 + BACKWARD)},
         "train": {
             "forward": settings.steps * batch * teaching.sets + looks * PROMPTS,
             "trained": settings.steps * 2 * batch * with_gradient,
         },
     }
+
+
+def stage_images(sd: Bundle, plan: Plan) -> dict[str, dict[str, int]]:
+    """Images that the autoencoder makes of latents by stage, `decoded`, and latents of images."""
+    sets = {"decoded": _drawn(plan), "encoded": sum(_counts(plan).values())}
+    return {"probe": {"decoded": probed(sd, plan)}, "sets": sets, "mask": {}, "train": {}}
 
 
 def image_passes(sd: Bundle, how: Drawing) -> int:
@@ -102,11 +109,16 @@ def _counts(plan: Plan) -> dict[str, int]:
     return {role: len(plan.captions.get(role, ())) or count for role, count in asked.items()}
 
 
+def _drawn(plan: Plan) -> int:
+    """Images of the sets that are drawn, not given."""
+    return sum(count for role, count in _counts(plan).items() if role not in plan.captions)
+
+
 def _seconds(
-    sd: Bundle, plan: Plan, how: TrainingPlan, passes: Mapping[str, Mapping[str, int]]
+    sd: Bundle, plan: Plan, how: TrainingPlan, work: Mapping[str, Mapping[str, int]]
 ) -> dict[str, float]:
-    """By stage, from a pass of each sort timed on this machine."""
-    own = sd.denoiser.device
+    """By stage, from a pass of each sort, and an image of either, timed on this machine."""
+    own, (width, height) = sd.denoiser.device, sd.native_size
     steps, times, told = sd.architecture.example(sd.denoiser.config)
 
     def inputs(rows: int) -> tuple[Any, ...]:
@@ -122,13 +134,23 @@ def _seconds(
             predict(sd.denoiser, *inputs(rows)).square().mean().backward()
         sd.denoiser.zero_grad(set_to_none=True)
 
+    @torch.no_grad()
+    def decode(rows: int) -> None:
+        with drawing_arithmetic([sd.vae], own, plan.dtype):
+            sd.vae.decode(inputs(rows)[0], return_dict=False)
+
+    def encode(rows: int) -> None:
+        encode_images(sd.vae, torch.zeros(rows, 3, height, width, device=own))
+
     rows = {"drawn": 2 * plan.drawing.batch_size, "trained": 2 * how.micro_batch}
     each = {"drawn": _timed(draw, rows["drawn"]) / rows["drawn"]}
     each["trained"] = _timed(learn, rows["trained"]) / (rows["trained"] * (1 + BACKWARD))
     each["forward"] = each["drawn"]
+    # One by one: a batch is halved where memory ends, which is nobody's to find out here.
+    each |= {"decoded": _timed(decode, 1), "encoded": _timed(encode, 1)}
     return {
         stage: round(sum(each[sort] * count for sort, count in parts.items()), 1)
-        for stage, parts in passes.items()
+        for stage, parts in work.items()
     }
 
 
