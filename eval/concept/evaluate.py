@@ -145,12 +145,7 @@ def _question(
         protocol=ConceptProtocol(
             name=protocol[0],
             seed=protocol[1],
-            sampler=drawing.sampler,
-            steps=drawing.steps,
-            guidance_scale=float(drawing.guidance_scale),
-            width=drawing.size[0],
-            height=drawing.size[1],
-            dtype=drawing.dtype,
+            **drawing.told,
             images=dict(sorted(splits.items())),
             rows_sha256=hashlib.sha256(lines.encode()).hexdigest(),
             detector=detector and model_name(detector),

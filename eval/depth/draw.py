@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 
@@ -13,7 +12,7 @@ from safetensors.torch import save_file
 from eval.attack.attack import Aim, Attack, Kit, Numbers, Variant
 from eval.attack.attackable import Attackable
 from eval.depth.attack_log import Drawn, Judged, part_path, read_drawn
-from eval.generation.image_log import image_path
+from eval.generation.image_log import image_path, png_bytes
 from eval.judges.judge import Judge
 from plumbing.journal import open_journal
 from plumbing.whole_files import replace_file, whole
@@ -118,12 +117,7 @@ def _draw(variant: Variant, kit: Kit) -> list[bytes]:
     left = len(model.timesteps()) - variant.first
     found = model.decode(model.denoise(latents, variant.told, variant.first))
     kit.progress(2 * left * kit.count)
-    images = []
-    for image in found:
-        buffer = BytesIO()
-        image.save(buffer, format="PNG")
-        images.append(buffer.getvalue())
-    return images
+    return [png_bytes(image) for image in found]
 
 
 def _keep(variant: Variant, path: Path) -> None:

@@ -197,19 +197,13 @@ def _question(
     prompts: str | None,
 ) -> AttackEvaluation:
     """The evaluation before its answers."""
-    how = plan.drawing
     told = json.dumps(asdict(lesson), sort_keys=True)
     return AttackEvaluation(
         protocol=AttackProtocol(
             name=plan.budget,
             seed=plan.seed,
             repetitions=plan.repetitions,
-            sampler=how.sampler,
-            steps=how.steps,
-            guidance_scale=float(how.guidance_scale),
-            width=how.size[0],
-            height=how.size[1],
-            dtype=how.dtype,
+            **plan.drawing.told,
             images=plan.images,
             rows_sha256=hashlib.sha256(told.encode()).hexdigest(),
             attacks={attack.name: _made(attack, plan.budget) for attack in plan.made},

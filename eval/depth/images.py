@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 
 from eval.attack.attack import Aim, turns
 from eval.attack.attackable import Attackable
 from eval.generation.generate import Drawing
+from eval.generation.image_log import png_bytes
 from eval.judges.judge import Judge
 from plumbing.errors import UsageError
 from plumbing.processes import ALONE, Team
@@ -130,8 +130,6 @@ def _drawn(
         told = model.encode([prompts[i] for i in batch])
         found = model.decode(model.denoise(model.noise([seeds[i] for i in batch]), told))
         for i, image in zip(batch, found, strict=True):
-            data = BytesIO()
-            image.save(data, format="PNG")
-            replace_file(files[i], data.getvalue(), durable=False)
+            replace_file(files[i], png_bytes(image), durable=False)
     team.wait()
     return files

@@ -4,7 +4,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from eval.generation.image_log import (
     Generation,
     image_path,
     part_path,
+    png_bytes,
     read_generations,
     write_generations,
 )
@@ -55,6 +55,19 @@ class Drawing:
     guidance_scale: float
     size: tuple[int, int]
     dtype: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The same by the names that images and evaluations record it under."""
+        width, height = self.size
+        return {
+            "sampler": self.sampler,
+            "steps": self.steps,
+            "guidance_scale": float(self.guidance_scale),
+            "width": width,
+            "height": height,
+            "dtype": self.dtype,
+        }
 
 
 Drawings = Drawing | Mapping[str, Drawing]
@@ -136,12 +149,7 @@ def _request(row: Row, drawing: Drawing, model_hash: str) -> Generation:
         id=row.id,
         prompt=row.prompt,
         seed=row.seed,
-        sampler=drawing.sampler,
-        steps=drawing.steps,
-        guidance_scale=float(drawing.guidance_scale),
-        width=drawing.size[0],
-        height=drawing.size[1],
-        dtype=drawing.dtype,
+        **drawing.told,
         model=model_hash,
         sha256="",
         seconds=0.0,
@@ -201,7 +209,7 @@ def draw_batches(
 
 
 def _written(drawn: Generation, image: Image.Image, out: Path) -> Generation:
-    data = _png(image)
+    data = png_bytes(image)
     # Its hash tells a torn one, which is drawn again.
     replace_file(image_path(out, drawn.id), data, durable=False)
     return replace(drawn, sha256=hashlib.sha256(data).hexdigest())
@@ -228,9 +236,3 @@ def _draw_batch(
         height=batch[0].height,
         output_type="pil",
     ).images
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()

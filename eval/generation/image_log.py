@@ -5,7 +5,10 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
+
+from PIL.Image import Image
 
 from plumbing.json_file import parse
 from plumbing.record import Amount, Count, parse_record
@@ -54,6 +57,13 @@ _LONGEST_NAME = 255
 def image_path(out: Path, row_id: str) -> Path:
     """Where the image of a row lies under `out`."""
     return out / IMAGES / f"{row_id}.png"
+
+
+def png_bytes(image: Image) -> bytes:
+    """The content of an image's file."""
+    buffer = BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def read_generations(out: Path, *, tell: bool = False) -> dict[str, Generation]:
