@@ -64,7 +64,7 @@ def _cell(size: str, method: str, batch: int, gigabytes: int, options: Options) 
             steps=100,
             dtype=torch.bfloat16,
             frozen_teacher=True,
-            teach_retained=True,
+            held=2,
             free=gigabytes - 1,
         )
     except UsageError:

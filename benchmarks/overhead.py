@@ -128,7 +128,8 @@ def _ready(options: Options) -> tuple[Job, TrainingPlan]:
     mask = build_mask(sd, parameters, forget, plan, settings, "saliency", ALONE)
     mask.save(plan.out / "mask.safetensors")
     held = held_prompts(sd, plan, retain)
-    job = Job(METHOD, sd, parameters, mask, forget, retain, plan, ALONE, guard=held, gone=None)
+    sets = {"forget": forget, "retain": retain}
+    job = Job(METHOD, sd, parameters, mask, sets, plan, ALONE, guard=held, gone=None)
     return job, plan_run(job, None)
 
 

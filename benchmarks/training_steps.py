@@ -84,7 +84,7 @@ def time_ours(case: Case) -> tuple[list[float], TrainingPlan]:
         steps=case.steps,
         dtype=case.dtype,
         frozen_teacher=True,
-        teach_retained=True,
+        held=2,
         free=case.free,
     )
     if plan.checkpointing:

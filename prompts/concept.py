@@ -57,6 +57,11 @@ class ConceptSpec:
     members: tuple["ConceptSpec", ...] = ()
     """The single concepts, when several are erased at once."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return what each single concept is called."""
+        return tuple(member.name for member in self.members) or (self.name,)
+
     def named_in(self, prompt: str) -> bool:
         """Tell whether a prompt names the concept, by any of its words in singular or plural."""
         return names_any(prompt, self.labels, self.distinct)
@@ -101,6 +106,12 @@ class ConceptSpec:
         return tuple(p for p in self.without_named(pool) if p != forget_prompt) or (
             self.relabel_prompts
         )
+
+    def reworded(self, forget_prompt: str, words: str) -> str:
+        """Return a forget prompt with other words for the concept's; without any, these alone."""
+        if not self.named_in(forget_prompt):
+            return words
+        return replace_words(forget_prompt, self.labels, words)
 
     def _part_of(self, forget_prompt: str) -> "ConceptSpec":
         """Return the single concept whose forget prompt this is."""

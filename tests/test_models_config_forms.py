@@ -95,7 +95,7 @@ def everything(folder: Path) -> tuple[Any, ...]:
         steps=2,
         dtype=torch.float32,
         frozen_teacher=True,
-        teach_retained=True,
+        held=2,
         free=100,
     )
     exported = open_base(source)

@@ -21,7 +21,7 @@ USUAL: dict[str, Any] = {
     "steps": 10,
     "dtype": torch.float32,
     "frozen_teacher": True,
-    "teach_retained": True,
+    "held": 2,
 }
 
 
@@ -97,7 +97,7 @@ def test_sdxl_can_be_estimated_and_a_given_micro_batch_stays() -> None:
     found, one = (plan(make_sdxl_unet(), micro_batch=rows) for rows in (3, 1))
     assert found.micro_batch == 3
     assert found.gigabytes["activations"] == pytest.approx(3 * one.gigabytes["activations"])
-    assert "3 + 3 at once" in found.describe()
+    assert "3 of a batch at once" in found.describe()
     assert found.weights == "float32"
 
 

@@ -55,6 +55,27 @@ class ForgetSet(RetainSet):
     """For each of the P prompts, the places of its relabel prompts among the R."""
 
 
+@dataclass(frozen=True)
+class AnchorSet(RetainSet):
+    """Images of what takes the concept's place, and the concept's prompt that each stands for."""
+
+    concept_index: Tensor
+    """[N], which of the F prompts of the concept each image is to be the answer to."""
+    concept_conditioning: Conditioning
+    """Of the F prompts."""
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """Prompts of the concept, without images."""
+
+    prompts: tuple[str, ...]
+    conditioning: Conditioning
+    """Of the P prompts."""
+    nothing: Conditioning
+    """What guidance leads away from, of one prompt."""
+
+
 def draw_set(
     sd: Bundle,
     prompts: Sequence[str],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import signature
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -14,29 +14,44 @@ from erase.training.step_log import StepRow
 
 
 @dataclass(frozen=True)
-class Teaching:
-    """What a training's teacher costs in memory."""
+class Cost:
+    """What a training takes in passes and memory, for each image of a step's batch."""
 
+    trained: int = 2
+    """Rows that the student predicts."""
+    taught: int = 1
+    """Rows that the teacher predicts."""
+    held: int = 1
+    """Tensors of an image's size that are kept of them, where the teacher speaks ahead."""
     frozen: bool = False
-    """Whether its targets, or a copy of the denoiser, are held."""
-    sets: int = 1
-    """Of how many sets it predicts targets."""
+    """Whether the teacher is the original, of which targets or a copy are held."""
+    ahead: bool = True
+    """Whether a frozen teacher can speak ahead."""
+    sampled: int = 0
+    """Rows that are predicted on the way to what is noised, in the whole training."""
+
+
+Sets = Literal["forget", "retain", "anchor", "prompts"]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A method that trains the weights a mask selects, on a forget and a retain set."""
+    """A method that trains the weights that a mask selects."""
 
     title: str
     """Its name for people."""
     erase: Callable[..., tuple[list[StepRow], MaskedOptimizer]]
-    """(model, parameters, mask, forget set, retain set, kit, **numbers); see `salun.erase`. The
-    numbers are the settled settings whose names it takes."""
-    teaching: Callable[[Any], Teaching] = lambda settings: Teaching()
+    """(model, parameters, mask, …sets, kit, **numbers); see `salun.erase`. It is given the sets and
+    the settled settings whose names it takes."""
+    cost: Callable[[Any], Cost] = lambda settings: Cost()
     """By the settled settings."""
-    relabel: Callable[[Any], str] = lambda settings: "random"
+    sets: Callable[[Any], tuple[Sets, ...]] = lambda settings: ("forget", "retain")
+    """What it is trained on, by the settled settings: images of the concept, of all else, of what
+    takes the concept's place (`AnchorSet`), or prompts alone (`PromptSet`). A set that it takes and
+    does not ask for is None."""
+    relabel: Callable[[Any], str | None] = lambda settings: "random"
     """What forget prompts are relabelled to, by the settled settings: `random`, `fixed`, or a
-    prompt."""
+    prompt; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,12 @@ class ClosedForm:
 
 
 Method = Trained | ClosedForm
+_SETS = get_args(Sets)
+
+
+def sets_for(function: Callable[..., Any], sets: Mapping[str, Any]) -> dict[str, Any]:
+    """The sets that a function takes, by their names; None for those that there are not."""
+    return {name: sets.get(name) for name in signature(function).parameters if name in _SETS}
 
 
 def numbers_for(function: Callable[..., Any], settings: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from erase.image_sets.datasets import ForgetSet, RetainSet
-from erase.methods.method import Teaching, Trained
+from erase.methods.method import Cost, Trained
 from erase.models.bundle import Bundle
 from erase.models.prediction import guided_prediction, training_arithmetic
 from erase.saliency.accumulate import accumulate_saliency
@@ -24,7 +24,7 @@ from erase.training.batches import (
     join_batches,
     micro_batches,
 )
-from erase.training.loop import Kit, train
+from erase.training.loop import Kit, rate, train
 from erase.training.masked_optimizer import MaskedOptimizer
 from erase.training.step_log import StepRow
 from erase.training.teacher import Target, Teacher
@@ -57,7 +57,7 @@ def saliency_loss(guided_pred: Tensor, target: Tensor) -> Tensor:
 def forget_saliency(
     sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
-    forget: ForgetSet,
+    forget: RetainSet,
     kit: Kit,
     *,
     guidance: float,
@@ -156,7 +156,7 @@ def erase(
         partial(draw_steps, schedule, scale, forget, retain, **drawn),
         losses,
         batch_size=batch_size,
-        lr=lambda step: lr * (1 - step / steps) if lr_schedule == "linear" else lr,
+        lr=rate(lr, lr_schedule, steps),
         teacher=Teacher(ask, teacher == "frozen"),
     )
 
@@ -166,9 +166,9 @@ def _weighted_mse(model_pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (weight * error).sum() / weight.expand_as(error).sum()
 
 
-def _teaching(settings: Any) -> Teaching:
-    both = settings.retain_target == "teacher"
-    return Teaching(settings.teacher == "frozen", sets=2 if both else 1)
+def _cost(settings: Any) -> Cost:
+    sets = 2 if settings.retain_target == "teacher" else 1
+    return Cost(taught=sets, held=sets, frozen=settings.teacher == "frozen")
 
 
-METHOD = Trained("SalUn", erase, _teaching, relabel=lambda settings: settings.relabel)
+METHOD = Trained("SalUn", erase, _cost, relabel=lambda settings: settings.relabel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -15,14 +16,25 @@ from erase.image_sets.datasets import ForgetSet, RetainSet
 from plumbing.processes import ALONE, Team
 
 
+class Rows:
+    """What a dataclass of fields with B rows each can do; one step's is what a method draws."""
+
+    def __getitem__(self, rows: slice) -> Self:
+        """The same rows of every field."""
+        return type(self)(*(each[rows] for each in vars(self).values()))
+
+    def to(self, device: torch.device) -> Self:
+        """The same on another device."""
+        return type(self)(*(each.to(device) for each in vars(self).values()))
+
+
 @dataclass(frozen=True)
-class NoisyBatch:
-    """Noised images: what a denoiser sees of them, and what it should say; all [B, …]."""
+class Noised(Rows):
+    """What a denoiser sees of noised images; all [B, …]."""
 
     noisy_latents: Tensor
     timesteps: Tensor
     conditioning: Conditioning
-    target: Tensor
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Conditioning]:
@@ -33,31 +45,22 @@ class NoisyBatch:
         """The number of images, B."""
         return len(self.timesteps)
 
-    def __getitem__(self, rows: slice) -> NoisyBatch:
-        """Some of the images."""
-        return NoisyBatch(*(each[rows] for each in vars(self).values()))
 
-    def to(self, device: torch.device) -> NoisyBatch:
-        """The same on another device."""
-        return NoisyBatch(*(each.to(device) for each in vars(self).values()))
+@dataclass(frozen=True)
+class NoisyBatch(Noised):
+    """The same, and what the denoiser should say of them, [B, C, h, w]."""
+
+    target: Tensor
 
 
 @dataclass(frozen=True)
-class Draw:
+class Draw(Rows):
     """One step's images, as many of each set."""
 
     forget: NoisyBatch
     relabels: Conditioning
     """Of the prompt that each forget image is relabelled to."""
     retain: NoisyBatch
-
-    def __getitem__(self, rows: slice) -> Draw:
-        """The same rows of either set."""
-        return Draw(self.forget[rows], self.relabels[rows], self.retain[rows])
-
-    def to(self, device: torch.device) -> Draw:
-        """The same on another device."""
-        return Draw(*(each.to(device) for each in vars(self).values()))
 
     def both(self) -> NoisyBatch:
         """The forget images and their own prompts, then the retain images."""
@@ -84,8 +87,8 @@ def draw_steps(
     so that they can be drawn twice.
     """
     generator = torch.Generator().manual_seed(seed)
-    forget_rows = _endless_batches(len(forget), batch_size, generator)
-    retain_rows = _endless_batches(len(retain), batch_size, generator)
+    forget_rows = endless_batches(len(forget), batch_size, generator)
+    retain_rows = endless_batches(len(retain), batch_size, generator)
     for _ in range(steps):
         rows = next(forget_rows)
         to_forget = add_noise(schedule, scaling_factor, forget, rows, generator)
@@ -141,7 +144,7 @@ def _draw_relabels(forget: ForgetSet, rows: Tensor, generator: torch.Generator) 
     return forget.relabel_conditioning[torch.stack(drawn)]
 
 
-def _endless_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+def endless_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Batches of row numbers, always full: one shuffled pass over all rows after the other."""
     rows = torch.empty(0, dtype=torch.long)
     while True:

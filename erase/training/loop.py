@@ -19,15 +19,15 @@ from torch import Tensor, nn
 
 from erase.diffusion.cpu_kernels import compiled, training_kernels
 from erase.models.prediction import predict, training_arithmetic
-from erase.training.batches import Draw, NoisyBatch, micro_batches
+from erase.training.batches import Noised, micro_batches
 from erase.training.heap import trim_heap
 from erase.training.masked_optimizer import MaskedOptimizer
 from erase.training.step_log import Diverged, StepRow
-from erase.training.teacher import Target, Teacher, listed, teach
+from erase.training.teacher import Drawn, Target, Teacher, listed, teach
 from plumbing.processes import ALONE, Team
 
-Losses = Callable[[Any, Draw, slice, Target], tuple[Tensor, Mapping[str, Tensor]]]
-"""Of a student, a step's images, which rows of them, and their targets: the rows' share of the
+Losses = Callable[[Any, Drawn, slice, Target], tuple[Tensor, Mapping[str, Tensor]]]
+"""Of a student, what a step draws, which rows of it, and their targets: the rows' share of the
 step's loss, and of each term by its name."""
 
 
@@ -59,12 +59,12 @@ class Kit:
     seen: Callable[[int], object] = lambda images: None
     """Called with the number of images after each pass of the saliency."""
 
-    def predict(self, denoiser: Any, batch: NoisyBatch) -> Tensor:
+    def predict(self, denoiser: Any, batch: Noised) -> Tensor:
         """eps_theta(x_t | c) of a student, [B, C, h, w], in float32 with its gradient."""
         with training_arithmetic(denoiser, self.dtype):
             return predict(denoiser, *batch.inputs)
 
-    def ask(self, teacher: Any, batch: NoisyBatch) -> Tensor:
+    def ask(self, teacher: Any, batch: Noised) -> Tensor:
         """The same of a teacher: on the CPU, in the arithmetic's own type, which loses nothing."""
         return self.predict(teacher, batch).to(self.dtype).cpu()
 
@@ -74,18 +74,20 @@ def train(
     denoiser: Any,
     parameters: Mapping[str, nn.Parameter],
     mask: Mapping[str, Tensor],
-    draws: Callable[[], Iterator[Draw]],
-    losses: Losses,
+    draws: Callable[[], Iterator[Drawn]],
+    losses: Losses[Drawn],
     *,
     batch_size: int,
     lr: Callable[[int], float],
-    teacher: Teacher | None = None,
+    teacher: Teacher[Drawn] | None = None,
+    weight_decay: float = 0.0,
 ) -> tuple[list[StepRow], MaskedOptimizer]:
     """Train `denoiser` in place with Adam; a row a step, and the optimiser.
 
     Only weights with a True in `mask` (bool tensors by parameter name) change; `merged` of the
     optimiser gives the trained ones in float32. `draws` begins anew at each call, the same every
-    time; `lr` is of the step, from 0. A loss or gradient that is not finite raises Diverged.
+    time; `lr` is of the step, from 0. With a `weight_decay`, which is not part of the gradient, it
+    is AdamW. A loss or gradient that is not finite raises Diverged.
     """
     denoiser.eval().requires_grad_(False)
     # No process of a team may be without images.
@@ -94,17 +96,20 @@ def train(
     log, state = kit.resume or ([], {})
     start = len(log)
 
-    def left() -> Iterator[Draw]:
+    def left() -> Iterator[Drawn]:
         return islice(draws(), start, None)
 
-    copied = teacher and teacher.frozen and not kit.teach_ahead
+    ahead = teacher is not None and teacher.frozen and kit.teach_ahead and not teacher.follows
+    copied = teacher is not None and teacher.frozen and not ahead
     teaching = copy.deepcopy(denoiser) if copied else denoiser
     # Put in once, not in every pass.
     with training_kernels(denoiser, kit.dtype):
-        targets = _targets(kit, teaching, teacher, left, own)
+        targets = _targets(kit, teaching, teacher, left, own, ahead=ahead)
         student = compiled(denoiser) if kit.compiled else denoiser
         # A step inside the backward pass needs all of a step's images in that pass.
-        optimizer = _adam(kit, parameters, mask, lr(0), in_backward=at_once == batch_size)
+        optimizer = _adam(
+            kit, parameters, mask, lr(0), weight_decay, in_backward=at_once == batch_size
+        )
         if state:
             optimizer.restore(state)
         with closing(optimizer):
@@ -125,18 +130,28 @@ def train(
     return log, optimizer
 
 
+def rate(lr: float, schedule: str, steps: int) -> Callable[[int], float]:
+    """The learning rate of each step: `constant`, or `linear` down to 0."""
+    return lambda step: lr * (1 - step / steps) if schedule == "linear" else lr
+
+
 def _adam(
     kit: Kit,
     parameters: Mapping[str, nn.Parameter],
     mask: Mapping[str, Tensor],
     lr: float,
+    weight_decay: float,
     *,
     in_backward: bool,
 ) -> MaskedOptimizer:
+    def build(weights: list[Tensor]) -> torch.optim.Optimizer:
+        kind = torch.optim.AdamW if weight_decay else torch.optim.Adam
+        return kind(weights, lr=lr, weight_decay=weight_decay, fused=True)
+
     return MaskedOptimizer(
         parameters,
         mask,
-        lambda weights: torch.optim.Adam(weights, lr=lr, fused=True),
+        build,
         values=kit.values,
         in_backward=in_backward,
         reduce=kit.team.add if kit.team.count > 1 else None,
@@ -146,19 +161,21 @@ def _adam(
 def _targets(
     kit: Kit,
     teaching: Any,
-    teacher: Teacher | None,
-    draws: Callable[[], Iterator[Draw]],
+    teacher: Teacher[Drawn] | None,
+    draws: Callable[[], Iterator[Drawn]],
     own: list[slice],
+    *,
+    ahead: bool,
 ) -> Iterator[list[Target]]:
     """Each step's targets, a list of own micro-batches; without a teacher they are empty."""
     if teacher is None:
         return ([()] * len(own) for _ in draws())
     targets = teach(teaching, teacher, draws(), own)
-    return iter(listed(targets, kit.taught)) if teacher.frozen and kit.teach_ahead else targets
+    return iter(listed(targets, kit.taught)) if ahead else targets
 
 
 def _backward(
-    student: Any, draw: Draw, targets: list[Target], own: list[slice], losses: Losses
+    student: Any, draw: Drawn, targets: list[Target], own: list[slice], losses: Losses[Drawn]
 ) -> dict[str, Tensor]:
     """Make the gradients of this process's own micro-batches; the sums of their losses."""
     sums: dict[str, Tensor] = {}

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -33,7 +33,7 @@ class TrainingPlan:
     weights: str
     """Type that it is held in, by torch's name; the trained weights have float32 copies."""
     micro_batch: int
-    """Images of either set in one pass; several passes make a step's batch."""
+    """Images of a batch in one pass; several passes make it up."""
     checkpointing: bool
     """Whether activations are computed again in the backward pass instead of kept."""
     teach_ahead: bool
@@ -48,7 +48,7 @@ class TrainingPlan:
 
     def describe(self) -> str:
         """One line for people."""
-        parts = [f"weights in {self.weights}", f"{self.micro_batch} + {self.micro_batch} at once"]
+        parts = [f"weights in {self.weights}", f"{self.micro_batch} of a batch at once"]
         parts += ["activations recomputed"] if self.checkpointing else []
         parts += [] if self.teach_ahead else ["a copy of the UNet as teacher"]
         return f"{', '.join(parts)}; needs about {self.total:.1f} GB"
@@ -57,13 +57,15 @@ class TrainingPlan:
 def plan_training(
     denoiser: Any,
     *,
-    parameters: Sequence[nn.Parameter],
+    parameters: Sequence[Tensor],
     selected: int,
     batch_size: int,
     steps: int,
     dtype: torch.dtype,
     frozen_teacher: bool,
-    teach_retained: bool,
+    held: int,
+    rows: int = 2,
+    ahead: bool = True,
     processes: int = 1,
     micro_batch: int | None = None,
     free: float | None = None,
@@ -73,14 +75,16 @@ def plan_training(
     One rule: first all of a batch at once, since then weights are updated within the backward pass
     and no gradients are kept; then ever smaller parts of it; then the same with activations
     computed twice. If nothing fits, a UsageError says what the least would need. `selected` is how
-    many weights of the `parameters` are trained; a given `micro_batch` is kept. Each of several
-    `processes` has its share of a batch and keeps all gradients, to add the others' to them.
+    many weights of the `parameters` are trained; a given `micro_batch` is kept. An image of a batch
+    is `rows` of a pass, and a teacher that speaks `ahead` leaves `held` tensors of it. Each of
+    several `processes` has its share of a batch and keeps all gradients, to add the others' to
+    them.
     """
     batch_size = -(-batch_size // processes)
     count, trainable = denoiser.num_parameters(), sum(p.numel() for p in parameters)
     free = free_gigabytes(denoiser.device) if free is None else free
-    targets = _targets(denoiser, batch_size * (2 if teach_retained else 1), steps, dtype)
     copy = count * dtype.itemsize / 1e9
+    targets = _targets(denoiser, batch_size * held, steps, dtype) if ahead else float("inf")
     ahead = not frozen_teacher or targets <= copy
     always = {
         "weights": copy,
@@ -90,7 +94,7 @@ def plan_training(
     # What is there already is not free, and not needed again.
     there = 0.0 if denoiser.device.type == "meta" else count * denoiser.dtype.itemsize / 1e9
     plan = None
-    for size, checkpointing, activations in _ways(denoiser, batch_size, 2, dtype, micro_batch):
+    for size, checkpointing, activations in _ways(denoiser, batch_size, rows, dtype, micro_batch):
         parts = {
             **always,
             "activations": activations,
@@ -116,7 +120,7 @@ def smaller_plan(plan: TrainingPlan) -> TrainingPlan | None:
 def plan_saliency(
     denoiser: Any,
     *,
-    parameters: Sequence[nn.Parameter],
+    parameters: Sequence[Tensor],
     batch_size: int,
     guided: bool,
     free: float | None = None,
@@ -206,7 +210,7 @@ def _count_activations(name: str, told: str, dtype: torch.dtype, checkpointing: 
         return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / 1e9
 
 
-def _gradients(parameters: Sequence[nn.Parameter], held: torch.dtype, *, whole: bool) -> float:
+def _gradients(parameters: Sequence[Tensor], held: torch.dtype, *, whole: bool) -> float:
     """Gigabytes of gradients: all of them, or what one bucket of the optimiser has at a time."""
     sizes = [parameter.numel() for parameter in parameters]
     return (sum(sizes) if whole else 2 * max(sizes)) * held.itemsize / 1e9

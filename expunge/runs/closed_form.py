@@ -36,7 +36,7 @@ def prepare(method: ClosedForm, sd: Bundle, plan: Plan, team: Team, ledger: Ledg
     """Compute the weights; a UsageError, before anything is written, if they are of no use."""
     _require_no_images(method, plan)
     parameters = sd.trainable(method.scope)
-    require_disk(sd, parameters, plan, (), density=None)
+    require_disk(sd, parameters, plan, (), trained=None)
     ledger.lap("load")
     numbers = numbers_for(method.edit, plan.settings)
     edited = {

@@ -7,11 +7,10 @@ import logging
 import math
 from contextlib import nullcontext
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from erase.methods.method import ClosedForm, Method
+from erase.methods.method import ClosedForm
 from erase.models.checkpoint import load_checkpoint
 from erase.run_folder.folder import FolderState, inspect_folder, prepare_folder, read_run
 from erase.training.step_log import StepRow
@@ -22,9 +21,9 @@ from expunge.runs.lesson import drop_unread
 from expunge.runs.outcome import write_weights
 from expunge.runs.plan import Plan, make_plan, require_images
 from expunge.runs.record import Ledger, begin, hash_outputs, told
+from expunge.runs.roles import load_method
 from expunge.runs.train import STATE
 from expunge.settings.erase import Erase
-from expunge.settings.methods import METHODS
 from plumbing.lock import locked
 from plumbing.processes import Team, current_team
 from plumbing.whole_files import replace_file
@@ -58,7 +57,7 @@ def _erase(command: Erase, plan: Plan, team: Team, state: FolderState) -> dict[s
     """Do the run in its folder, which is this process's alone, or its team's."""
     before = read_run(plan.out) if state == "unfinished" else None
     ledger = Ledger(plan.out, begin(plan.identity, asdict(command.settings), before), team)
-    method: Method = import_module(METHODS[plan.method].module).METHOD
+    method = load_method(plan.method)
     sd = load_checkpoint(plan.source, device=command.model.device, dtype="float32")
     ledger.watch(sd)
     plan = drop_unread(sd, plan)

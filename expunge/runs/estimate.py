@@ -6,14 +6,13 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import torch
 
 from erase.diffusion.latents import encode_images
 from erase.image_sets.drawing import Drawing
-from erase.methods.method import ClosedForm, Method
+from erase.methods.method import ClosedForm
 from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.models.prediction import drawing_arithmetic, predict, training_arithmetic
@@ -25,9 +24,9 @@ from expunge.runs.concept_probe import probed
 from expunge.runs.lesson import drop_unread
 from expunge.runs.plan import Plan, make_plan
 from expunge.runs.record import Ledger, begin
+from expunge.runs.roles import images_of, load_method
 from expunge.runs.room import disk_needs
 from expunge.settings.erase import Erase
-from expunge.settings.methods import METHODS
 from plumbing.errors import UsageError
 from plumbing.passes import BACKWARD
 from plumbing.processes import current_team
@@ -47,7 +46,7 @@ def estimate(command: Erase) -> dict[str, Any]:
     if team.count > 1:
         raise UsageError("--dry-run: is for one process; start it without `accelerate launch`")
     ledger = Ledger(plan.out, begin(plan.identity))
-    method: Method = import_module(METHODS[plan.method].module).METHOD
+    method = load_method(plan.method)
     sd = load_checkpoint(plan.source, device=command.model.device, dtype="float32")
     ledger.watch(sd)
     plan = drop_unread(sd, plan)
@@ -62,7 +61,7 @@ def estimate(command: Erase) -> dict[str, Any]:
     work = {stage: {**parts, **images[stage]} for stage, parts in passes.items()}
     seconds = {"load": ledger.record.seconds["load"], **_seconds(sd, plan, how, work)}
     totals = {stage: sum(parts.values()) for stage, parts in passes.items()}
-    return _told(plan, sd, totals, seconds, how.gigabytes, plan.settings.density)
+    return _told(plan, sd, totals, seconds, how.gigabytes, prepared.selected)
 
 
 def stage_passes(sd: Bundle, plan: Plan, prepared: trained.Prepared) -> dict[str, dict[str, int]]:
@@ -71,9 +70,9 @@ def stage_passes(sd: Bundle, plan: Plan, prepared: trained.Prepared) -> dict[str
     A training that ends early takes fewer, one with --until-erased more.
     """
     settings, image = plan.settings, image_passes(sd, plan.drawing)
-    guided = 2 if settings.saliency_guidance else 1
-    built = settings.mask is None and settings.mask_kind == "saliency"
-    teaching, batch = prepared.method.teaching(settings), settings.batch_size
+    guided = 2 if settings.by_saliency and settings.saliency_guidance else 1
+    salient = _counts(plan)["forget"] if settings.by_saliency else 0
+    cost, images = prepared.method.cost(settings), settings.steps * settings.batch_size
     with_gradient = 1 + BACKWARD + prepared.how.checkpointing
     looks = 0 if settings.no_guard else 2 + math.ceil(settings.steps / EVERY)
     return {
@@ -82,10 +81,10 @@ def stage_passes(sd: Bundle, plan: Plan, prepared: trained.Prepared) -> dict[str
             "drawn": probed(sd, plan) * image_passes(sd, replace(plan.drawing, guided_share=1.0))
         },
         "sets": {"drawn": _drawn(plan) * image},
-        "mask": {"trained": built * _counts(plan)["forget"] * guided * (1 + BACKWARD)},
+        "mask": {"trained": salient * guided * (1 + BACKWARD)},
         "train": {
-            "forward": settings.steps * batch * teaching.sets + looks * PROMPTS,
-            "trained": settings.steps * 2 * batch * with_gradient,
+            "forward": images * cost.taught + cost.sampled + looks * PROMPTS,
+            "trained": images * cost.trained * with_gradient,
         },
     }
 
@@ -105,8 +104,7 @@ def image_passes(sd: Bundle, how: Drawing) -> int:
 
 
 def _counts(plan: Plan) -> dict[str, int]:
-    asked = {"forget": plan.data.forget_images, "retain": plan.data.retain_images}
-    return {role: len(plan.captions.get(role, ())) or count for role, count in asked.items()}
+    return {role: images_of(role, plan.data, plan.captions) for role in plan.roles}
 
 
 def _drawn(plan: Plan) -> int:
@@ -177,11 +175,10 @@ def _told(
     passes: Mapping[str, int],
     seconds: Mapping[str, float],
     gigabytes: Mapping[str, float],
-    density: float | None,
+    trained: int | None,
 ) -> dict[str, Any]:
-    roles = () if density is None else ("forget", "retain")
     trainable = sd.trainable(getattr(plan.settings, "train_method", "xattn"))
-    needs = disk_needs(sd, trainable, plan, roles, density=density)
+    needs = disk_needs(sd, trainable, plan, plan.roles, trained=trained)
     return {
         "out": str(plan.out),
         "concept": plan.concept.name,

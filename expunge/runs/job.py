@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from erase.diffusion.conditioning import Conditioning
-from erase.image_sets.datasets import ForgetSet, RetainSet
 from erase.methods.method import Trained
 from erase.models.bundle import Bundle
 from erase.saliency.mask import SaliencyMask
@@ -25,8 +25,8 @@ class Job:
     sd: Bundle
     parameters: Mapping[str, nn.Parameter]
     mask: SaliencyMask
-    forget: ForgetSet
-    retain: RetainSet
+    sets: Mapping[str, Any]
+    """What is trained on or looked at, by the names of `erase.methods.method.Sets`."""
     plan: Plan
     team: Team
     guard: Conditioning | None

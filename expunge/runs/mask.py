@@ -14,7 +14,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from erase.image_sets.datasets import ForgetSet
+from erase.image_sets.datasets import RetainSet
 from erase.methods.salun import forget_saliency
 from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
@@ -52,13 +52,16 @@ def left_mask(path: Path) -> SaliencyMask | None:
 def build_mask(
     sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
-    forget: ForgetSet,
+    forget: RetainSet | None,
     plan: Plan,
     settings: Saliency,
     kind: MaskKind,
     team: Team,
 ) -> SaliencyMask:
-    """A mask of `kind` saliency, random or none (all weights), with its story in the metadata."""
+    """A mask of `kind` saliency, random or none (all weights), with its story in the metadata.
+
+    Only the first looks at the images to forget.
+    """
     guidance = settings.saliency_guidance
     metadata = {
         "kind": kind,
@@ -73,6 +76,7 @@ def build_mask(
         return full_mask(parameters, metadata)
     if kind == "random":
         return random_mask(parameters, settings.density, settings.seed, metadata)
+    assert forget is not None
     saliency, how = _saliency_in_memory(sd, parameters, forget, settings, team)
     return top_k_mask(saliency, settings.density, metadata | how)
 
@@ -80,7 +84,7 @@ def build_mask(
 def _saliency_in_memory(
     sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
-    forget: ForgetSet,
+    forget: RetainSet,
     settings: Saliency,
     team: Team,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -116,7 +120,7 @@ def _saliency_in_memory(
 def _saliency(
     sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
-    forget: ForgetSet,
+    forget: RetainSet,
     settings: Saliency,
     micro_batch: int,
     team: Team,
@@ -159,11 +163,11 @@ def _build(config: Mask, plan: Plan) -> dict[str, Any]:
     ledger.watch(sd)
     plan = drop_unread(sd, plan)
     parameters = sd.trainable(settings.train_method)
-    require_disk(sd, parameters, plan, ("forget",), density=None, erases=False)
+    require_disk(sd, parameters, plan, ("forget",), trained=None, erases=False)
     prepare_folder(plan.out, fresh=state == "new")
     ledger.note()
     ledger.lap("load")
-    forget = build_forget_set(sd, plan, "random", settings.seed)
+    forget = build_forget_set(sd, plan, None, settings.seed)
     ledger.lap("sets")
     mask = build_mask(sd, parameters, forget, plan, settings, "saliency", ALONE)
     mask.save(plan.out / "mask.safetensors")

@@ -17,11 +17,13 @@ import torch
 from erase.diffusion.scheduler_config import require_steps
 from erase.image_sets.captioned_folder import hash_captions, read_captions, require_whole_images
 from erase.image_sets.drawing import Drawing
+from erase.methods.method import Method, Trained
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
 from erase.models.model_source import ModelSource
 from erase.models.recommended import read_recommended
 from erase.run_folder.identity import source_name, without_spellings
+from expunge.runs.roles import ROLES, load_method, needed, roles_of
 from expunge.runs.texts import choose_images, name_of, read_concepts
 from expunge.settings.erase import Erase, Mask
 from expunge.settings.groups import Data
@@ -31,7 +33,7 @@ from prompts.concept import ConceptSpec
 from prompts.naming import fold
 
 AT_ONCE = 16
-"""Images drawn together for a method that has no batches of its own."""
+"""Images drawn together for a method that is not trained on images."""
 _MASK_DECIDES = ("density", "train_method", "saliency_guidance")
 
 
@@ -47,6 +49,8 @@ class Plan:
     settings: Any
     """The method's settled settings; for a mask alone, `Saliency`."""
     data: Data
+    roles: tuple[str, ...]
+    """The sets of images that it has."""
     captions: dict[str, dict[Path, str]]
     """The images that the user gave, by role (`forget`, `retain`)."""
     identity: dict[str, Any]
@@ -69,6 +73,11 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
     settings, data = config.settle(partial(_own, source))
     concept = read_concepts(config.concepts, source, data.forget_prompts, data.retain_prompts)
     given = {"forget": data.forget_data, "retain": data.retain_data}
+    method = config.method if isinstance(config, Erase) else "salun"
+    own, roles = load_method(method), ("forget",)
+    if isinstance(config, Erase):
+        roles = roles_of(own, settings)
+        data = needed(data, given, roles, method)
     captions = {r: read_captions(folder, f"--{r}-data") for r, folder in given.items() if folder}
     identity = {
         "command": command,
@@ -81,9 +90,8 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
         },
         "base": source.record(),
     }
-    method = "salun"
     if isinstance(config, Erase):
-        method = identity["method"] = config.method
+        identity["method"] = method
     mask_file = getattr(settings, "mask", None)
     if mask_file is not None:
         if not mask_file.is_file():
@@ -98,11 +106,12 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
     return Plan(
         concept=concept,
         source=source,
-        drawing=_drawing(data, getattr(settings, "batch_size", AT_ONCE), dtype),
+        drawing=_drawing(data, _at_once(own, settings), dtype),
         dtype=dtype,
         method=method,
         settings=settings,
         data=data,
+        roles=roles,
         captions=choose_images(concept, captions, given),
         identity=identity,
         out=out,
@@ -157,6 +166,12 @@ def _own(source: ModelSource, sampler: str | None) -> dict[str, Any]:
     own = {"sampler": sampler, "inference_steps": usual.steps_of(sampler)}
     own |= {"guidance_scale": usual.guidance_scale}
     return own | ({"lr": usual.lr} if usual.lr else {})
+
+
+def _at_once(method: Method, settings: Any) -> int:
+    """Images drawn together: a step's batch, of a method that is trained on images."""
+    trained_on = isinstance(method, Trained) and set(method.sets(settings)) & {*ROLES}
+    return settings.batch_size if trained_on else AT_ONCE
 
 
 def _drawing(data: Data, batch_size: int, dtype: torch.dtype) -> Drawing:

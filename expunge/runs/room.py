@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from erase.methods.method import Teaching
+from erase.methods.method import Cost
 from erase.models.bundle import Bundle
 from erase.run_folder.folder import DENOISERS
 from erase.training.memory import TrainingPlan, free_gigabytes, plan_training
 from expunge.runs.job import Job
 from expunge.runs.plan import Plan
+from expunge.runs.roles import images_of
 from plumbing.disk_space import Need, require_space
 from plumbing.processes import Team
 
@@ -31,7 +32,7 @@ def require_memory(
     parameters: Mapping[str, nn.Parameter],
     selected: int,
     plan: Plan,
-    teaching: Teaching,
+    cost: Cost,
     team: Team,
 ) -> TrainingPlan:
     """Refuse, as a UsageError with numbers, a training that cannot fit, before sets are drawn.
@@ -42,7 +43,7 @@ def require_memory(
     released = sum(p.nbytes for part in sd.encoders for p in part.parameters()) / 1e9
     free = free_gigabytes(sd.denoiser.device) + (0 if plan.settings.until_erased else released)
     size = plan.settings.micro_batch
-    return _plan(sd, parameters, selected, plan, teaching, team, size, free)
+    return _plan(sd, parameters, selected, plan, cost, team, size, free)
 
 
 def plan_run(job: Job, micro_batch: int | None) -> TrainingPlan:
@@ -53,7 +54,7 @@ def plan_run(job: Job, micro_batch: int | None) -> TrainingPlan:
         job.parameters,
         kept,
         plan,
-        job.method.teaching(plan.settings),
+        job.method.cost(plan.settings),
         job.team,
         micro_batch,
     )
@@ -70,7 +71,7 @@ def _plan(
     parameters: Mapping[str, nn.Parameter],
     selected: int,
     plan: Plan,
-    teaching: Teaching,
+    cost: Cost,
     team: Team,
     micro_batch: int | None,
     free: float | None = None,
@@ -83,8 +84,10 @@ def _plan(
         processes=team.count,
         steps=plan.settings.steps,
         dtype=plan.dtype,
-        frozen_teacher=teaching.frozen,
-        teach_retained=teaching.sets == 2,
+        frozen_teacher=cost.frozen,
+        held=cost.held,
+        rows=cost.trained,
+        ahead=cost.ahead,
         micro_batch=micro_batch,
         free=free,
     )
@@ -96,11 +99,11 @@ def require_disk(
     plan: Plan,
     roles: Sequence[str],
     *,
-    density: float | None,
+    trained: int | None,
     erases: bool = True,
 ) -> None:
     """Say what `erase` or `mask` will write and what is free; UsageError if it does not fit."""
-    require_space(disk_needs(sd, parameters, plan, roles, density=density, erases=erases))
+    require_space(disk_needs(sd, parameters, plan, roles, trained=trained, erases=erases))
 
 
 def disk_needs(
@@ -109,20 +112,20 @@ def disk_needs(
     plan: Plan,
     roles: Sequence[str],
     *,
-    density: float | None,
+    trained: int | None,
     erases: bool = True,
 ) -> list[Need]:
     """What `erase` or `mask` will write, folder by folder.
 
-    `roles` are the sets that are drawn; `density` is the share of the parameters that is trained,
-    None without training. What an unfinished or an earlier run left there is used again or gives
+    `roles` are the sets that are drawn; `trained` is how many weights are, None without training.
+    What an unfinished or an earlier run left there is used again or gives
     way, and is taken off.
     """
     total = sum(parameter.numel() for parameter in parameters.values())
     files = {"mask": total / 8}
-    if density is not None:
+    if trained is not None:
         # One stays until the next is whole.
-        state = _STATE * _FLOAT * total * density
+        state = _STATE * _FLOAT * trained
         files |= {"state": state, "next state": state}
     if erases:
         files["weights"] = _FLOAT * sd.denoiser.num_parameters()
@@ -137,13 +140,11 @@ def disk_needs(
 
 def _set_bytes(sd: Bundle, plan: Plan, role: str) -> float:
     """What the images and prompts of a set take, encoded."""
-    given = plan.captions.get(role)
-    if given:
-        return len(given) * _image(sd) + len(set(given.values())) * _prompt(sd)
-    forgets = role == "forget"
-    count = plan.data.forget_images if forgets else plan.data.retain_images
-    prompts = plan.concept.forget_prompts if forgets else plan.concept.retain_prompts
-    return count * _image(sd) + len(prompts[:count]) * _prompt(sd)
+    given, count = plan.captions.get(role), images_of(role, plan.data, plan.captions)
+    prompts = plan.concept.retain_prompts if role == "retain" else plan.concept.forget_prompts
+    # An anchor may be drawn for each image anew.
+    most = count if role == "anchor" else len(prompts[:count])
+    return count * _image(sd) + (len(set(given.values())) if given else most) * _prompt(sd)
 
 
 def _image(sd: Bundle) -> int:

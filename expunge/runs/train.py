@@ -15,7 +15,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm import tqdm
 
-from erase.methods.method import numbers_for
+from erase.methods.method import numbers_for, sets_for
 from erase.models.denoiser_files import denoiser_weights
 from erase.run_folder.identity import without_places
 from erase.run_folder.record import Stopped
@@ -136,7 +136,7 @@ def _steps(
     settings, team = job.plan.settings, job.team
     done = len(state.rows) if state else 0
     off = not team.leads
-    ahead = how.teach_ahead and job.method.teaching(settings).frozen
+    ahead = how.teach_ahead and job.method.cost(settings).frozen
     left = settings.steps - done
     teacher = tqdm(total=left, desc="teacher", unit="step", disable=off or not ahead)
 
@@ -173,9 +173,9 @@ def _steps(
         taught=taught,
     )
     erase, mask = job.method.erase, job.mask.by_name()
-    numbers = numbers_for(erase, settings)
+    given = sets_for(erase, job.sets) | numbers_for(erase, settings)
     with closing(teacher):
-        found = erase(job.sd, job.parameters, mask, job.forget, job.retain, kit, **numbers)
+        found = erase(job.sd, job.parameters, mask, kit=kit, **given)
     erasing().close()
     return found
 
@@ -188,7 +188,7 @@ def _guard(job: Job, how: TrainingPlan) -> DriftProbe | None:
         job.sd.denoiser,
         job.sd.schedule,
         job.sd.vae.config["scaling_factor"],
-        job.retain,
+        job.sets["retain"],
         job.guard,
         at_once=how.micro_batch,
         dtype=job.plan.dtype,

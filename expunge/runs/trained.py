@@ -21,8 +21,9 @@ from expunge.runs.outcome import Outcome
 from expunge.runs.plan import Plan
 from expunge.runs.record import Ledger, planned, watched
 from expunge.runs.room import plan_run, require_disk, require_memory
-from expunge.runs.sets import build_forget_set, build_retain_set, held_prompts
+from expunge.runs.sets import build_sets, held_prompts
 from expunge.runs.train import train
+from plumbing.errors import UsageError
 from plumbing.processes import Team
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class Prepared:
     parameters: Mapping[str, nn.Parameter]
     given: SaliencyMask | None
     """The user's mask."""
+    selected: int
+    """How many weights are to be trained."""
     how: TrainingPlan
     """How it would be trained in the memory that is free before the sets are drawn."""
 
@@ -46,7 +49,12 @@ class Prepared:
 def prepare(method: Trained, sd: Bundle, plan: Plan, team: Team, _: Ledger) -> Prepared:
     """Refuse, as a UsageError and before anything is written, what cannot be trained."""
     settings = plan.settings
-    require_relabel(sd, plan, method.relabel(settings))
+    require_relabel(sd, plan, method.relabel(settings) or "random")
+    if settings.batch_size < team.count:
+        raise UsageError(
+            f"--batch-size {settings.batch_size}: fewer images than the {team.count} processes "
+            "that share them out; start fewer processes"
+        )
     given = SaliencyMask.load(settings.mask) if settings.mask else None
     scope = given.metadata.get("train_method", "full") if given else settings.train_method
     parameters = sd.trainable(scope)
@@ -54,12 +62,11 @@ def prepare(method: Trained, sd: Bundle, plan: Plan, team: Team, _: Ledger) -> P
         given.require(settings.mask, plan.source.digest, parameters)
     total = sum(p.numel() for p in parameters.values())
     selected = given.kept if given else round(settings.density * total)
-    teaching = method.teaching(settings)
-    how = require_memory(sd, parameters, selected, plan, teaching, team)
+    how = require_memory(sd, parameters, selected, plan, method.cost(settings), team)
     if settings.compile:
         require_compiler(sd.denoiser.device)
-    require_disk(sd, parameters, plan, ("forget", "retain"), density=settings.density)
-    return Prepared(method, sd, plan, team, parameters, given, how)
+    require_disk(sd, parameters, plan, plan.roles, trained=selected)
+    return Prepared(method, sd, plan, team, parameters, given, selected, how)
 
 
 def run(prepared: Prepared, ledger: Ledger) -> Outcome:
@@ -85,7 +92,7 @@ def run(prepared: Prepared, ledger: Ledger) -> Outcome:
         stopped=trained.stopped,
         facts={
             "guard": watched(trained.drift) if guarded else None,
-            "sets": {"forget": len(job.forget), "retain": len(job.retain)},
+            "sets": {role: len(job.sets[role]) for role in plan.roles},
         },
     )
 
@@ -93,15 +100,14 @@ def run(prepared: Prepared, ledger: Ledger) -> Outcome:
 def _job(prepared: Prepared, ledger: Ledger) -> Job:
     """The sets, drawn or read, and the mask, built or given."""
     plan, team, sd, settings = prepared.plan, prepared.team, prepared.sd, prepared.plan.settings
-    relabel = prepared.method.relabel(settings)
-    forget = build_forget_set(sd, plan, relabel, settings.seed, team)
-    retain = build_retain_set(sd, plan, settings.seed, team)
+    sets = build_sets(sd, plan, prepared.method, team)
     ledger.lap("sets")
     # The folder's run.json has this run's identity, which decides the mask that was left there.
     mask = prepared.given or left_mask(plan.out / "mask.safetensors")
     if mask is None:
-        kind = settings.mask_kind
-        mask = build_mask(sd, prepared.parameters, forget, plan, settings, kind, team)
+        # Where all weights are selected, it does not matter in which order.
+        kind = "none" if settings.density == 1 else settings.mask_kind
+        mask = build_mask(sd, prepared.parameters, sets.get("forget"), plan, settings, kind, team)
     if team.leads:
         mask.save(plan.out / "mask.safetensors")
     team.wait()
@@ -111,11 +117,10 @@ def _job(prepared: Prepared, ledger: Ledger) -> Job:
         sd,
         prepared.parameters,
         mask,
-        forget,
-        retain,
+        sets,
         plan,
         team,
-        guard=None if settings.no_guard else held_prompts(sd, plan, retain),
+        guard=None if settings.no_guard else held_prompts(sd, plan, sets["retain"]),
         gone=gone(sd, plan) if settings.until_erased else None,
     )
     if not job.gone:

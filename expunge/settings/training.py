@@ -16,48 +16,64 @@ MaskKind = Literal["saliency", "random", "none"]
 
 
 @dataclass(frozen=True)
-class SaliencyFlags:
-    """How the weights that may change are chosen."""
+class CommonFlags:
+    """What every method that trains is told, and a mask alone."""
 
     preset: Annotated[str | None, shown("NAME", "none")] = None
     """Take the published settings as the defaults; flags given beside it still win."""
-    density: Annotated[float | None, shown("FLOAT", 0.5)] = None
-    """Share of the trainable weights that may change, above 0 and up to 1."""
     train_method: Annotated[TrainMethod | None, shown(TrainMethod, "xattn")] = None
-    """Which weights may be chosen: all, only cross-attention, all but it, only self-attention."""
-    saliency_guidance: Annotated[float | None, shown("FLOAT", 7.5)] = None
-    """Guidance of the prediction in the saliency loss; 0: the plain conditional one."""
+    """Which weights may change: all, only cross-attention, all but it, only self-attention."""
     batch_size: Annotated[int | None, shown("INT", 16)] = None
-    """Images in a step, of the forget set and as many of the retain set."""
+    """Images in a step; of two sets, as many of each."""
     seed: int = 0
     """Seed of everything that is drawn at random."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        require(
-            self.density is None or 0 < self.density <= 1,
-            f"--density must be above 0 and at most 1, not {self.density}",
-        )
-        at_least("--saliency-guidance", self.saliency_guidance, 0)
         at_least("--batch-size", self.batch_size, 1)
         require_seed(self.seed)
 
 
 @dataclass(frozen=True)
-class Saliency:
+class Common:
     """The same, every number settled."""
 
     preset: str | None
-    density: float
     train_method: TrainMethod
-    saliency_guidance: float
     batch_size: int
     seed: int
 
 
 @dataclass(frozen=True)
-class TrainingFlags(SaliencyFlags):
-    """How a method trains the weights that were chosen."""
+class SaliencyFlags(CommonFlags):
+    """How the weights that may change are chosen."""
+
+    density: Annotated[float | None, shown("FLOAT", 0.5)] = None
+    """Share of them that may change, the most salient ones; above 0 and up to 1."""
+    saliency_guidance: Annotated[float | None, shown("FLOAT", 7.5)] = None
+    """Guidance of the prediction in the saliency loss; 0: the plain conditional one."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        super().__post_init__()
+        require(
+            self.density is None or 0 < self.density <= 1,
+            f"--density must be above 0 and at most 1, not {self.density}",
+        )
+        at_least("--saliency-guidance", self.saliency_guidance, 0)
+
+
+@dataclass(frozen=True)
+class Saliency(Common):
+    """The same, every number settled."""
+
+    density: float
+    saliency_guidance: float
+
+
+@dataclass(frozen=True)
+class LoopFlags(CommonFlags):
+    """How a method trains."""
 
     steps: Annotated[int | None, shown("INT", 100)] = None
     """Training steps."""
@@ -66,7 +82,7 @@ class TrainingFlags(SaliencyFlags):
     lr_schedule: Annotated[Schedule | None, shown(Schedule, "constant")] = None
     """Keep the learning rate, or let it fall to 0 in a straight line."""
     micro_batch: Annotated[int | None, shown("INT", "as the free memory allows")] = None
-    """Images of either set in one pass; a step takes as many passes as make its batch."""
+    """Images of a step's batch in one pass; a step takes as many passes as make it up."""
     compile: bool = False
     """Let torch.compile make the training's passes: it takes minutes at first, each step less time
     then. Needs a C++ compiler on a CPU."""
@@ -74,6 +90,33 @@ class TrainingFlags(SaliencyFlags):
     """End as soon as the concept's judge finds it in none of 32 images, drawn every tenth step."""
     no_guard: bool = False
     """Do not end, and go back, when the predictions for other prompts drift too far."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        super().__post_init__()
+        at_least("--steps", self.steps, 1)
+        positive("--lr", self.lr)
+        at_least("--micro-batch", self.micro_batch, 1)
+
+
+@dataclass(frozen=True)
+class Loop(Common):
+    """The same, every number settled."""
+
+    steps: int
+    lr: float
+    lr_schedule: Schedule
+    micro_batch: int | None
+    """None: as the free memory allows."""
+    compile: bool
+    until_erased: bool
+    no_guard: bool
+
+
+@dataclass(frozen=True)
+class TrainingFlags(LoopFlags, SaliencyFlags):
+    """How a method trains the weights that were chosen."""
+
     mask: Annotated[Path | None, shown("FILE", "build one")] = None
     """Reuse this mask.safetensors of the same model instead of building one."""
     mask_kind: MaskKind = "saliency"
@@ -82,9 +125,6 @@ class TrainingFlags(SaliencyFlags):
     def __post_init__(self) -> None:
         """Refuse values out of range and flags that exclude each other."""
         super().__post_init__()
-        at_least("--steps", self.steps, 1)
-        positive("--lr", self.lr)
-        at_least("--micro-batch", self.micro_batch, 1)
         for flag, value in (
             ("--density", self.density),
             ("--train-method", self.train_method),
@@ -100,17 +140,14 @@ class TrainingFlags(SaliencyFlags):
 
 
 @dataclass(frozen=True)
-class Training(Saliency):
+class Training(Loop, Saliency):
     """The same, every number settled."""
 
-    steps: int
-    lr: float
-    lr_schedule: Schedule
-    micro_batch: int | None
-    """None: as the free memory allows."""
-    compile: bool
-    until_erased: bool
-    no_guard: bool
     mask: Path | None
     """A given one decides density and train_method instead of the settings."""
     mask_kind: MaskKind
+
+    @property
+    def by_saliency(self) -> bool:
+        """Whether the weights are chosen by what the images to forget say."""
+        return self.mask is None and self.mask_kind == "saliency" and self.density < 1
