@@ -130,7 +130,7 @@ def _ready(options: Options) -> tuple[Job, TrainingPlan]:
     held = held_prompts(sd, plan, retain)
     sets = {"forget": forget, "retain": retain}
     job = Job(METHOD, sd, parameters, mask, sets, plan, ALONE, guard=held, gone=None)
-    return job, plan_run(job, None)
+    return job, plan_run(job, parameters, mask.kept, None)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,15 @@ WAYS: dict[str, tuple[str, ...]] = {
     "held to the noise": ("--retain-target", "noise"),
     "a teacher that moves": ("--teacher", "current", "--retain-target", "noise"),
     "in parts": ("--micro-batch", "1"),
+    "all weights": ("--density", "1"),
+    "esd": ("--method", "esd"),
+    "esd, masked": ("--method", "esd", "--density", "0.5"),
+    "esd, as in the paper": ("--method", "esd", "--trajectory", "current"),
+    "esd, unguided": ("--method", "esd", "--trajectory-guidance", "1"),
+    "leco": ("--method", "leco"),
+    "ca": ("--method", "ca"),
+    "ca, masked": ("--method", "ca", "--density", "0.5"),
+    "ca, published": ("--method", "ca", "--teacher", "current", "--prior", "1"),
 }
 
 
@@ -71,7 +80,7 @@ def test_a_run_takes_the_passes_that_were_estimated(
     assert told["seconds"].keys() == {"load", *told["passes"]}
     assert all(value >= 0 for value in told["seconds"].values()) and told["disk_bytes"]
     assert done["passes"].keys() == done["seconds"].keys()
-    images = done["sets"]["forget"] + done["sets"]["retain"]
+    images = sum(done["sets"].values())
     assert done["passes"]["sets"]["image_decoder"] == images
     assert done["passes"]["sets"]["image_encoder"] == images
 

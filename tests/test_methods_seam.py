@@ -10,15 +10,12 @@ from typing import Any
 import pytest
 import torch
 from support import example_ascent, example_damping
+from support.downstream import everything_downstream
 from support.erased_runs import SHORT, unet
 
 from erase.methods.method import ClosedForm
 from erase.models.bundle import Bundle
-from erase.run_folder.folder import inspect_folder, read_run
 from expunge.cli import main
-from expunge.parsing import parse
-from expunge.reports.reproduce import run_command
-from expunge.runs.plan import make_plan
 from expunge.settings.methods import METHODS
 
 VALUES = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_v.weight"
@@ -35,20 +32,6 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one line that names each."""
     monkeypatch.setitem(METHODS, "ascent", example_ascent.ENTRY)
     monkeypatch.setitem(METHODS, "damping", example_damping.ENTRY)
-
-
-def everything_downstream(run: Path, tmp_path: Path) -> str:
-    """Verified, exported, reported, its command found again; the report's text."""
-    words = shlex.split(run_command(read_run(run)) or "")
-    plan = make_plan("erase", parse(("erase",), words[2:]))
-    assert inspect_folder(run, plan.identity, overwrite=False) == "finished"
-    assert main(["verify", str(run)]) == 0
-    delta = tmp_path / "it.safetensors"
-    assert main(["export", str(run), "--format", "delta", "--to", str(delta)]) == 0
-    assert main(["verify", str(delta), "--run", str(run)]) == 0
-    assert main(["report", str(run)]) == 0
-    assert main(["report", str(run), "--format", "md", "--to", str(tmp_path / "it.md")]) == 0
-    return (run / "report.html").read_text() + (tmp_path / "it.md").read_text()
 
 
 def test_a_trained_method(model_folder: Path, tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import torch
 from support.erased_runs import SHORT, bits_equal, erase, unet
 from support.files import tree
 from support.launches import wait_for
-from support.salun_steps import DEFAULTS, make_sets, split_kit
+from support.trainings import NUMBERS, half, make_sets
+from support.trainings import train as train_by
 from torch import Tensor
 
 from benchmarks.kill import Starter
 from benchmarks.kill import stop as end_by
-from erase.methods.salun import erase as train_salun
 from erase.models.checkpoint import load_checkpoint
 from erase.training.masked_optimizer import MaskedOptimizer
 from erase.training.saved_state import Keeper
@@ -33,17 +33,17 @@ class Stop(Exception):
 
 
 def train(
-    model: Path, cache: Path, keeper: Keeper | None = None, stop: int = 99, **changes: Any
+    model: Path,
+    cache: Path,
+    keeper: Keeper | None = None,
+    stop: int = 99,
+    method: str = "salun",
+    **changes: Any,
 ) -> tuple[list[StepRow], dict[str, Tensor]]:
     """Six steps of the tiny model, from what the keeper has; the log and all trained weights."""
     sd = load_checkpoint(str(model), device="cpu")
-    sets = make_sets(sd, cache, "a dog")
+    sets = make_sets(sd, cache)
     sd.unet.to(changes.pop("held", torch.float32))
-    parameters = sd.trainable("full")
-    bits = {
-        name: torch.rand(p.shape, generator=torch.Generator().manual_seed(3)) < 0.5
-        for name, p in parameters.items()
-    }
 
     def after(rows: list[StepRow], optimizer: MaskedOptimizer) -> None:
         if keeper and len(rows) == stop:
@@ -52,10 +52,9 @@ def train(
 
     saved = keeper.load() if keeper else None
     resume = (saved.rows, saved.tensors) if saved else None
-    machine = {"resume": resume, "progress": after}
-    kit, numbers = split_kit(DEFAULTS | {"steps": 6, "lr_schedule": "linear"} | changes | machine)
-    rows, optimizer = train_salun(sd, parameters, bits, *sets, kit, **numbers)
-    return rows, {name: optimizer.merged(name, p.detach()) for name, p in parameters.items()}
+    more = {"steps": 6, "lr_schedule": "linear", "resume": resume, "progress": after} | changes
+    rows, optimizer = train_by(method, sd, sets, half(sd), **more)
+    return rows, {name: tensor.clone() for name, tensor in optimizer.state().items()}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +65,11 @@ def train(
         {"teacher": "current"},
         {"micro_batch": 2},
         {"retain_target": "teacher", "dtype": torch.bfloat16, "held": torch.bfloat16},
+        *({"method": name} for name in NUMBERS if name != "salun"),
+        *({"method": name, "micro_batch": 2} for name in NUMBERS if name != "salun"),
+        {"method": "esd", "trajectory": "current"},
+        {"method": "esd", "dtype": torch.bfloat16, "held": torch.bfloat16},
+        {"method": "ca", "teacher": "current", "prior": 1.0, "weight_decay": 0.01},
     ],
 )
 def test_what_follows_a_saved_step_is_the_same(

@@ -20,7 +20,17 @@ FLAGS = (
 ).split()
 
 
-@pytest.mark.parametrize("flags", [("--micro-batch", "1"), ("--batch-size", "3")])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--micro-batch", "1"),
+        ("--batch-size", "3"),
+        ("--method", "esd", "--trajectory", "current"),
+        ("--method", "esd", "--density", "0.5"),
+        ("--method", "ca", "--prior", "1"),
+        ("--method", "leco"),
+    ],
+)
 def test_two_processes_end_where_one_does(
     model_folder: Path, tmp_path: Path, starter: Starter, flags: tuple[str, ...]
 ) -> None:

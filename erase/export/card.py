@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from erase.models.hub import looks_like_hub_id
@@ -34,20 +35,29 @@ class CardFacts:
     as_measured: bool
     """Whether its weights are the very ones that the evaluations drew with."""
     weights_sha256: str
+    method: str | None = None
+    """By which it was erased, if by one."""
 
 
 def model_card(report: str, facts: CardFacts) -> str:
     """The card: front matter, the run's `report` in Markdown, then use, provenance and licence."""
-    parts = [_front_matter(facts.base), report.strip(), _strength(facts), _USE]
+    parts = [_front_matter(facts), report.strip(), _strength(facts), _USE]
     return "\n".join([*parts, _provenance(facts), _LICENCE]) + "\n"
 
 
-def _front_matter(base: Base) -> str:
+def _front_matter(facts: CardFacts) -> str:
+    base, method = facts.base, facts.method or ""
     lines = ["---", "library_name: diffusers", "pipeline_tag: text-to-image"]
     if looks_like_hub_id(base.id):
         lines.append(f"base_model: {base.id}")
     lines += ["license: other", "license_name: as-the-base-model"]
-    return "\n".join([*lines, "tags:", "- concept-erasure", "- salun", "- expunge", "---", ""])
+    # A stranger's run.json may have anything for it.
+    tags = [
+        "concept-erasure",
+        *([method] if re.fullmatch(r"[a-z]{1,30}", method) else []),
+        "expunge",
+    ]
+    return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in tags), "---", ""])
 
 
 def _strength(facts: CardFacts) -> str:

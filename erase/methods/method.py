@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
+from erase.training.low_rank import LowRank
 from erase.training.masked_optimizer import MaskedOptimizer
 from erase.training.step_log import StepRow
 
@@ -52,6 +53,9 @@ class Trained:
     relabel: Callable[[Any], str | None] = lambda settings: "random"
     """What forget prompts are relabelled to, by the settled settings: `random`, `fixed`, or a
     prompt; None: nothing."""
+    low_rank: Callable[[Any], LowRank | None] = lambda settings: None
+    """Of a method that trains factors instead of weights: those of all linear and convolution
+    layers among the parameters, and no mask is built."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ _OUTPUTS = (
     "mask.png",
     "train_log.jsonl",
     "state.safetensors",
+    "lora.safetensors",
     "report.html",
     "report.md",
     *DENOISERS,

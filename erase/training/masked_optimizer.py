@@ -105,6 +105,11 @@ class MaskedOptimizer:
         return [bucket for group in self._groups for bucket in group.buckets]
 
     @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Those in which something is selected, by name."""
+        return {part.name: part.parameter for bucket in self.buckets for part in bucket.parts}
+
+    @property
     def selected(self) -> int:
         """How many weights are trained."""
         return sum(len(bucket.weights) for bucket in self.buckets)

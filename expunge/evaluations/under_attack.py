@@ -18,6 +18,7 @@ from erase.diffusion.latents import encode_images
 from erase.models import soft_words
 from erase.models.bundle import Bundle
 from erase.models.prediction import predict
+from erase.models.sampling import Sampling, guided
 from plumbing.image_file import read_rgb
 
 FULL_SIZE_LR = 1e-5
@@ -48,10 +49,8 @@ class UnderAttack:
         self.sha256 = sha256
         self.usual_lr = FULL_SIZE_LR if lr is None else lr * SHARE_OF_LR
         self._at_once = at_once
-        self._bundle, self._steps, self._guidance = bundle, steps, guidance
-        self._sampler = bundle.pipeline("ddim").scheduler
-        self._sampler.set_timesteps(steps, device=self._device)
-        self._timesteps = self._sampler.timesteps.clone()
+        self._bundle, self._guidance = bundle, guidance
+        self._sampling = Sampling(bundle, steps)
         self._nothing = bundle.encode_nothing()
         for part in (bundle.denoiser, *bundle.encoders):
             part.requires_grad_(False)
@@ -114,18 +113,11 @@ class UnderAttack:
         ]
         return torch.cat(found).to(self._device) * vae.config.scaling_factor
 
-    def _step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
-        """One step of the sampler, which is to know nothing of those before."""
-        self._sampler.set_timesteps(self._steps, device=self._device)
-        return self._sampler.step(prediction, timestep, latents, return_dict=False)[0]
-
     def noise(self, seeds: Sequence[int]) -> Tensor:
         """What drawing begins with, as diffusers draws it: on the CPU, a generator a seed."""
-        width, height = self._bundle.native_size
-        factor = 2 ** (len(self._bundle.vae.config.block_out_channels) - 1)
-        shape = (1, self._bundle.vae.config.latent_channels, height // factor, width // factor)
+        shape = (1, *self._sampling.shape)
         rows = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
-        return torch.cat(rows).to(self._device) * getattr(self._sampler, "init_noise_sigma", 1.0)
+        return self._sampling.begin(torch.cat(rows))
 
     def draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """Timesteps as in training, [count]."""
@@ -146,7 +138,7 @@ class UnderAttack:
 
     def timesteps(self) -> Tensor:
         """The sampler's timesteps, the noisiest first, [S]."""
-        return self._timesteps
+        return self._sampling.timesteps
 
     @torch.no_grad()
     def denoise(
@@ -161,13 +153,13 @@ class UnderAttack:
 
     def _denoise(self, latents: Tensor, told: Conditioning, first: int, last: int | None) -> Tensor:
         both = join([self.encode_nothing(len(latents)), told])
-        for timestep in self._timesteps[first:last]:
+        for timestep in self._sampling.timesteps[first:last]:
             found = self.predict(
                 latents.repeat(2, 1, 1, 1), timestep.expand(2 * len(latents)), both
             )
-            without, with_it = found.chunk(2)
-            guided = without + self._guidance * (with_it - without)
-            latents = self._step(guided, timestep, latents)
+            latents = self._sampling.step(
+                guided(*found.chunk(2), self._guidance), timestep, latents
+            )
         return latents
 
     @torch.no_grad()
@@ -176,13 +168,13 @@ class UnderAttack:
 
         Each step backwards is a fixed point: the latents from which the step forwards leads here.
         """
-        for timestep in self._timesteps.flip(0):
+        for timestep in self._sampling.timesteps.flip(0):
             noisier = latents
             for _ in range(iterations):
                 found = self.predict(noisier, timestep.expand(len(latents)), told)
-                reached = self._step(found, timestep, noisier)
+                reached = self._sampling.step(found, timestep, noisier)
                 # How much of a change the step passes on, the prediction being what it is.
-                gain = self._step(found, timestep, noisier + 1) - reached
+                gain = self._sampling.step(found, timestep, noisier + 1) - reached
                 noisier = noisier + (latents - reached) / gain
             latents = noisier
         return latents

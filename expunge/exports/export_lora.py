@@ -10,12 +10,15 @@ from typing import Any
 from tqdm import tqdm
 
 from erase.export.blended import DTYPES
-from erase.export.lora.make import Change, Lora, make_lora, write_lora
+from erase.export.lora.make import Change, Lora, factorised, make_lora, write_lora
 from erase.export.lora.metadata import describe_lora
+from erase.export.lora.run_lora import trained_factors
 from erase.export.place import put_in_place
 from erase.models.denoiser_files import denoiser_weights
 from erase.models.erased_run import ErasedRun, open_run
 from erase.tensors.bits import content_hash
+from erase.tensors.low_rank import Factors
+from erase.tensors.weight_files import Computed, Weights
 from expunge.settings.export import DEFAULT_RANK, Export
 from plumbing.errors import UsageError
 from plumbing.whole_files import sha256_file
@@ -40,11 +43,13 @@ def export_lora(settings: Export) -> dict[str, Any]:
     source = run.locate_base()
     base = denoiser_weights(source)
     dtype = DTYPES[settings.dtype or "fp16"]
-    lora = _factorise(settings, Change(base, run.weights, settings.strength))
+    exact, size = _exact(settings, run, base)
+    change = Change(base, run.weights, settings.strength)
+    lora = make_lora(change, exact, naming=settings.naming, dtype=dtype)
     told = {
         "base_unet": content_hash(base),
         "strength": repr(settings.strength),
-        **{key: str(value) for key, value in _size(settings).items()},
+        **{key: str(value) for key, value in size.items()},
     }
     metadata = describe_lora(lora, run, source, told)
     checks: list[dict[str, Any] | None] = []
@@ -63,7 +68,7 @@ def export_lora(settings: Export) -> dict[str, Any]:
         "concept": run.concept,
         "strength": settings.strength,
         "dtype": str(dtype)[6:],
-        **_size(settings),
+        **size,
         **_summary(lora),
         "check": checks[0],
         "written": written,
@@ -73,22 +78,33 @@ def export_lora(settings: Export) -> dict[str, Any]:
     }
 
 
-def _size(settings: Export) -> dict[str, Any]:
-    """The rank or the energy that was asked for."""
-    if settings.energy is not None:
-        return {"energy": settings.energy}
-    return {"rank": settings.rank or DEFAULT_RANK}
+def _exact(
+    settings: Export, run: ErasedRun, base: Weights | Computed
+) -> tuple[dict[str, Factors], dict[str, Any]]:
+    """Factors of the run's change, those that it trained if it did; and how many terms they have.
+
+    The rank or the energy that was asked for tells how many are to be kept of what is factorised.
+    """
+    trained = trained_factors(run, base)
+    if trained is None:
+        size = {"energy": settings.energy} if settings.energy is not None else {}
+        size = size or {"rank": settings.rank or DEFAULT_RANK}
+        return _factorised(settings, Change(base, run.weights, settings.strength), size), size
+    rank = max(factors.rank for factors in trained.values())
+    for flag, value in (("--rank", settings.rank), ("--energy", settings.energy)):
+        if value is not None:
+            raise UsageError(
+                f"{flag} {value}: this run has trained its LoRA, of rank {rank}; leave it out"
+            )
+    strength = settings.strength
+    exact = {n: f if strength == 1 else f.scaled(strength, f.up.dtype) for n, f in trained.items()}
+    return {n: factors for n, factors in exact.items() if factors.product().any()}, {"rank": rank}
 
 
-def _factorise(settings: Export, change: Change) -> Lora:
+def _factorised(settings: Export, change: Change, size: Mapping[str, Any]) -> dict[str, Factors]:
     with tqdm(total=len(change.layers), unit="layer", desc="lora") as bar:
-        return make_lora(
-            change,
-            rank=_size(settings).get("rank"),
-            energy=settings.energy,
-            naming=settings.naming,
-            dtype=DTYPES[settings.dtype or "fp16"],
-            progress=bar.update,
+        return factorised(
+            change, rank=size.get("rank"), energy=settings.energy, progress=bar.update
         )
 
 

@@ -17,5 +17,5 @@ def write_card(
     record = published(run.record)
     data = read_run_data(describe(run.folder, record))
     report = render_markdown(data, verdict_of(data))
-    facts = CardFacts(record.base, strength, dtype, as_measured, weights_sha256)
+    facts = CardFacts(record.base, strength, dtype, as_measured, weights_sha256, record.method)
     return model_card(report, facts)

@@ -18,7 +18,7 @@ from expunge.runs import closed_form, trained
 from expunge.runs.concept_probe import drawn_before
 from expunge.runs.estimate import estimate
 from expunge.runs.lesson import drop_unread
-from expunge.runs.outcome import write_weights
+from expunge.runs.outcome import write_lora, write_weights
 from expunge.runs.plan import Plan, make_plan, require_images
 from expunge.runs.record import Ledger, begin, hash_outputs, told
 from expunge.runs.roles import load_method
@@ -81,6 +81,7 @@ def _erase(command: Erase, plan: Plan, team: Team, state: FolderState) -> dict[s
     if outcome.rows:
         _write_log(plan.out / "train_log.jsonl", outcome.rows)
     write_weights(outcome, sd, plan, method.title)
+    write_lora(outcome, ledger.record, plan)
     ledger.lap("export")
     hashes = hash_outputs(plan.out, sd.architecture.denoiser)
     facts = {**outcome.facts, "stopped": outcome.stopped, "weights": hashes}

@@ -21,6 +21,8 @@ _SAME = 1e-5
 _STEPS = 5
 """After as many without any loss there is nothing to be learned."""
 _AT_ONCE = 64
+_KEPT = ("retain", "prior")
+"""Losses on what is to stay."""
 
 
 def drop_unread(sd: Bundle, plan: Plan) -> Plan:
@@ -73,26 +75,26 @@ def _unread(sd: Bundle, plan: Plan, texts: Iterable[str]) -> set[str]:
     return found
 
 
-def require_relabel(sd: Bundle, plan: Plan, relabel: str) -> None:
+def require_relabel(sd: Bundle, plan: Plan, relabel: str, flag: str = "--relabel") -> None:
     """Refuse, as a UsageError, to relabel the concept to itself, or to what the model reads as it.
 
-    `relabel` is `random`, `fixed`, or a prompt.
+    `relabel` is `random`, `fixed`, or a prompt; it was given by the `flag`.
     """
     if relabel == "random":
         return
     concept, captions = plan.concept, plan.captions.get("forget", {})
     forgotten = tuple(dict.fromkeys(captions.values())) or concept.forget_prompts
     prompt = concept.fixed_relabel_prompt if relabel == "fixed" else relabel.strip()
-    require_plain("--relabel", prompt)
+    require_plain(flag, prompt)
     if concept.named_in(prompt) or fold(prompt) in map(fold, forgotten):
         raise UsageError(
-            f"--relabel {prompt!r} is {concept.name} itself, which would stay as it is; "
+            f"{flag} {prompt!r} is {concept.name} itself, which would stay as it is; "
             "give a prompt of another thing"
         )
     embeddings = sd.encode((prompt, *forgotten)).embeddings
     if (embeddings[1:] - embeddings[:1]).abs().max() < _SAME:
         raise UsageError(
-            f"--relabel {prompt!r} and each forget prompt are one to the text encoder, which reads "
+            f"{flag} {prompt!r} and each forget prompt are one to the text encoder, which reads "
             f"{_length(sd)} tokens: there is nothing to learn; put what differs at their beginning"
         )
 
@@ -100,13 +102,13 @@ def require_relabel(sd: Bundle, plan: Plan, relabel: str) -> None:
 def require_effect(rows: Sequence[StepRow], steps: int) -> None:
     """End, by a UsageError, a training that has taught nothing: every loss of it is exactly 0.
 
-    The loss on what is retained does not count: a model that has not changed yet has none.
+    Losses on what is to be kept do not count: a model that has not changed yet has none.
     """
     if len(rows) != min(_STEPS, steps):
         return
-    taught = [loss for row in rows for name, loss in row.losses.items() if name != "retain"]
+    taught = [loss for row in rows for name, loss in row.losses.items() if name not in _KEPT]
     if taught and not any(taught):
         raise UsageError(
             f"after {len(rows)} steps the loss is exactly 0: to this model the forget prompts and "
-            "what they are relabelled to are one; give others (--forget-prompts, --relabel)"
+            "what takes their place are one; give others, by --forget-prompts for one"
         )

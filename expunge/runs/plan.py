@@ -101,6 +101,8 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
             raise UsageError(f"--mask {mask_file}: {what}")
         identity["inputs"]["mask"] = sha256_file(mask_file)
     require_steps(source.folder, data.inference_steps, "--inference-steps")
+    if trajectory := getattr(settings, "trajectory_steps", None):
+        require_steps(source.folder, trajectory, "--trajectory-steps")
     prefix = "" if command == "erase" else f"{command}-"
     out = config.out or default_out(prefix, concept.name, identity)
     return Plan(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from erase.export.denoiser import WEIGHTS
+from erase.export.lora.run_lora import FILE as LORA
 from erase.models.bundle import Bundle
 from erase.run_folder.folder import write_run
 from erase.run_folder.record import Guard, MaskPart, RunRecord, Training
@@ -72,7 +73,8 @@ def finish(record: RunRecord, mask: SaliencyMask, **found: Any) -> RunRecord:
 
 def hash_outputs(out: Path, denoiser: str) -> dict[str, str]:
     """sha256 by name of what an erasure leaves in its folder, and later commands rely on."""
-    names = f"{denoiser}/{WEIGHTS}", f"{denoiser}/config.json", "mask.safetensors"
+    names = [f"{denoiser}/{WEIGHTS}", f"{denoiser}/config.json", "mask.safetensors"]
+    names += [LORA] if (out / LORA).is_file() else []
     return {name: sha256_file(out / name) for name in names}
 
 

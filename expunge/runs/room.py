@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from erase.methods.method import Cost
 from erase.models.bundle import Bundle
@@ -29,7 +29,7 @@ _LINE = 128
 
 def require_memory(
     sd: Bundle,
-    parameters: Mapping[str, nn.Parameter],
+    parameters: Mapping[str, Tensor],
     selected: int,
     plan: Plan,
     cost: Cost,
@@ -46,13 +46,15 @@ def require_memory(
     return _plan(sd, parameters, selected, plan, cost, team, size, free)
 
 
-def plan_run(job: Job, micro_batch: int | None) -> TrainingPlan:
+def plan_run(
+    job: Job, parameters: Mapping[str, Tensor], selected: int, micro_batch: int | None
+) -> TrainingPlan:
     """How to train in the memory that is free; puts the denoiser in that shape."""
-    denoiser, kept, plan = job.sd.denoiser, job.mask.kept, job.plan
+    denoiser, plan = job.sd.denoiser, job.plan
     how = _plan(
         job.sd,
-        job.parameters,
-        kept,
+        parameters,
+        selected,
         plan,
         job.method.cost(plan.settings),
         job.team,
@@ -68,7 +70,7 @@ def plan_run(job: Job, micro_batch: int | None) -> TrainingPlan:
 
 def _plan(
     sd: Bundle,
-    parameters: Mapping[str, nn.Parameter],
+    parameters: Mapping[str, Tensor],
     selected: int,
     plan: Plan,
     cost: Cost,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from erase.diffusion.cpu_kernels import require_compiler
 from erase.methods.method import Trained
@@ -40,8 +40,10 @@ class Prepared:
     parameters: Mapping[str, nn.Parameter]
     given: SaliencyMask | None
     """The user's mask."""
+    learned: Mapping[str, Tensor]
+    """The parameters, or of a low rank their factors, without content."""
     selected: int
-    """How many weights are to be trained."""
+    """How many weights of them are to be trained."""
     how: TrainingPlan
     """How it would be trained in the memory that is free before the sets are drawn."""
 
@@ -49,7 +51,8 @@ class Prepared:
 def prepare(method: Trained, sd: Bundle, plan: Plan, team: Team, _: Ledger) -> Prepared:
     """Refuse, as a UsageError and before anything is written, what cannot be trained."""
     settings = plan.settings
-    require_relabel(sd, plan, method.relabel(settings) or "random")
+    flag = "--anchor" if "anchor" in plan.roles else "--relabel"
+    require_relabel(sd, plan, method.relabel(settings) or "random", flag)
     if settings.batch_size < team.count:
         raise UsageError(
             f"--batch-size {settings.batch_size}: fewer images than the {team.count} processes "
@@ -57,16 +60,19 @@ def prepare(method: Trained, sd: Bundle, plan: Plan, team: Team, _: Ledger) -> P
         )
     given = SaliencyMask.load(settings.mask) if settings.mask else None
     scope = given.metadata.get("train_method", "full") if given else settings.train_method
-    parameters = sd.trainable(scope)
+    parameters, low_rank = sd.trainable(scope), method.low_rank(settings)
+    if low_rank:
+        parameters = low_rank.layers(sd.denoiser, parameters)
     if given:
         given.require(settings.mask, plan.source.digest, parameters)
-    total = sum(p.numel() for p in parameters.values())
+    learned = low_rank.empty(parameters) if low_rank else parameters
+    total = sum(tensor.numel() for tensor in learned.values())
     selected = given.kept if given else round(settings.density * total)
-    how = require_memory(sd, parameters, selected, plan, method.cost(settings), team)
+    how = require_memory(sd, learned, selected, plan, method.cost(settings), team)
     if settings.compile:
         require_compiler(sd.denoiser.device)
     require_disk(sd, parameters, plan, plan.roles, trained=selected)
-    return Prepared(method, sd, plan, team, parameters, given, selected, how)
+    return Prepared(method, sd, plan, team, parameters, given, learned, selected, how)
 
 
 def run(prepared: Prepared, ledger: Ledger) -> Outcome:
@@ -75,7 +81,8 @@ def run(prepared: Prepared, ledger: Ledger) -> Outcome:
     job = _job(prepared, ledger)
     # What an unfinished run took is taken again: other passes would round otherwise.
     size = ledger.record.training and ledger.record.training.micro_batch
-    how = plan_run(job, size or plan.settings.micro_batch)
+    size = size or plan.settings.micro_batch
+    how = plan_run(job, prepared.learned, prepared.selected, size)
     log.info("training: %s", how.describe())
 
     def note(how: TrainingPlan) -> None:
@@ -84,10 +91,19 @@ def run(prepared: Prepared, ledger: Ledger) -> Outcome:
     note(how)
     trained = train(job, how, note)
     ledger.lap("train")
-    optimizer, guarded = trained.optimizer, not plan.settings.no_guard
+    low_rank, guarded = prepared.method.low_rank(plan.settings), not plan.settings.no_guard
+    optimizer = trained.optimizer
+    factors = low_rank.factors(optimizer) if low_rank and optimizer else {}
+
+    def weight(name: str, base: Tensor) -> Tensor:
+        if name in factors:
+            return factors[name].added(base)
+        return optimizer.merged(name, base) if optimizer else base.float()
+
     return Outcome(
         mask=job.mask,
-        weight=lambda name, base: optimizer.merged(name, base) if optimizer else base.float(),
+        weight=weight,
+        factors=factors,
         rows=trained.rows,
         stopped=trained.stopped,
         facts={

@@ -117,7 +117,10 @@ def _settle(flags: Any, data: DataFlags, entry: MethodEntry, own: Own) -> tuple[
     )
     published = entry.presets[preset] if preset else {}
     sampler = data.sampler or published.get("sampler")
-    layers = [published, own(sampler), entry.defaults, DRAWN, _NO_SETS]
+    usual = dict(own(sampler))
+    if "lr" in usual:
+        usual["lr"] *= entry.rate
+    layers = [published, usual, entry.defaults, DRAWN, _NO_SETS]
     if getattr(flags, "mask_kind", None) == "none":
         layers.insert(0, {"density": 1.0})
     return settle(entry.settings, flags, *layers), settle(Data, data, *layers)

@@ -75,9 +75,9 @@ DRAWN: dict[str, Any] = {"guided_share": 0.5}
 class DataFlags:
     """The forget set and the retain set: drawn by the original model, or read from folders."""
 
-    forget_images: Annotated[int | None, shown("INT", 48)] = None
+    forget_images: Annotated[int | None, shown("INT", "48, or as the method has it")] = None
     """Images in the forget set."""
-    retain_images: Annotated[int | None, shown("INT", 160)] = None
+    retain_images: Annotated[int | None, shown("INT", "160, or as the method has it")] = None
     """Images in the retain set."""
     guidance_scale: Annotated[float | None, shown("FLOAT", "the model's own, else 7.5")] = None
     """Guidance when drawing them."""

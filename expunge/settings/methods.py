@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from expunge.settings import rece, salun, speed, uce
+from expunge.settings import ca, esd, leco, rece, salun, speed, uce
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,20 @@ class MethodEntry:
     defaults: Mapping[str, Any]
     presets: Mapping[str, Mapping[str, Any]]
     """What was published, by the name that `--preset` takes."""
+    rate: float = 1.0
+    """Times the learning rate that a model recommends, which is SalUn's."""
 
 
 METHODS: dict[str, MethodEntry] = {
     "salun": MethodEntry(
         "erase.methods.salun", salun.SalUnFlags, salun.SalUn, salun.DEFAULTS, salun.PRESETS
+    ),
+    "esd": MethodEntry(
+        "erase.methods.esd", esd.EsdFlags, esd.Esd, esd.DEFAULTS, esd.PRESETS, esd.RATE
+    ),
+    "ca": MethodEntry("erase.methods.ca", ca.CaFlags, ca.Ca, ca.DEFAULTS, ca.PRESETS),
+    "leco": MethodEntry(
+        "erase.methods.leco", leco.LecoFlags, leco.Leco, leco.DEFAULTS, leco.PRESETS
     ),
     "uce": MethodEntry("erase.methods.uce", uce.UCEFlags, uce.UCE, uce.DEFAULTS, uce.PRESETS),
     "rece": MethodEntry(

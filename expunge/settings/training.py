@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 from expunge.settings.checks import apart, at_least, positive, require, require_seed
 from expunge.settings.groups import shown
 
-TrainMethod = Literal["full", "xattn", "noxattn", "selfattn"]
+TrainMethod = Literal[
+    "full", "xattn", "kv", "noxattn", "noxattn-layers", "selfattn", "transformers"
+]
 Schedule = Literal["constant", "linear"]
 MaskKind = Literal["saliency", "random", "none"]
 
@@ -22,7 +24,8 @@ class CommonFlags:
     preset: Annotated[str | None, shown("NAME", "none")] = None
     """Take the published settings as the defaults; flags given beside it still win."""
     train_method: Annotated[TrainMethod | None, shown(TrainMethod, "xattn")] = None
-    """Which weights may change: all, only cross-attention, all but it, only self-attention."""
+    """Which weights may change: all, only cross-attention, only its keys and values, all but
+    cross-attention, the same without norms, only self-attention, only transformer blocks."""
     batch_size: Annotated[int | None, shown("INT", 16)] = None
     """Images in a step; of two sets, as many of each."""
     seed: int = 0

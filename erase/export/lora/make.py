@@ -5,7 +5,7 @@ It can be loaded by any tool that takes LoRAs, and is not exact: the residual sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from erase.export.lora.low_rank import Factors, factorise
 from erase.export.lora.names import ALPHA, DOWN, UP, Naming, prefixes
+from erase.tensors.low_rank import Factors, factorise
 from erase.tensors.weight_files import Computed, Spec, Weights, require_alike
 from erase.tensors.writing import write_checked
 from plumbing.errors import UsageError
@@ -88,19 +88,12 @@ class Lora:
 
 
 def make_lora(
-    change: Change,
-    *,
-    rank: int | None,
-    energy: float | None,
-    naming: Naming,
-    dtype: torch.dtype,
-    progress: Progress,
+    change: Change, exact: Mapping[str, Factors], *, naming: Naming, dtype: torch.dtype
 ) -> Lora:
-    """Factorise every layer that changed; `progress` is told of each layer looked at.
+    """Store factors of a change, by the weight's name, and tell how near they come to it.
 
     Nothing that a LoRA could carry, or factors that `dtype` cannot hold, is a UsageError.
     """
-    exact = dict(_factorised(change, rank, energy, progress))
     if not exact:
         raise UsageError(
             "--format lora: no linear or convolution layer differs from the base, so there is "
@@ -121,14 +114,17 @@ def make_lora(
     return Lora(naming, stored, alpha, told.residual, told.worst, told.left_out)
 
 
-def _factorised(
-    change: Change, rank: int | None, energy: float | None, progress: Progress
-) -> Iterator[tuple[str, Factors]]:
+def factorised(
+    change: Change, *, rank: int | None, energy: float | None, progress: Progress
+) -> dict[str, Factors]:
+    """Factors of every layer that changed; `progress` is told of each layer looked at."""
+    found = {}
     for name in change.layers:
         difference = change.of(name)
         if difference.any():
-            yield name, factorise(difference, rank=rank, energy=energy)
+            found[name] = factorise(difference, rank=rank, energy=energy)
         progress(1)
+    return found
 
 
 def _require_finite(name: str, factors: Factors, dtype: torch.dtype) -> None:

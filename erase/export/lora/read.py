@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from erase.export.lora.low_rank import Factors
 from erase.export.lora.metadata import FORMAT
 from erase.export.lora.names import ALPHA, DOWN, UP, Naming, prefixes
+from erase.tensors.low_rank import Factors
 from erase.tensors.weight_files import Computed, Spec, Weights
 from plumbing.errors import UsageError
 
@@ -45,12 +45,15 @@ class LoraFile:
 
     def change(self, name: str) -> Tensor:
         """What it adds to a weight that it alters, float32 in the weight's shape."""
-        prefix = self.prefixes[name]
-        names = prefix + UP[self.naming], prefix + DOWN[self.naming]
-        factors = Factors(self.weights[names[0]], self.weights[names[1]])
+        factors = self.factors(name)
         kohya = self.naming == "kohya"
-        alpha = float(self.weights[prefix + ALPHA]) if kohya else factors.rank
+        alpha = float(self.weights[self.prefixes[name] + ALPHA]) if kohya else factors.rank
         return factors.product(alpha / factors.rank)
+
+    def factors(self, name: str) -> Factors:
+        """What it has for a weight that it alters, as stored; in kohya's files without alpha."""
+        up, down = (self.prefixes[name] + end[self.naming] for end in (UP, DOWN))
+        return Factors(self.weights[up], self.weights[down])
 
 
 def read_lora(path: Path) -> Weights:

@@ -166,8 +166,11 @@ STABLE_DIFFUSION = Architecture(
     groups={
         "full": lambda name: True,
         "xattn": lambda name: ".attn2." in name,
+        "kv": lambda name: ".attn2.to_k." in name or ".attn2.to_v." in name,
         "noxattn": lambda name: ".attn2." not in name,
+        "noxattn-layers": lambda name: ".attn2." not in name and "norm" not in name,
         "selfattn": lambda name: ".attn1." in name,
+        "transformers": lambda name: ".attentions." in name,
     },
     refuse_scheduler=other_kind,
     latent_size=latent_size,

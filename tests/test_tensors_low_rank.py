@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erase.export.lora.low_rank import factorise
+from erase.tensors.low_rank import factorise
 
 SHAPES = [(6, 9), (9, 6), (5, 3, 3, 3), (20, 2, 1, 1), (1, 7)]
 

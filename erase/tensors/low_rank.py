@@ -33,6 +33,10 @@ class Factors:
         matrix = self.up.float().flatten(1) @ self.down.float().flatten(1)
         return (scale * matrix).view(len(self.up), *self.down.shape[1:])
 
+    def added(self, base: Tensor) -> Tensor:
+        """A weight with the change that they stand for, in float32."""
+        return (base.double() + self.product().double()).float()
+
 
 def factorise(change: Tensor, *, rank: int | None = None, energy: float | None = None) -> Factors:
     """The truncated singular value decomposition of a change, float32, that is not all zero.
