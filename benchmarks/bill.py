@@ -34,7 +34,12 @@ BEFORE = DataFlags(sampler="ddim", guided_share=1.0, forget_images=64, retain_im
 AFTER = DataFlags()
 CANDIDATES = {
     "before": BEFORE,
-    "dpm++, 32 + 128": DataFlags(sampler="dpm++", forget_images=32, retain_images=128),
+    "dpm++, 32 + 128": DataFlags(
+        sampler="dpm++", guided_share=1.0, forget_images=32, retain_images=128
+    ),
+    "dpm++, 64 + 96": DataFlags(
+        sampler="dpm++", guided_share=1.0, forget_images=64, retain_images=96
+    ),
     "dpm++ guided in half, 48 + 160": DataFlags(
         sampler="dpm++", guided_share=0.5, forget_images=48, retain_images=160
     ),

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shlex
 from importlib import import_module
 from pathlib import Path
 from typing import Any

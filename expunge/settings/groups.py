@@ -67,7 +67,7 @@ class ModelArgs:
         )
 
 
-DRAWN: dict[str, Any] = {"guided_share": 0.5}
+DRAWN: dict[str, Any] = {"guided_share": 1.0}
 """How a set is drawn, but for what its model recommends or its architecture is drawn with."""
 
 
@@ -75,14 +75,15 @@ DRAWN: dict[str, Any] = {"guided_share": 0.5}
 class DataFlags:
     """The forget set and the retain set: drawn by the original model, or read from folders."""
 
-    forget_images: Annotated[int | None, shown("INT", "48, or as the method has it")] = None
+    forget_images: Annotated[int | None, shown("INT", "32, or as the method has it")] = None
     """Images in the forget set."""
-    retain_images: Annotated[int | None, shown("INT", "160, or as the method has it")] = None
+    retain_images: Annotated[int | None, shown("INT", "128, or as the method has it")] = None
     """Images in the retain set."""
     guidance_scale: Annotated[float | None, shown("FLOAT", "the model's own, else 7.5")] = None
     """Guidance when drawing them."""
     guided_share: Annotated[float | None, shown("FLOAT", DRAWN["guided_share"])] = None
-    """Share of the sampling steps, the noisiest first, that are guided: the others take half."""
+    """Share of the sampling steps, the noisiest first, that are guided: the others take half.
+    Below 1 styles are erased less surely."""
     sampler: Annotated[Sampler | None, shown(Sampler, "dpm++")] = None
     """Sampler when drawing them."""
     inference_steps: Steps = None

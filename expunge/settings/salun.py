@@ -24,8 +24,8 @@ DEFAULTS: dict[str, Any] = {
     "retain_target": "teacher",
     "noise_weight": 30.0,
     "relabel": "random",
-    "forget_images": 48,
-    "retain_images": 160,
+    "forget_images": 32,
+    "retain_images": 128,
 }
 
 Held = Annotated[RetainTarget | None, shown(RetainTarget, DEFAULTS["retain_target"])]
@@ -43,7 +43,6 @@ _PUBLISHED: dict[str, Any] = {
     "relabel": "fixed",
     # Its authors' sets were drawn so.
     "sampler": "ddim",
-    "guided_share": 1.0,
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
