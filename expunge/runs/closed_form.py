@@ -34,7 +34,6 @@ class Prepared:
 
 def prepare(method: ClosedForm, sd: Bundle, plan: Plan, team: Team, ledger: Ledger) -> Prepared:
     """Compute the weights; a UsageError, before anything is written, if they are of no use."""
-    _require_no_images(method, plan)
     parameters = sd.trainable(method.scope)
     require_disk(sd, parameters, plan, (), trained=None)
     ledger.lap("load")
@@ -53,16 +52,6 @@ def prepare(method: ClosedForm, sd: Bundle, plan: Plan, team: Team, ledger: Ledg
         if not weights.isfinite().all():
             raise UsageError(f"--method {plan.method}: {name} is not finite; try other numbers")
     return Prepared(method, plan, team, parameters, edited)
-
-
-def _require_no_images(method: ClosedForm, plan: Plan) -> None:
-    for role in ("forget", "retain"):
-        for name in (f"{role}_images", f"{role}_data"):
-            if getattr(plan.data, name):
-                raise UsageError(
-                    f"--{name.replace('_', '-')}: {method.title} computes from prompts, without "
-                    f"images; leave it out, or give --{role}-prompts"
-                )
 
 
 def run(prepared: Prepared, _: Ledger) -> Outcome:

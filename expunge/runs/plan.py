@@ -17,13 +17,13 @@ import torch
 from erase.diffusion.scheduler_config import require_steps
 from erase.image_sets.captioned_folder import hash_captions, read_captions, require_whole_images
 from erase.image_sets.drawing import Drawing
-from erase.methods.method import Method, Trained
+from erase.methods.method import ClosedForm, Method, Trained
 from erase.models.devices import resolve_device, resolve_dtype
 from erase.models.locate import locate
 from erase.models.model_source import ModelSource
 from erase.models.recommended import read_recommended
 from erase.run_folder.identity import source_name, without_spellings
-from expunge.runs.roles import ROLES, load_method, needed, roles_of
+from expunge.runs.roles import ROLES, load_method, needed, refuse_images, roles_of
 from expunge.runs.texts import choose_images, name_of, read_concepts
 from expunge.settings.erase import Erase, Mask
 from expunge.settings.groups import Data
@@ -76,6 +76,8 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
     method = config.method if isinstance(config, Erase) else "salun"
     own, roles = load_method(method), ("forget",)
     if isinstance(config, Erase):
+        if isinstance(own, ClosedForm):
+            refuse_images(own, config.data)
         roles = roles_of(own, settings)
         data = needed(data, given, roles, method)
     captions = {r: read_captions(folder, f"--{r}-data") for r, folder in given.items() if folder}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from erase.methods.method import ClosedForm, Method
-from expunge.settings.groups import Data
+from expunge.settings.groups import Data, DataFlags
 from expunge.settings.methods import METHODS
 from plumbing.errors import UsageError
 
@@ -30,6 +30,17 @@ def roles_of(method: Method, settings: Any) -> tuple[str, ...]:
     wanted |= {"forget"} if settings.by_saliency else set()
     wanted |= set() if settings.no_guard else {"retain"}
     return tuple(role for role in ROLES if role in wanted)
+
+
+def refuse_images(method: ClosedForm, asked: DataFlags) -> None:
+    """Refuse, as a UsageError, to be told of images where there are none."""
+    for role in ("forget", "retain"):
+        for name in (f"{role}_images", f"{role}_data"):
+            if getattr(asked, name) is not None:
+                raise UsageError(
+                    f"--{name.replace('_', '-')}: {method.title} computes from prompts, without "
+                    f"images; leave it out, or give --{role}-prompts"
+                )
 
 
 def needed(
