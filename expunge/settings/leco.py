@@ -24,6 +24,8 @@ DEFAULTS: dict[str, Any] = {
     # The guard's.
     "retain_images": 8,
 }
+RATE = 2.0
+"""Of what a small model recommends."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     # The example of its README, on transformer blocks ("lierla"), with AdamW as torch has it.
@@ -52,7 +54,7 @@ class LecoFlags(TrajectoryFlags):
     """Take the published settings as the defaults; flags given beside it still win."""
     batch_size: Annotated[int | None, shown("INT", DEFAULTS["batch_size"])] = None
     """Noised latents in a step."""
-    lr: Annotated[float | None, shown("FLOAT", "the model's own, else 1e-04")] = None
+    lr: Annotated[float | None, shown("FLOAT", "by the model's own, else 1e-04")] = None
     """Learning rate of AdamW."""
     rank: Annotated[int | None, shown("INT", DEFAULTS["rank"])] = None
     """Of the LoRA, in every linear and convolution layer of the weights that may change."""

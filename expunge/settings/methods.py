@@ -32,7 +32,7 @@ METHODS: dict[str, MethodEntry] = {
     ),
     "ca": MethodEntry("erase.methods.ca", ca.CaFlags, ca.Ca, ca.DEFAULTS, ca.PRESETS),
     "leco": MethodEntry(
-        "erase.methods.leco", leco.LecoFlags, leco.Leco, leco.DEFAULTS, leco.PRESETS
+        "erase.methods.leco", leco.LecoFlags, leco.Leco, leco.DEFAULTS, leco.PRESETS, leco.RATE
     ),
     "uce": MethodEntry("erase.methods.uce", uce.UCEFlags, uce.UCE, uce.DEFAULTS, uce.PRESETS),
     "rece": MethodEntry(
