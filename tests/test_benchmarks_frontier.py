@@ -1,0 +1,71 @@
+"""The table of all methods: seeds are pooled, and distances are of Retrain."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.frontier_table import pooled, to_markdown
+from benchmarks.retrain import prediction_distance
+from eval.metrics.rates import rate
+from eval.metrics.schema import Metric
+
+
+def metric(hits: int, n: int) -> Metric:
+    found = rate([i < hits for i in range(n)])
+    assert found is not None
+    return found
+
+
+def as_record(found: Metric) -> dict[str, Any]:
+    return {"value": found.value, "n": found.n, "ci95": list(found.ci95)}
+
+
+def point(row: str, seed: int, hits: int, **more: Any) -> dict[str, Any]:
+    scores = {"ua": as_record(metric(hits, 4)), "ira": as_record(metric(4, 4))}
+    word = {"learned-word": {"success": as_record(metric(1, 4))}}
+    return {
+        "row": row,
+        "concept": "church",
+        "seed": seed,
+        "evaluation": {"original": scores, "erased": scores},
+        "attack": {"original": word, "erased": word},
+        "distance": None,
+        **more,
+    }
+
+
+def test_seeds_are_pooled() -> None:
+    """3 of 4 and 2 of 4 images are 5 of 8: 62.5 %, with the interval of 8."""
+    assert pooled([metric(3, 4), metric(2, 4)]) == metric(5, 8)
+    assert pooled([]) is None
+
+
+def test_a_row_a_method_and_its_mean_cost() -> None:
+    """Passes of 100 and 200 are 150 on the mean; Retrain was no erasure and has none."""
+    costs = [{"passes": 100, "seconds": 2.0}, {"passes": 200, "seconds": 4.0}]
+    points = [point("salun", i, hits, **costs[i]) for i, hits in enumerate((3, 2))]
+    text = to_markdown([*points, point("retrain", 0, 4)])
+    lines = {line.split("|")[1].strip(): line for line in text.splitlines() if "|" in line}
+    assert "62.5" in lines["salun"] and "150" in lines["salun"] and "| 3 |" in lines["salun"]
+    assert "100.0" in lines["retrain"] and "150" not in lines["retrain"]
+    assert "seeds 0, 1" in text and "How far" not in text
+
+
+def test_retrain_is_at_0_and_the_original_at_100() -> None:
+    """Half of the way between them is a quarter of the squared distance: 25 %."""
+    generator = torch.Generator().manual_seed(0)
+    # As far for each image, so that the mean is without a spread.
+    retrain = torch.randn(2, 3, 1, 2, 2, generator=generator)
+    original = retrain + 0.5
+    told = {"forget": retrain}, {"forget": original}
+    of = {
+        row: prediction_distance({"forget": said}, *told)["forget"].value
+        for row, said in (
+            ("retrain", retrain),
+            ("original", original),
+            ("half", (retrain + original) / 2),
+        )
+    }
+    assert of["retrain"] == 0
+    assert of["original"] == pytest.approx(100) and of["half"] == pytest.approx(25)
