@@ -120,6 +120,23 @@ def test_a_preset_is_what_was_published(name: str, preset: str) -> None:
     assert settings.preset == preset
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_small_model_s_own_rate_is_taken_times_the_method_s(name: str) -> None:
+    """Without one it is that of a model of full size; a flag wins over both."""
+    entry = METHODS[name]
+
+    def rate(own: dict[str, Any], **flags: Any) -> float:
+        own = {"sampler": "ddim", "inference_steps": 2, "guidance_scale": 5.0} | own
+        return (
+            Erase(("church",), method=name, settings=entry.flags(**flags))
+            .settle(lambda _: own)[0]
+            .lr
+        )
+
+    assert rate({"lr": OWN_LR}) == pytest.approx(entry.rate * OWN_LR)
+    assert rate({}) == entry.defaults["lr"] and rate({"lr": OWN_LR}, lr=0.5) == 0.5
+
+
 def test_published_numbers() -> None:
     """As read in the authors' code: ESD's of 2025, concept ablation's on two processes; LECO's
     example.

@@ -74,7 +74,7 @@ def build_anchor_set(
     pool = {
         prompt: concept.relabel_candidates(prompt)
         if anchor == "random"
-        else (concept.reworded(prompt, anchor),)
+        else (concept.reworded(prompt, anchor.strip()),)
         for prompt in concept.forget_prompts
     }
     places = [i % len(pool) for i in range(images_of("anchor", plan.data, plan.captions))]

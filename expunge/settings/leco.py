@@ -25,7 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "retain_images": 8,
 }
 RATE = 2.0
-"""Of what a small model recommends."""
+"""Of what a small model recommends for its own weights."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     # The example of its README, on transformer blocks ("lierla"), with AdamW as torch has it.
