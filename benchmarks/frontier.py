@@ -166,14 +166,14 @@ def _attack(target: str, concept: str, options: FrontierOptions) -> AttackEvalua
     """By the quick attacks, with Retrain for a floor where it never knew the concept."""
     floor = str(options.floor) if concept == options.floor_concept else None
     if target == floor:
-        # Its own floor decides nothing; the rows tell what is reached on it.
+        # A model is no floor of its own; its row says what attacks reach on it.
         floor = None
     place = _place(target, "attack", concept, options)
     return sole(evaluate_attack(EvaluateAttack(target=target, floor=floor, **place)))[0]
 
 
 def _place(target: str, kind: str, concept: str, options: FrontierOptions) -> dict[str, Any]:
-    """What a run folder tells of itself and Retrain's does not."""
+    """What a run folder records; Retrain has none, so it is given here."""
     if target != str(options.floor):
         return {}
     return {

@@ -66,7 +66,7 @@ def edit(
 
     The first five numbers are `uce.edit`'s. An epoch edits what the one before has left, by
     `uce.transform` with its own weight of preserving and of staying, over all tokens of the
-    prompts. SDXL's pooled vector tells of the concept as before.
+    prompts. SDXL's pooled vector still encodes the concept.
     """
     weights = projections(sd, parameters, "to_k", "to_v")
     moves = moved_tokens(sd, concept, anchor, tokens)

@@ -171,7 +171,7 @@ def edit(
 
     `anchor` is what it is read as (see `pair_prompts`), `tokens` are `last`, `rest` or `all` (see
     `moved_tokens`); of a retain prompt it is the last token before the end. UsageError if what is
-    retained leaves no direction free. SDXL's pooled vector tells of the concept as before.
+    retained leaves no direction free. SDXL's pooled vector still encodes the concept.
     """
     weights = projections(sd, parameters, "to_v")
     moves = moved_tokens(sd, concept, anchor, tokens)

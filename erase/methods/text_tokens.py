@@ -5,7 +5,7 @@ it. Keys and values are linear in it, so that a closed form needs no more than s
 c c^T, [D, D], however many tokens there are. All sums are in float64.
 
 SDXL's D numbers are those of both text encoders. Its pooled vector, which no cross-attention sees,
-is not edited, and goes on to tell of the concept.
+is not edited, and still encodes the concept.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def projections(
 ) -> dict[str, Tensor]:
     """Cross-attention's weights of some names (`to_k`, `to_v`), [out, D] each; none: UsageError.
 
-    That a pooled vector, which they do not read, tells of the concept is said.
+    A pooled vector, which they do not read, still encodes the concept: a warning says so.
     """
     empty = sd.encode(("",))
     width = empty.embeddings.shape[-1]
@@ -164,7 +164,7 @@ def projections(
         )
     if empty.pooled is not None:
         log.warning(
-            "%s: its pooled text vector is not edited and goes on to tell of the concept; "
+            "%s: its pooled text vector is not edited and still encodes the concept; "
             "measure what is left (`expunge evaluate concept`)",
             sd.source.id,
         )

@@ -59,7 +59,7 @@ def edit(
     """The keys and values of cross-attention without the concept; see `transform`.
 
     `anchor` is what it is read as (see `pair_prompts`), `tokens` are `last`, `rest` or `all` (see
-    `moved_tokens`). SDXL's pooled vector tells of the concept as before.
+    `moved_tokens`). SDXL's pooled vector still encodes the concept.
     """
     weights = projections(sd, parameters, "to_k", "to_v")
     moves = moved_tokens(sd, concept, anchor, tokens)
