@@ -22,7 +22,7 @@ Point = Mapping[str, Any]
 def to_markdown(points: Sequence[Point]) -> str:
     """A table a concept: a row a method, the images of all its seeds together."""
     parts = []
-    for concept, group in groupby(points, lambda point: point["concept"]):
+    for concept, group in groupby(sorted(points, key=_concept), _concept):
         own = list(group)
         seeds = sorted({point["seed"] for point in own})
         rows = {row: [p for p in own if p["row"] == row] for row in {p["row"]: 0 for p in own}}
@@ -42,6 +42,10 @@ def pooled(metrics: Sequence[Metric]) -> Metric | None:
         return None
     hits, n = sum(round(m.value * m.n / 100) for m in metrics), sum(m.n for m in metrics)
     return Metric(value=100 * hits / n, n=n, ci95=wilson(hits, n))
+
+
+def _concept(point: Point) -> str:
+    return point["concept"]
 
 
 def _what_it_does(rows: Mapping[str, Sequence[Point]]) -> str:
