@@ -129,21 +129,10 @@ def main(options: FrontierOptions) -> None:
 def _cell(
     row: str, concept: str, seed: int, options: FrontierOptions, reference: Reference
 ) -> dict[str, Any]:
-    cost: dict[str, Any] = {}
-    if row == RETRAIN:
-        target = str(options.floor)
-    else:
-        method, own = ROWS[row]
-        command = Erase(
-            concepts=(concept,), method=method, settings=METHODS[method].flags(seed=seed, **own)
-        )
-        name = f"frontier {concept} {seed} {row}".replace(",", "")
-        target = str(erase_case(name, command, options)["out"])
-        record = read_run(Path(target))
-        cost = {
-            "passes": sum(spent.denoiser for spent in record.passes.values()),
-            "seconds": round(sum(record.seconds.values()), 1),
-        }
+    target, cost = str(options.floor), {}
+    if row != RETRAIN:
+        name = f"frontier {concept} {seed} {row}"
+        target, cost = erase_row(row, (concept,), seed, name, options)
     judged, evaluation = _judge(target, concept, options)
     attacked = _attack(target, concept, options)
     distance = None
@@ -159,6 +148,19 @@ def _cell(
         "attack": attacked.to_dict(),
         "distance": distance,
     }
+
+
+def erase_row(
+    row: str, concepts: tuple[str, ...], seed: int, name: str, options: Options
+) -> tuple[str, dict[str, float]]:
+    """Erase by a row's method; the folder and what it cost in passes and seconds."""
+    method, own = ROWS[row]
+    flags = METHODS[method].flags(seed=seed, **own)
+    command = Erase(concepts=concepts, method=method, settings=flags)
+    target = str(erase_case(name.replace(",", ""), command, options)["out"])
+    record = read_run(Path(target))
+    passes = sum(spent.denoiser for spent in record.passes.values())
+    return target, {"passes": passes, "seconds": round(sum(record.seconds.values()), 1)}
 
 
 def _judge(target: str, concept: str, options: FrontierOptions) -> tuple[ConceptEvaluation, Path]:
