@@ -79,7 +79,7 @@ def test_every_closed_form_goes_all_the_way(
     words = ["erase", "church", "--method", name, "--model", str(model_folder), "--anchor", ""]
     assert main([*words, "--out", str(run), "--dry-run", "--json"]) == 0 and not run.exists()
     told = json.loads(capsys.readouterr().out)
-    assert told["seconds"].keys() == {"load", "edit"} and "sets" not in told["passes"]
+    assert told["seconds"].keys() == {"load", "edit", "probe"} and "sets" not in told["passes"]
     assert main([*words, "--out", str(run)]) == 0
     record = json.loads((run / "run.json").read_text())
     assert (record["method"], record["config"]["anchor"]) == (name, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from torch import Tensor, nn
 
 from erase.diffusion.latents import encode_images
 from erase.image_sets.drawing import Drawing
@@ -16,8 +19,8 @@ from erase.methods.method import ClosedForm
 from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.models.prediction import drawing_arithmetic, predict, training_arithmetic
+from erase.run_folder.folder import inspect_folder
 from erase.training.drift import PROMPTS
-from erase.training.memory import TrainingPlan
 from erase.training.watch import EVERY
 from expunge.runs import closed_form, trained
 from expunge.runs.concept_probe import probed
@@ -31,6 +34,8 @@ from plumbing.errors import UsageError
 from plumbing.passes import BACKWARD
 from plumbing.processes import current_team
 
+log = logging.getLogger(__name__)
+Prepared = trained.Prepared | closed_form.Prepared
 LONG_ENOUGH = 1.0
 """Seconds that a pass is timed for, the first of all left out."""
 
@@ -40,28 +45,41 @@ def estimate(command: Erase) -> dict[str, Any]:
 
     Nothing is written. Of a method that trains, the passes follow from the settings and the time
     from passes that are timed here; a closed form is computed, and its own time told. What would be
-    refused is a UsageError.
+    refused is a UsageError; what the folder has of this very run already is not taken off.
     """
     plan, team = make_plan("erase", command), current_team()
     if team.count > 1:
         raise UsageError("--dry-run: is for one process; start it without `accelerate launch`")
+    state = inspect_folder(plan.out, plan.identity, overwrite=command.overwrite)
+    if state != "new":
+        log.info("%s: this very run is there, %s; that is not taken off", plan.out, state)
     ledger = Ledger(plan.out, begin(plan.identity))
     method = load_method(plan.method)
     sd = load_checkpoint(plan.source, device=command.model.device, dtype="float32")
     ledger.watch(sd)
     plan = drop_unread(sd, plan)
     if isinstance(method, ClosedForm):
-        closed_form.prepare(method, sd, plan, team, ledger)
-        passes = {stage: spent.denoiser for stage, spent in ledger.record.passes.items()}
-        return _told(plan, sd, passes, ledger.record.seconds, {}, None)
-    prepared = trained.prepare(method, sd, plan, team, ledger)
-    how = prepared.how
-    passes, images = stage_passes(sd, plan, prepared), stage_images(sd, plan)
-    ledger.lap("load")
+        prepared = closed_form.prepare(method, sd, plan, team, ledger)
+        passes = {"probe": probe_passes(sd, plan)}
+    else:
+        prepared = trained.prepare(method, sd, plan, team, ledger)
+        passes = stage_passes(sd, plan, prepared)
+        ledger.lap("load")
+    images = stage_images(sd, plan)
     work = {stage: {**parts, **images[stage]} for stage, parts in passes.items()}
-    seconds = {"load": ledger.record.seconds["load"], **_seconds(sd, plan, how, work)}
-    totals = {stage: sum(parts.values()) for stage, parts in passes.items()}
-    return _told(plan, sd, totals, seconds, how.gigabytes, prepared.selected)
+    seconds = {**ledger.record.seconds, **_seconds(sd, plan, prepared, work)}
+    totals = {stage: spent.denoiser for stage, spent in ledger.record.passes.items()}
+    totals |= {stage: sum(parts.values()) for stage, parts in passes.items()}
+    return _told(plan, sd, totals, seconds, prepared)
+
+
+def probe_passes(sd: Bundle, plan: Plan) -> dict[str, int]:
+    """Those of the look whether the model draws the concept at all.
+
+    It guides every step, as evaluations do.
+    """
+    how = replace(plan.drawing, guided_share=1.0)
+    return {"drawn": probed(sd, plan) * image_passes(sd, how)}
 
 
 def stage_passes(sd: Bundle, plan: Plan, prepared: trained.Prepared) -> dict[str, dict[str, int]]:
@@ -76,10 +94,7 @@ def stage_passes(sd: Bundle, plan: Plan, prepared: trained.Prepared) -> dict[str
     with_gradient = 1 + BACKWARD + prepared.how.checkpointing
     looks = 0 if settings.no_guard else 2 + math.ceil(settings.steps / EVERY)
     return {
-        # The probe guides every step, as evaluations do.
-        "probe": {
-            "drawn": probed(sd, plan) * image_passes(sd, replace(plan.drawing, guided_share=1.0))
-        },
+        "probe": probe_passes(sd, plan),
         "sets": {"drawn": _drawn(plan) * image},
         "mask": {"trained": salient * guided * (1 + BACKWARD)},
         "train": {
@@ -113,7 +128,10 @@ def _drawn(plan: Plan) -> int:
 
 
 def _seconds(
-    sd: Bundle, plan: Plan, how: TrainingPlan, work: Mapping[str, Mapping[str, int]]
+    sd: Bundle,
+    plan: Plan,
+    prepared: Prepared,
+    work: Mapping[str, Mapping[str, int]],
 ) -> dict[str, float]:
     """By stage, from a pass of each sort, and an image of either, timed on this machine."""
     own, (width, height) = sd.denoiser.device, sd.native_size
@@ -130,7 +148,6 @@ def _seconds(
     def learn(rows: int) -> None:
         with training_arithmetic(sd.denoiser, plan.dtype):
             predict(sd.denoiser, *inputs(rows)).square().mean().backward()
-        sd.denoiser.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def decode(rows: int) -> None:
@@ -140,28 +157,59 @@ def _seconds(
     def encode(rows: int) -> None:
         encode_images(sd.vae, torch.zeros(rows, 3, height, width, device=own))
 
-    rows = {"drawn": 2 * plan.drawing.batch_size, "trained": 2 * how.micro_batch}
-    each = {"drawn": _timed(draw, rows["drawn"]) / rows["drawn"]}
-    each["trained"] = _timed(learn, rows["trained"]) / (rows["trained"] * (1 + BACKWARD))
-    each["forward"] = each["drawn"]
-    # One by one: a batch is halved where memory ends, which is nobody's to find out here.
-    each |= {"decoded": _timed(decode, 1), "encoded": _timed(encode, 1)}
+    each = {"drawn": _timed(draw, 2 * plan.drawing.batch_size)}
+    each |= {"forward": each["drawn"], "decoded": _timed(decode, 1), "encoded": _timed(encode, 1)}
+    if isinstance(prepared, trained.Prepared):
+        how, rows = prepared.how, prepared.method.cost(plan.settings).trained
+        prepare_to_learn(sd.denoiser, prepared)
+        spent = _timed(learn, rows * how.micro_batch)
+        each["trained"] = spent / (1 + BACKWARD + how.checkpointing)
     return {
         stage: round(sum(each[sort] * count for sort, count in parts.items()), 1)
         for stage, parts in work.items()
     }
 
 
+def prepare_to_learn(denoiser: Any, prepared: trained.Prepared) -> None:
+    """Put a denoiser in the shape in which it would be trained, and take no more memory.
+
+    Gradients are made of what is trained alone, and none is kept.
+    """
+
+    def drop(parameter: Tensor) -> None:
+        parameter.grad = None
+
+    # Not diffusers' own `to`: see `room.plan_run`.
+    nn.Module.to(denoiser.requires_grad_(False), getattr(torch, prepared.how.weights))
+    for parameter in prepared.parameters.values():
+        parameter.requires_grad_(True).register_post_accumulate_grad_hook(drop)
+    if prepared.how.checkpointing:
+        denoiser.enable_gradient_checkpointing()
+
+
 def _timed(work: Callable[[int], None], rows: int) -> float:
-    """Seconds of one call, the mean of those that fit into `LONG_ENOUGH`."""
-    work(rows)
+    """Seconds of a row, of so many at once, the mean of the calls that fit into `LONG_ENOUGH`."""
+    while not _fits(work, rows):
+        rows //= 2
+        clear_device_cache(garbage_collection=True)
     _synchronise()
     began, calls = time.perf_counter(), 0
     while not calls or time.perf_counter() - began < LONG_ENOUGH:
         work(rows)
         _synchronise()
         calls += 1
-    return (time.perf_counter() - began) / calls
+    return (time.perf_counter() - began) / (calls * rows)
+
+
+def _fits(work: Callable[[int], None], rows: int) -> bool:
+    """Whether memory is enough: drawing and training take fewer at once where it is not."""
+    try:
+        work(rows)
+    except RuntimeError as error:
+        if rows == 1 or not should_reduce_batch_size(error):
+            raise
+        return False
+    return True
 
 
 def _synchronise() -> None:
@@ -174,11 +222,11 @@ def _told(
     sd: Bundle,
     passes: Mapping[str, int],
     seconds: Mapping[str, float],
-    gigabytes: Mapping[str, float],
-    trained: int | None,
+    prepared: Prepared,
 ) -> dict[str, Any]:
-    trainable = sd.trainable(getattr(plan.settings, "train_method", "xattn"))
-    needs = disk_needs(sd, trainable, plan, plan.roles, trained=trained)
+    trains = prepared if isinstance(prepared, trained.Prepared) else None
+    selected = trains.selected if trains else None
+    needs = disk_needs(sd, prepared.parameters, plan, plan.roles, trained=selected)
     return {
         "out": str(plan.out),
         "concept": plan.concept.name,
@@ -186,6 +234,6 @@ def _told(
         "device": str(sd.denoiser.device),
         "passes": dict(passes),
         "seconds": dict(seconds),
-        "memory_gb": dict(gigabytes),
+        "memory_gb": dict(trains.how.gigabytes) if trains else {},
         "disk_bytes": {name: round(size) for need in needs for name, size in need.parts.items()},
     }
