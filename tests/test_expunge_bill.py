@@ -27,6 +27,10 @@ WAYS: dict[str, tuple[str, ...]] = {
     "defaults": (),
     "ddim": ("--sampler", "ddim"),
     "pndm takes a step more": ("--sampler", "pndm", "--inference-steps", "4"),
+    "guided as good as all": (
+        *("--sampler", "pndm", "--inference-steps", "4"),
+        *("--guided-share", "0.9"),
+    ),
     "guided in part": ("--inference-steps", "5", "--guided-share", "0.6"),
     "unguided": ("--guidance-scale", "1"),
     "plain saliency": ("--saliency-guidance", "0"),
@@ -118,6 +122,37 @@ def test_what_was_spent_before_an_interruption_stays_in_the_bill(
     resumed = bill(words, capsys)["passes"]
     for stage in ("probe", "sets", "mask"):
         assert resumed[stage]["denoiser"] == whole[stage]["denoiser"]
+
+
+def test_a_training_that_was_killed_keeps_its_bill_up_to_its_last_saved_state(
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Twelve steps of 2 + 2 images, killed after ten.
+
+    What is done twice is told twice: two looks of the guard at 8 prompts before the training, and
+    the teacher's word on the last two steps, 2 x 4 rows.
+    """
+    whole = bill(asked(model_folder, tmp_path / "whole"), capsys)["passes"]["train"]["denoiser"]
+    words, look = asked(model_folder, tmp_path / "run"), train.Watch.look
+    with monkeypatch.context() as patch:
+
+        def end(*told: Any) -> bool:
+            found = look(*told)
+            if len(told[1]) == 10:
+                # As a kill, which leaves no time to save anything more.
+                raise KeyboardInterrupt
+            return found
+
+        patch.setattr(train.Watch, "look", end)
+        assert main(words) == 130
+    left = read_run(tmp_path / "run").passes["train"].denoiser
+    assert 0 < left < whole
+    resumed = bill(words, capsys)
+    assert resumed["passes"]["train"]["denoiser"] == whole + 2 * 8 + 2 * 4
+    assert resumed["seconds"]["train"] > 0
 
 
 def test_a_process_of_several_adds_what_the_others_counted() -> None:

@@ -36,7 +36,8 @@ class Drawing:
         """How many of a sampler's calls of the denoiser are guided; some call once more a run."""
         if self.guidance_scale <= 1:
             return 0
-        return calls if self.guided_share == 1 else round(self.guided_share * self.steps)
+        guided = round(self.guided_share * self.steps)
+        return calls if guided == self.steps else guided
 
 
 def draw_batches(

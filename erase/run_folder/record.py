@@ -138,7 +138,8 @@ class RunRecord:
     """sha256 by name of a file in the folder."""
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, Amount] = field(default_factory=dict)
-    """By stage, over all attempts that came to the stage's end."""
+    """By stage, over all attempts; of one that was killed, what was done up to the last saved state
+    of its training, and else the stages that it ended."""
     passes: Mapping[str, Passes] = field(default_factory=dict)
     """Likewise, of all processes."""
     peak_memory_mb: Amount | None = None

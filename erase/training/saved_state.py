@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,6 +40,8 @@ class Keeper:
         It does so only in the same `environment`, what the last bits depend on; else it says why.
         """
         self.path, self.key, self.environment = path, key, dict(environment)
+        self.saved: Callable[[], object] = lambda: None
+        """Called after each saving."""
         self._next = 0.0
         self._told = False
 
@@ -63,6 +65,7 @@ class Keeper:
             "drift": json.dumps(drift or []),
         }
         write_sealed(self.path, tensors, metadata)
+        self.saved()
         ended = time.monotonic()
         self._next = ended + SHARE * (ended - started)
 

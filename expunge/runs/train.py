@@ -51,15 +51,19 @@ class Trained:
 
 
 def train(
-    job: Job, how: TrainingPlan, changed: Callable[[TrainingPlan], object] = lambda how: None
+    job: Job,
+    how: TrainingPlan,
+    changed: Callable[[TrainingPlan], object] = lambda how: None,
+    saved: Callable[[], object] = lambda: None,
 ) -> Trained:
-    """Train as the settings say; resumes from a saved state.
+    """Train as the settings say; resumes from a saved state, and calls `saved` after each.
 
     When memory runs out half as many images are taken at once, which `changed` is told of, from the
     last saved state on. A training that drifts too far, or whose numbers are no longer finite, is
     taken back to it.
     """
     keeper = Keeper(job.plan.out / STATE, *_key(job, how))
+    keeper.saved = saved
     guard = _guard(job, how)
     while True:
         try:

@@ -88,9 +88,13 @@ def run(prepared: Prepared, ledger: Ledger) -> Outcome:
     def note(how: TrainingPlan) -> None:
         ledger.note(training=planned(how, team.count))
 
+    def booked() -> None:
+        # What a kill comes after is spent all the same.
+        ledger.lap("train")
+
     note(how)
-    trained = train(job, how, note)
-    ledger.lap("train")
+    trained = train(job, how, note, booked)
+    booked()
     low_rank, guarded = prepared.method.low_rank(plan.settings), not plan.settings.no_guard
     optimizer = trained.optimizer
     factors = low_rank.factors(optimizer) if low_rank and optimizer else {}
