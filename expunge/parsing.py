@@ -53,7 +53,7 @@ def parse(name: tuple[str, ...], words: Sequence[str]) -> Any:
     _require_text(name, words)
     words = [_whole(word) for word in words]
     settings, prog = settings_of(name, words), " ".join(("expunge", *name))
-    hint = f"(see {prog} --help)"
+    hint = f"(see {prog}{getattr(settings, 'chosen', '')} --help)"
     # tyro's own flags write a shell's completion.
     if not any(word in _HELP or word.startswith("--tyro-") for word in words):
         _check_words(settings, words, hint)

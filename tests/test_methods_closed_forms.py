@@ -139,6 +139,9 @@ def test_the_preset_is_what_was_published(
     [
         ("uce", "--ridge -1", "--ridge must be at least 0"),
         ("uce", "--erase-scale 0", "--erase-scale must be above 0"),
+        ("uce", "--erase-scale 1e308", "--erase-scale must be at most 2**53"),
+        ("uce", "--ridge 1e15 --anchor dog", "--method uce: with these numbers no weight changes"),
+        ("uce", "--until-erased", "no such flag (see expunge erase --method uce --help)"),
         ("uce", "--preserve-scale nan", "--preserve-scale must be at least 0"),
         ("uce", "--tokens first", "--tokens"),
         ("uce", "--steps 3", "--steps: no such flag"),

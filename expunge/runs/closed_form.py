@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from erase.methods.method import ClosedForm, numbers_for
@@ -43,6 +44,7 @@ def prepare(method: ClosedForm, sd: Bundle, plan: Plan, team: Team, ledger: Ledg
         for name, weights in method.edit(sd, parameters, plan.concept, **numbers).items()
     }
     ledger.lap("edit")
+    base = denoiser_weights(plan.source)
     for name, weights in edited.items():
         if name not in parameters or weights.shape != parameters[name].shape:
             raise UsageError(
@@ -51,6 +53,11 @@ def prepare(method: ClosedForm, sd: Bundle, plan: Plan, team: Team, ledger: Ledg
             )
         if not weights.isfinite().all():
             raise UsageError(f"--method {plan.method}: {name} is not finite; try other numbers")
+    if all(torch.equal(weights, base[name].float()) for name, weights in edited.items()):
+        raise UsageError(
+            f"--method {plan.method}: with these numbers no weight changes by as much as float32 "
+            "tells apart, so nothing would be erased; weigh erasing more"
+        )
     return Prepared(method, plan, team, parameters, edited)
 
 

@@ -20,8 +20,9 @@ def at_least(flag: str, value: float | None, low: float) -> None:
 
 
 def positive(flag: str, value: float | None) -> None:
-    """Refuse a given value that is not above 0 and finite."""
+    """Refuse a given value that is not above 0, or one that no run could mean."""
     require(value is None or 0 < value < float("inf"), f"{flag} must be above 0, not {value}")
+    require(value is None or value <= LARGEST, f"{flag} must be at most 2**53, not {value}")
 
 
 def apart(first: str, a: object, second: str, b: object) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_type_hints
 
 import tyro
 
@@ -46,6 +46,8 @@ def _check_concepts(concepts: tuple[str, ...]) -> None:
 class Erase:
     """Erase concepts from a Stable Diffusion model and write a run folder."""
 
+    chosen: ClassVar[str] = ""
+    """The words of a command line that decide which flags there are."""
     concepts: Concepts
     """What to erase, one or more: a shipped concept, free text in quotes, or a .toml file."""
     method: Annotated[str, shown("{" + ",".join(METHODS) + "}", "salun")] = "salun"
@@ -128,17 +130,18 @@ def _settle(flags: Any, data: DataFlags, entry: MethodEntry, own: Own) -> tuple[
 
 def erase_command(words: Sequence[str]) -> type[Erase]:
     """`Erase` with the flags of the method that a command line names."""
-    name = _value_of("--method", words) or "salun"
-    return _with_flags(method_entry(name).flags)
+    return _with_flags_of(_value_of("--method", words) or "salun")
 
 
 @cache
-def _with_flags(flags: type) -> type[Erase]:
+def _with_flags_of(method: str) -> type[Erase]:
     """One class for each method: settings are equal if all of them, and their class, are."""
+    flags = method_entry(method).flags
     if flags is SalUnFlags:
         return Erase
     new = ("settings", Flat[flags], field(default_factory=flags))
-    return make_dataclass("Erase", [new], bases=(Erase,), frozen=True)
+    own = {"chosen": f" --method {method}"}
+    return make_dataclass("Erase", [new], bases=(Erase,), frozen=True, namespace=own)
 
 
 def _value_of(flag: str, words: Sequence[str]) -> str | None:
