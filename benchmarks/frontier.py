@@ -25,6 +25,7 @@ from benchmarks.frontier_table import to_markdown
 from erase.models.companions import clip_folder
 from erase.models.locate import locate
 from erase.run_folder.folder import read_run
+from erase.run_folder.record import RunRecord
 from eval.concept.results import ConceptEvaluation
 from eval.depth.results import AttackEvaluation
 from eval.judges.clip import load_clip
@@ -158,9 +159,23 @@ def erase_row(
     flags = METHODS[method].flags(seed=seed, **own)
     command = Erase(concepts=concepts, method=method, settings=flags)
     target = str(erase_case(name.replace(",", ""), command, options)["out"])
-    record = read_run(Path(target))
+    return target, cost_of(read_run(Path(target)))
+
+
+def cost_of(record: RunRecord) -> dict[str, float]:
+    """Passes and seconds of an erasure by itself.
+
+    Rows share sets, and the first draws them: of any other, those from the cache count as if they
+    were drawn again, an image as one of the probe's, which takes as many passes.
+    """
     passes = sum(spent.denoiser for spent in record.passes.values())
-    return target, {"passes": passes, "seconds": round(sum(record.seconds.values()), 1)}
+    seconds = sum(record.seconds.values())
+    drawn = record.passes["sets"].image_decoder if record.sets else 0
+    if cached := sum(record.sets.values()) - drawn:
+        probe = record.passes["probe"]
+        passes += round(cached * probe.denoiser / probe.image_decoder)
+        seconds += cached * record.seconds["probe"] / probe.image_decoder
+    return {"passes": passes, "seconds": round(seconds, 1)}
 
 
 def _judge(target: str, concept: str, options: FrontierOptions) -> tuple[ConceptEvaluation, Path]:

@@ -1,14 +1,18 @@
 """The table of all methods: seeds are pooled, and distances are of Retrain."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
+from benchmarks.frontier import cost_of
 from benchmarks.frontier_table import pooled, to_markdown
 from benchmarks.retrain import prediction_distance
+from erase.run_folder.record import RunRecord
 from eval.metrics.rates import rate
 from eval.metrics.schema import Metric
+from plumbing.passes import Passes
 
 
 def metric(hits: int, n: int) -> Metric:
@@ -49,7 +53,29 @@ def test_a_row_a_method_and_its_mean_cost() -> None:
     lines = {line.split("|")[1].strip(): line for line in text.splitlines() if "|" in line}
     assert "62.5" in lines["salun"] and "150" in lines["salun"] and "| 3 |" in lines["salun"]
     assert "100.0" in lines["retrain"] and "150" not in lines["retrain"]
+    # 3 of the same 4 images for either seed; as 6 of 8 the interval would be too narrow.
+    low, high = metric(3, 4).ci95
+    assert f"75.0 [{low:.1f}, {high:.1f}]" in lines["original"]
     assert "seeds 0, 1" in text and "How far" not in text
+
+
+def test_sets_from_the_cache_cost_what_drawing_them_costs() -> None:
+    """16 images of the probe took 320 passes and 4 s: 160 of the sets take 3,200 and 40 s."""
+    record = RunRecord(
+        sets={"forget": 32, "retain": 128},
+        passes={
+            "probe": Passes(denoiser=320, image_decoder=16),
+            "sets": Passes(denoiser=3200, image_decoder=160),
+            "train": Passes(denoiser=1000),
+        },
+        seconds={"probe": 4.0, "sets": 40.0, "train": 10.0},
+    )
+    alone = {"passes": 4520, "seconds": 54.0}
+    assert cost_of(record) == alone
+    cached = {**record.passes, "sets": Passes()}
+    assert cost_of(replace(record, passes=cached, seconds={**record.seconds, "sets": 0})) == alone
+    closed = {"probe": record.passes["probe"], "edit": Passes()}
+    assert cost_of(replace(record, sets={}, passes=closed, seconds={"probe": 4.0}))["passes"] == 320
 
 
 def test_retrain_is_at_0_and_the_original_at_100() -> None:
