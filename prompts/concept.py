@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Literal
 
 from plumbing.errors import UsageError
@@ -106,6 +106,19 @@ class ConceptSpec:
         return tuple(p for p in self.without_named(pool) if p != forget_prompt) or (
             self.relabel_prompts
         )
+
+    def in_turn(self) -> tuple[str, ...]:
+        """Return the forget prompts, of several concepts one of each in turn.
+
+        So each has as many as the others of the first few, which a small set is drawn of.
+        """
+        own: dict[ConceptSpec, list[str]] = {}
+        for prompt in self.forget_prompts:
+            part = self._part_of(prompt)
+            naming = (m for m in self.members if part is self and m.named_in(prompt))
+            own.setdefault(next(naming, part), []).append(prompt)
+        rounds = zip_longest(*own.values())
+        return tuple(p for prompts in rounds for p in prompts if p is not None)
 
     def reworded(self, forget_prompt: str, words: str) -> str:
         """Return a forget prompt with other words for the concept's; without any, these alone."""

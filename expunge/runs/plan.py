@@ -80,6 +80,7 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
             refuse_images(own, config.data)
         roles = roles_of(own, settings)
         data = needed(data, given, roles, method)
+    _require_one_each(concept, data, given)
     captions = {r: read_captions(folder, f"--{r}-data") for r, folder in given.items() if folder}
     identity = {
         "command": command,
@@ -121,6 +122,16 @@ def make_plan(command: str, config: Erase | Mask) -> Plan:
         out=out,
         cache=data.cache or out / "cache",
     )
+
+
+def _require_one_each(concept: ConceptSpec, data: Data, given: Mapping[str, Path | None]) -> None:
+    """Refuse, as a UsageError, a forget set in which some of several concepts have no image."""
+    count, wanted = data.forget_images, len(concept.names)
+    if count and not given["forget"] and count < wanted:
+        raise UsageError(
+            f"--forget-images {count}: fewer than the {wanted} concepts, some of which would stay; "
+            f"give {wanted} or more"
+        )
 
 
 def require_images(plan: Plan) -> None:

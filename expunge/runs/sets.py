@@ -49,7 +49,7 @@ def build_forget_set(
     sd: Bundle, plan: Plan, relabel: str | None, seed: int, team: Team = ALONE
 ) -> RetainSet:
     """Images of the concept: a ForgetSet, with `random`, `fixed`, or a prompt for `relabel`."""
-    images = _build_set(sd, plan, "forget", plan.concept.forget_prompts, seed, team)
+    images = _build_set(sd, plan, "forget", plan.concept.in_turn(), seed, team)
     if relabel is None:
         return images
     if relabel == "random":
@@ -75,7 +75,7 @@ def build_anchor_set(
         prompt: concept.relabel_candidates(prompt)
         if anchor == "random"
         else (concept.reworded(prompt, anchor.strip()),)
-        for prompt in concept.forget_prompts
+        for prompt in concept.in_turn()
     }
     places = [i % len(pool) for i in range(images_of("anchor", plan.data, plan.captions))]
     prompts = list(pool)
