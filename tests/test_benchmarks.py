@@ -134,7 +134,7 @@ def test_drawing_is_told_in_ratios_to_a_plain_loop_and_to_the_bare_passes(tmp_pa
     drawing.main(drawing.Options(size="tiny", rounds=2, steps=2, out=tmp_path))
     record = json.loads((tmp_path / "drawing-tiny.json").read_text())
     assert record["images"] == 4 and {len(times) for times in record["all"].values()} == {2}
-    for size in ("miniature", "medium"):
-        (tmp_path / f"drawing-{size}.json").write_text(json.dumps(record))
-    rows = speed._drawing(tmp_path)
-    assert len(rows) == 10 and all(float(value) > 0 for _, _, value in rows)
+    (tmp_path / "drawing-miniature.json").write_text(json.dumps(record))
+    speed.main(speed.SpeedOptions(out=tmp_path, parts=("drawing-miniature",)))
+    rows = json.loads((tmp_path / "speed.json").read_text())["rows"]
+    assert len(rows) == 5 and all(float(value) > 0 for _, _, value in rows)
