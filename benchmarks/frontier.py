@@ -20,7 +20,8 @@ import tyro
 from torch import Tensor
 
 from benchmarks import retrain
-from benchmarks.common import Options, erase_case, write_results
+from benchmarks.common import Options, erase_case, to_png, write_results
+from benchmarks.frontier_plot import draw
 from benchmarks.frontier_table import to_markdown
 from erase.models.companions import clip_folder
 from erase.models.locate import locate
@@ -37,6 +38,7 @@ from expunge.settings.evaluate import EvaluateConcept
 from expunge.settings.evaluate_attack import EvaluateAttack
 from expunge.settings.methods import METHODS
 from plumbing.processes import sole
+from plumbing.whole_files import replace_file
 
 RETRAIN = "retrain"
 ROWS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -109,7 +111,7 @@ class Reference:
 
 
 def main(options: FrontierOptions) -> None:
-    """Make every cell; print, and write frontier.json and .md after each."""
+    """Make every cell; print, and write frontier.json, .md and .png after each."""
     if not options.floor.is_dir():
         sys.exit(
             f"--floor {options.floor}: is not there; make it once with "
@@ -122,8 +124,8 @@ def main(options: FrontierOptions) -> None:
         for row in options.rows:
             if row != RETRAIN or column == f"{options.floor_concept}-0":
                 points.append(_cell(row, concept, int(seed), options, reference))
-                markdown = to_markdown(points)
-                write_results(options, "frontier", {"points": points}, markdown)
+                write_results(options, "frontier", {"points": points}, to_markdown(points))
+                replace_file(options.out / "frontier.png", to_png(draw(points)))
     sys.stdout.write(to_markdown(points))
 
 

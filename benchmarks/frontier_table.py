@@ -1,7 +1,6 @@
 """The table of the benchmark of all methods, from its points."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from benchmarks.common import table
@@ -22,10 +21,9 @@ Point = Mapping[str, Any]
 def to_markdown(points: Sequence[Point]) -> str:
     """A table a concept: a row a method, the images of all its seeds together."""
     parts = []
-    for concept, group in groupby(sorted(points, key=_concept), _concept):
-        own = list(group)
+    for concept, rows in concepts_of(points).items():
+        own = [point for of_row in rows.values() for point in of_row]
         seeds = sorted({point["seed"] for point in own})
-        rows = {row: [p for p in own if p["row"] == row] for row in {p["row"]: 0 for p in own}}
         parts.append(f"**{concept}**, seeds {', '.join(map(str, seeds))}; in %, 95 % intervals.\n")
         parts.append(_what_it_does(rows))
         if any(p["distance"] for p in own):
@@ -36,6 +34,14 @@ def to_markdown(points: Sequence[Point]) -> str:
     return "\n".join(parts)
 
 
+def concepts_of(points: Sequence[Point]) -> dict[str, dict[str, list[Point]]]:
+    """The points of each concept by row, in the order in which they were made."""
+    found: dict[str, dict[str, list[Point]]] = {}
+    for point in points:
+        found.setdefault(point["concept"], {}).setdefault(point["row"], []).append(point)
+    return found
+
+
 def pooled(metrics: Sequence[Metric]) -> Metric | None:
     """A rate over all images of several evaluations."""
     if not metrics:
@@ -44,8 +50,9 @@ def pooled(metrics: Sequence[Metric]) -> Metric | None:
     return Metric(value=100 * hits / n, n=n, ci95=wilson(hits, n))
 
 
-def _concept(point: Point) -> str:
-    return point["concept"]
+def metrics(records: Any) -> list[Metric]:
+    """Those that there are, from their JSON."""
+    return [Metric(r["value"], r["n"], tuple(r["ci95"])) for r in records if r]
 
 
 def _what_it_does(rows: Mapping[str, Sequence[Point]]) -> str:
@@ -56,16 +63,17 @@ def _what_it_does(rows: Mapping[str, Sequence[Point]]) -> str:
 
 
 def _erased(name: str, points: Sequence[Point], side: str = "erased") -> list[str]:
-    scores = [_metrics(p["evaluation"][side].get(metric) for p in points) for metric in METRICS]
+    scores = [metrics(p["evaluation"][side].get(metric) for p in points) for metric in METRICS]
     attacks = [
-        _metrics((p["attack"][side].get(attack) or {}).get("success") for p in points)
+        metrics((p["attack"][side].get(attack) or {}).get("success") for p in points)
         for attack in ATTACKS
     ]
     costs = ["", ""]
     if side == "erased" and "passes" in points[0]:
         means = [sum(p[cost] for p in points) / len(points) for cost in ("passes", "seconds")]
         costs = [f"{mean:,.0f}" for mean in means]
-    return [name, *(cell(pooled(found)) for found in (*scores, *attacks)), *costs]
+    told = [cell(pooled(found)) for found in scores] + [cell(pooled(found), 0) for found in attacks]
+    return [name, *told, *costs]
 
 
 def _how_far(rows: Mapping[str, Sequence[Point]]) -> str:
@@ -79,7 +87,3 @@ def _how_far(rows: Mapping[str, Sequence[Point]]) -> str:
 def _mean(points: Sequence[Point], kind: str, split: str) -> str:
     values = [p["distance"][kind][split]["value"] for p in points]
     return f"{sum(values) / len(values):.2f}"
-
-
-def _metrics(records: Any) -> list[Metric]:
-    return [Metric(r["value"], r["n"], tuple(r["ci95"])) for r in records if r]
