@@ -19,6 +19,7 @@ from erase.methods.salun import forget_saliency
 from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.run_folder.folder import inspect_folder, prepare_folder, read_run
+from erase.saliency.contrast import contrast
 from erase.saliency.mask import SaliencyMask
 from erase.saliency.mask_chart import draw_mask, summarise
 from erase.saliency.selection import full_mask, random_mask, top_k_mask
@@ -52,15 +53,15 @@ def left_mask(path: Path) -> SaliencyMask | None:
 def build_mask(
     sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
-    forget: RetainSet | None,
+    sets: Mapping[str, Any],
     plan: Plan,
     settings: Saliency,
     kind: MaskKind,
     team: Team,
 ) -> SaliencyMask:
-    """A mask of `kind` saliency, random or none (all weights), with its story in the metadata.
+    """A mask of a `kind`, none being of all weights, with its story in the metadata.
 
-    Only the first looks at the images to forget.
+    By saliency it is of the set `forget`; contrastive, of that and of `retain`.
     """
     guidance = settings.saliency_guidance
     metadata = {
@@ -76,8 +77,10 @@ def build_mask(
         return full_mask(parameters, metadata)
     if kind == "random":
         return random_mask(parameters, settings.density, settings.seed, metadata)
-    assert forget is not None
-    saliency, how = _saliency_in_memory(sd, parameters, forget, settings, team)
+    saliency, how = _saliency_in_memory(sd, parameters, sets["forget"], settings, team)
+    if kind == "contrastive":
+        kept, _ = _saliency_in_memory(sd, parameters, sets["retain"], settings, team)
+        saliency = contrast(saliency, kept)
     return top_k_mask(saliency, settings.density, metadata | how)
 
 
@@ -169,7 +172,7 @@ def _build(config: Mask, plan: Plan) -> dict[str, Any]:
     ledger.lap("load")
     forget = build_forget_set(sd, plan, None, settings.seed)
     ledger.lap("sets")
-    mask = build_mask(sd, parameters, forget, plan, settings, "saliency", ALONE)
+    mask = build_mask(sd, parameters, {"forget": forget}, plan, settings, "saliency", ALONE)
     mask.save(plan.out / "mask.safetensors")
     draw_mask(mask, plan.out / "mask.png")
     ledger.lap("mask")

@@ -28,7 +28,7 @@ def roles_of(method: Method, settings: Any) -> tuple[str, ...]:
         return ()
     wanted = {*method.sets(settings)}
     wanted |= {"forget"} if settings.by_saliency else set()
-    wanted |= set() if settings.no_guard else {"retain"}
+    wanted |= {"retain"} if settings.by_contrast or not settings.no_guard else set()
     return tuple(role for role in ROLES if role in wanted)
 
 

@@ -127,7 +127,7 @@ def _job(prepared: Prepared, ledger: Ledger) -> Job:
     if mask is None:
         # Where all weights are selected, it does not matter in which order.
         kind = "none" if settings.density == 1 else settings.mask_kind
-        mask = build_mask(sd, prepared.parameters, sets.get("forget"), plan, settings, kind, team)
+        mask = build_mask(sd, prepared.parameters, sets, plan, settings, kind, team)
     if team.leads:
         mask.save(plan.out / "mask.safetensors")
     team.wait()

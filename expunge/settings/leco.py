@@ -88,3 +88,4 @@ class Leco(Followed):
     mask: ClassVar[None] = None
     mask_kind: ClassVar[str] = "none"
     by_saliency: ClassVar[bool] = False
+    by_contrast: ClassVar[bool] = False

@@ -14,7 +14,7 @@ TrainMethod = Literal[
     "full", "xattn", "kv", "noxattn", "noxattn-layers", "selfattn", "transformers"
 ]
 Schedule = Literal["constant", "linear"]
-MaskKind = Literal["saliency", "random", "none"]
+MaskKind = Literal["saliency", "contrastive", "random", "none"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,8 @@ class TrainingFlags(LoopFlags, SaliencyFlags):
     mask: Annotated[Path | None, shown("FILE", "build one")] = None
     """Reuse this mask.safetensors of the same model instead of building one."""
     mask_kind: MaskKind = "saliency"
-    """For ablations: choose the weights by saliency, at random, or not at all (train them all)."""
+    """How weights are chosen: by their saliency for the forget set, by that in terms of their
+    saliency for the retain set (`contrastive`), at random, or not at all: all are trained."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range and flags that exclude each other."""
@@ -153,4 +154,10 @@ class Training(Loop, Saliency):
     @property
     def by_saliency(self) -> bool:
         """Whether the weights are chosen by what the images to forget say."""
-        return self.mask is None and self.mask_kind == "saliency" and self.density < 1
+        chosen = self.mask_kind in ("saliency", "contrastive")
+        return self.mask is None and chosen and self.density < 1
+
+    @property
+    def by_contrast(self) -> bool:
+        """Whether what the retained images say has a part in it."""
+        return self.by_saliency and self.mask_kind == "contrastive"
