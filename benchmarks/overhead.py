@@ -123,9 +123,9 @@ def _ready(options: Options) -> tuple[Job, TrainingPlan]:
     Path(plan.out).mkdir(parents=True, exist_ok=True)
     sd = load_checkpoint(plan.source)
     parameters = sd.trainable(settings.train_method)
-    forget = build_forget_set(sd, plan, "random", settings.seed)
+    forget = build_forget_set(sd, plan, plan.concept.relabel_candidates, settings.seed)
     retain = build_retain_set(sd, plan, settings.seed)
-    mask = build_mask(sd, parameters, forget, plan, settings, "saliency", ALONE)
+    mask = build_mask(sd, parameters, {"forget": forget}, plan, settings, "saliency", ALONE)
     mask.save(plan.out / "mask.safetensors")
     held = held_prompts(sd, plan, retain)
     sets = {"forget": forget, "retain": retain}

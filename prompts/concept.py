@@ -62,6 +62,10 @@ class ConceptSpec:
         """Return what each single concept is called."""
         return tuple(member.name for member in self.members) or (self.name,)
 
+    def member_of(self, forget_prompt: str) -> "ConceptSpec":
+        """Return the single concept whose forget prompt this is."""
+        return next((m for m in self.members if forget_prompt in m.forget_prompts), self)
+
     def named_in(self, prompt: str) -> bool:
         """Tell whether a prompt names the concept, by any of its words in singular or plural."""
         return names_any(prompt, self.labels, self.distinct)
@@ -102,7 +106,7 @@ class ConceptSpec:
         kept = tuple(p for p in self.without_named(candidates) if p != forget_prompt)
         if kept:
             return kept
-        pool = self._part_of(forget_prompt).relabel_prompts
+        pool = self.member_of(forget_prompt).relabel_prompts
         return tuple(p for p in self.without_named(pool) if p != forget_prompt) or (
             self.relabel_prompts
         )
@@ -114,7 +118,7 @@ class ConceptSpec:
         """
         own: dict[ConceptSpec, list[str]] = {}
         for prompt in self.forget_prompts:
-            part = self._part_of(prompt)
+            part = self.member_of(prompt)
             naming = (m for m in self.members if part is self and m.named_in(prompt))
             own.setdefault(next(naming, part), []).append(prompt)
         rounds = zip_longest(*own.values())
@@ -125,10 +129,6 @@ class ConceptSpec:
         if not self.named_in(forget_prompt):
             return words
         return replace_words(forget_prompt, self.labels, words)
-
-    def _part_of(self, forget_prompt: str) -> "ConceptSpec":
-        """Return the single concept whose forget prompt this is."""
-        return next((m for m in self.members if forget_prompt in m.forget_prompts), self)
 
 
 def load_concept(text: str, vocabulary: Vocabulary | None = None) -> ConceptSpec:

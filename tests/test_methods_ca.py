@@ -16,6 +16,7 @@ from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from expunge.parsing import parse
 from expunge.runs.plan import Plan, make_plan
+from expunge.runs.relabels import anchors
 from expunge.runs.sets import build_anchor_set
 from prompts.concept import load_concept
 
@@ -95,15 +96,15 @@ def test_its_images_are_of_anchors_and_each_stands_for_a_prompt_of_the_concept(
     tiny: Bundle, model_folder: Path, tmp_path: Path
 ) -> None:
     plan = planned(model_folder, tmp_path / "run")
-    images = build_anchor_set(tiny, plan, "random", 0)
+    images = build_anchor_set(tiny, plan, anchors(plan.concept, "random"), 0)
     asked = plan.concept.forget_prompts
     assert len(images) == 7 and len(images.concept_conditioning) == len(asked)
     shown = [images.prompts[i] for i in images.prompt_index]
     for caption, place in zip(shown, images.concept_index, strict=True):
         assert caption in plan.concept.relabel_candidates(asked[place])
         assert not plan.concept.named_in(caption)
-    again = build_anchor_set(tiny, plan, "random", 0)
-    other = build_anchor_set(tiny, plan, "random", 1)
+    again = build_anchor_set(tiny, plan, anchors(plan.concept, "random"), 0)
+    other = build_anchor_set(tiny, plan, anchors(plan.concept, "random"), 1)
     assert (again.prompts, again.concept_index.tolist()) == (
         images.prompts,
         images.concept_index.tolist(),
@@ -115,7 +116,7 @@ def test_words_take_the_place_of_the_concepts_own(
     tiny: Bundle, model_folder: Path, tmp_path: Path
 ) -> None:
     plan = planned(model_folder, tmp_path / "run", "--anchor", "building")
-    images = build_anchor_set(tiny, plan, "building", 0)
+    images = build_anchor_set(tiny, plan, anchors(plan.concept, "building"), 0)
     assert all("building" in prompt for prompt in images.prompts)
     concept = load_concept("church")
     assert (

@@ -65,6 +65,8 @@ def train(
         {"teacher": "current"},
         {"micro_batch": 2},
         {"retain_target": "teacher", "dtype": torch.bfloat16, "held": torch.bfloat16},
+        {"relabel_share": 0.4, "adversaries": 2},
+        {"relabel_share": 0.4, "adversaries": 2, "micro_batch": 1},
         *({"method": name} for name in NUMBERS if name != "salun"),
         *({"method": name, "micro_batch": 2} for name in NUMBERS if name != "salun"),
         {"method": "esd", "trajectory": "current"},

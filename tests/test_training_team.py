@@ -25,6 +25,7 @@ FLAGS = (
     [
         ("--micro-batch", "1"),
         ("--batch-size", "3"),
+        ("--relabel-share", "0.5", "--adversaries", "2", "--micro-batch", "1"),
         ("--method", "esd", "--trajectory", "current"),
         ("--method", "esd", "--density", "0.5"),
         ("--method", "ca", "--prior", "1"),

@@ -87,11 +87,12 @@ def draw_set(
     cache: Path,
     progress: Progress = lambda images: None,
     team: Team = ALONE,
+    also: Sequence[str] = (),
 ) -> RetainSet:
     """`count` images drawn by the model, one prompt after the other and around again.
 
     Each image has a seed of its own, made from `seed`, `role` and its number. The processes of a
-    team draw a share of the batches each.
+    team draw a share of the batches each. Prompts `also` are encoded beside the images' own.
     """
     captions = [prompts[i % len(prompts)] for i in range(count)]
     seeds = [image_seed(seed, role, i) for i in range(count)]
@@ -106,7 +107,7 @@ def draw_set(
         return draw_batches(sd, captions, seeds, batches, drawing, progress)
 
     sizes = drawing.batch_size, team
-    return _stored(cache, role, sd, made_from, captions, pixels, progress, *sizes)
+    return _stored(cache, role, sd, made_from, captions, also, pixels, progress, *sizes)
 
 
 def read_set(
@@ -119,6 +120,7 @@ def read_set(
     batch_size: int,
     progress: Progress = lambda images: None,
     team: Team = ALONE,
+    also: Sequence[str] = (),
 ) -> RetainSet:
     """Images and captions as `read_captions` found them, encoded.
 
@@ -136,7 +138,7 @@ def read_set(
             progress(len(rows))
             yield torch.stack(images)
 
-    return _stored(cache, role, sd, made_from, texts, pixels, progress, batch_size, team)
+    return _stored(cache, role, sd, made_from, texts, also, pixels, progress, batch_size, team)
 
 
 def add_relabels(
@@ -159,6 +161,7 @@ def _stored(
     sd: Bundle,
     made_from: dict[str, Any],
     captions: Sequence[str],
+    also: Sequence[str],
     pixels: Make,
     progress: Progress,
     batch_size: int,
@@ -167,6 +170,7 @@ def _stored(
     """The set from the cache, as far as it was made from the same things; the rest is made."""
     everything = {
         **made_from,
+        **({"also": list(also)} if also else {}),
         "layout": 3,
         "model": sd.source.digest,
         "device": sd.denoiser.device.type,
@@ -184,7 +188,7 @@ def _stored(
         for batch in pixels(batches):
             yield torch.stack(encode_images(sd.vae, batch), dim=1)
 
-    prompts = tuple(dict.fromkeys(captions))
+    prompts = tuple(dict.fromkeys((*captions, *also)))
     place = {prompt: i for i, prompt in enumerate(prompts)}
     images = Shards(folder / "images", len(captions), batch_size)
     return RetainSet(

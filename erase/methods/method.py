@@ -18,7 +18,7 @@ from erase.training.step_log import StepRow
 class Cost:
     """What a training takes in passes and memory, for each image of a step's batch."""
 
-    trained: int = 2
+    trained: float = 2
     """Rows that the student predicts."""
     taught: int = 1
     """Rows that the teacher predicts."""
@@ -28,6 +28,8 @@ class Cost:
     """Whether the teacher is the original, of which targets or a copy are held."""
     ahead: bool = True
     """Whether a frozen teacher can speak ahead."""
+    beside: int = 0
+    """Rows that the student predicts with a gradient for something else, in a step."""
     sampled: int = 0
     """Rows that are predicted on the way to what is noised, in the whole training."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from erase.image_sets.datasets import ForgetSet, RetainSet
-from erase.methods.method import Cost, Trained
+from erase.image_sets.datasets import AnchorSet, ForgetSet, RetainSet
+from erase.methods.method import Cost, Sets, Trained
 from erase.models.bundle import Bundle
 from erase.models.prediction import guided_prediction, training_arithmetic
 from erase.saliency.accumulate import accumulate_saliency
 from erase.tensors.bits import widened
+from erase.training.adversary import Adversary
 from erase.training.batches import (
     Draw,
     NoisyBatch,
@@ -24,7 +26,7 @@ from erase.training.batches import (
     join_batches,
     micro_batches,
 )
-from erase.training.loop import Kit, rate, train
+from erase.training.loop import Before, Kit, rate, train
 from erase.training.masked_optimizer import MaskedOptimizer
 from erase.training.step_log import StepRow
 from erase.training.teacher import Target, Teacher
@@ -102,6 +104,16 @@ def step_losses(
     return found
 
 
+def attack_loss(model_pred: Tensor, relabel_pred: Tensor, weight: Tensor, rows: slice) -> Tensor:
+    """What the `rows` [b] of a step's forget images [B] add to its loss under adversaries' prompts.
+
+    Each counts as much as it does in the step's relabel_loss, whose targets are the same.
+    """
+    wanted = widened(relabel_pred.to(model_pred.device))
+    error = (model_pred - wanted).square().mean(dim=(1, 2, 3), keepdim=True)
+    return (weight[rows].to(error.device) * error).sum() / weight.sum()
+
+
 def erase(
     sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
@@ -109,6 +121,7 @@ def erase(
     forget: ForgetSet,
     retain: RetainSet,
     kit: Kit,
+    anchor: AnchorSet | None = None,
     *,
     steps: int,
     lr: float,
@@ -118,17 +131,30 @@ def erase(
     teacher: str,
     retain_target: str,
     noise_weight: float,
+    relabel_share: float = 0.0,
+    adversaries: int = 0,
+    mix: float = 0.0,
     seed: int,
 ) -> tuple[list[StepRow], MaskedOptimizer]:
     """Train `sd.denoiser` in place on relabel_loss + alpha * retain_loss, where `mask` is True.
 
     A step sees `batch_size` images of each set. The `teacher` is the `frozen` original, or the
     `current` model; `retain_target` is the true `noise` or the `teacher`'s prediction. An error at
-    a noisy timestep counts 1/SNR times, up to `noise_weight`. See `training.loop.train` for what
-    comes back.
+    a noisy timestep counts 1/SNR times, up to `noise_weight`.
+
+    A `relabel_share` of the forget images are of the `anchor` set: they show what forget prompts
+    are relabelled to, since that is where a sampler goes that is led away from the concept. The
+    others are seen once more, with the same targets, under as many text embeddings as there are
+    `adversaries`, which seek the concept; see `training.adversary`. See `training.loop.train` for
+    what comes back. Images of a share `mix` are seen under other prompts than their own; see
+    `training.batches.draw_steps`.
     """
     schedule, scale = sd.schedule, sd.vae.config["scaling_factor"]
+    anchors = round(relabel_share * batch_size)
     drawn = {"steps": steps, "batch_size": batch_size, "seed": seed}
+    drawn |= {"anchors": anchors, "mix": mix, "mix_retain": retain_target == "teacher"}
+    attacked = batch_size - anchors if adversaries else 0
+    foe = _adversary(forget, adversaries, seed) if adversaries else None
 
     def ask(denoiser: Any, part: Draw) -> Target:
         if retain_target == "noise":
@@ -139,26 +165,51 @@ def erase(
     def losses(
         student: Any, draw: Draw, rows: slice, target: Target
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        part = draw[rows]
+        seen, own = part.both(), slice(rows.start, max(rows.start, min(rows.stop, attacked)))
+        if foe:
+            asked = part.forget[: own.stop - own.start]
+            told = foe.told(asked.conditioning, own.start)
+            seen = join_batches(seen, replace(asked, conditioning=told))
         # One pass over both sets: on a CPU a batch of 32 is quicker than two of 16.
-        model_pred = kit.predict(student, draw[rows].to(student.device).both())
+        model_pred = kit.predict(student, seen.to(student.device))
         weights = [
             schedule.noise_weight(images.timesteps, noise_weight)
             for images in (draw.forget, draw.retain)
         ]
-        forgetting, retaining = step_losses(model_pred, target, weights, rows)
-        return forgetting + alpha * retaining, {"forget": forgetting, "retain": retaining}
+        plain, found = model_pred[: 2 * len(part.forget)], model_pred[2 * len(part.forget) :]
+        forgetting, retaining = step_losses(plain, target, weights, rows)
+        terms = {"forget": forgetting, "retain": retaining}
+        if foe:
+            terms["attack"] = attack_loss(found, target[0][: len(found)], weights[0], own)
+        return forgetting + alpha * retaining + terms.get("attack", 0), terms
+
+    def attack(student: Any, draw: Draw) -> None:
+        assert foe
+        concept = draw.forget[:attacked].to(student.device)
+        own = micro_batches(attacked, kit.micro_batch or attacked, kit.team)
+        foe.step(lambda batch: kit.predict(student, batch), concept, own, kit.team.add)
 
     return train(
         kit,
         sd.denoiser,
         parameters,
         mask,
-        partial(draw_steps, schedule, scale, forget, retain, **drawn),
+        partial(draw_steps, schedule, scale, forget, retain, anchor, **drawn),
         losses,
         batch_size=batch_size,
         lr=rate(lr, lr_schedule, steps),
         teacher=Teacher(ask, teacher == "frozen"),
+        before=Before(attack, foe.tensors) if foe else None,
     )
+
+
+def _adversary(forget: ForgetSet, count: int, seed: int) -> Adversary:
+    """One begins at the forget prompts, the others on the way to what is drawn instead."""
+    first = forget.conditioning[torch.zeros(1, dtype=torch.long)].embeddings
+    answer = forget.relabel_conditioning[forget.relabel_choices[0][:1]].embeddings
+    share = torch.linspace(0, 1, count).view(-1, 1, 1)
+    return Adversary(share * (answer - first), seed=seed)
 
 
 def _weighted_mse(model_pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -168,7 +219,21 @@ def _weighted_mse(model_pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 def _cost(settings: Any) -> Cost:
     sets = 2 if settings.retain_target == "teacher" else 1
-    return Cost(taught=sets, held=sets, frozen=settings.teacher == "frozen")
+    shown = settings.batch_size - round(settings.relabel_share * settings.batch_size)
+    found = shown if settings.adversaries else 0
+    return Cost(
+        trained=2 + found / settings.batch_size,
+        taught=sets,
+        held=sets,
+        frozen=settings.teacher == "frozen",
+        beside=found,
+    )
 
 
-METHOD = Trained("SalUn", erase, _cost, relabel=lambda settings: settings.relabel)
+def _sets(settings: Any) -> tuple[Sets, ...]:
+    # A mask alone has no share.
+    shown = getattr(settings, "relabel_share", 0.0)
+    return ("forget", "anchor", "retain") if shown else ("forget", "retain")
+
+
+METHOD = Trained("SalUn", erase, _cost, _sets, lambda settings: settings.relabel)

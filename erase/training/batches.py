@@ -12,7 +12,7 @@ from torch import Tensor
 from erase.diffusion.conditioning import Conditioning, join
 from erase.diffusion.latents import sample_latents
 from erase.diffusion.noise_schedule import Schedule
-from erase.image_sets.datasets import ForgetSet, RetainSet
+from erase.image_sets.datasets import AnchorSet, ForgetSet, RetainSet
 from plumbing.processes import ALONE, Team
 
 
@@ -58,8 +58,9 @@ class Draw(Rows):
     """One step's images, as many of each set."""
 
     forget: NoisyBatch
+    """Images of the concept, then of what its prompts are relabelled to, all under its prompts."""
     relabels: Conditioning
-    """Of the prompt that each forget image is relabelled to."""
+    """Of the prompt that each of them is to look like."""
     retain: NoisyBatch
 
     def both(self) -> NoisyBatch:
@@ -76,27 +77,53 @@ def draw_steps(
     scaling_factor: float,
     forget: ForgetSet,
     retain: RetainSet,
+    anchor: AnchorSet | None = None,
     *,
     steps: int,
     batch_size: int,
     seed: int,
+    anchors: int = 0,
+    mix: float = 0.0,
+    mix_retain: bool = True,
 ) -> Iterator[Draw]:
     """The images, noise, timesteps and relabel prompts of every step; the same for the same seed.
+
+    Of the `batch_size` images of each set, `anchors` of the forget images are of the anchor set.
+    A share `mix` of the images is seen under another prompt of their set, drawn at random: what a
+    teacher says of it is as good a target. With the true noise for a target it is not, so that
+    retained images are left out by `mix_retain`.
 
     Drawn on the CPU, so that a seed means the same on every device, and apart from the training,
     so that they can be drawn twice.
     """
     generator = torch.Generator().manual_seed(seed)
-    forget_rows = endless_batches(len(forget), batch_size, generator)
+    forget_rows = endless_batches(len(forget), batch_size - anchors, generator)
+    anchor_rows = endless_batches(len(anchor) if anchor else 0, anchors, generator)
     retain_rows = endless_batches(len(retain), batch_size, generator)
     for _ in range(steps):
         rows = next(forget_rows)
         to_forget = add_noise(schedule, scaling_factor, forget, rows, generator)
-        relabels = _draw_relabels(forget, rows, generator)
+        relabels = _draw_relabels(forget, forget.prompt_index[rows], generator)
+        if anchor and anchors:
+            rows = next(anchor_rows)
+            shown = add_noise(schedule, scaling_factor, anchor, rows, generator)
+            relabels = join([relabels, shown.conditioning])
+            asked = anchor.concept_conditioning[anchor.concept_index[rows]]
+            to_forget = join_batches(to_forget, replace(shown, conditioning=asked))
+        if mix:
+            swapped = torch.rand(batch_size, generator=generator) < mix
+            prompts = torch.randint(len(forget.prompts), (batch_size,), generator=generator)
+            asked = _swap(to_forget.conditioning, forget.conditioning[prompts], swapped)
+            to_forget = replace(to_forget, conditioning=asked)
+            relabels = _swap(relabels, _draw_relabels(forget, prompts, generator), swapped)
         rows = next(retain_rows)
-        yield Draw(
-            to_forget, relabels, add_noise(schedule, scaling_factor, retain, rows, generator)
-        )
+        retained = add_noise(schedule, scaling_factor, retain, rows, generator)
+        if mix and mix_retain:
+            swapped = torch.rand(batch_size, generator=generator) < mix
+            prompts = torch.randint(len(retain.prompts), (batch_size,), generator=generator)
+            kept = _swap(retained.conditioning, retain.conditioning[prompts], swapped)
+            retained = replace(retained, conditioning=kept)
+        yield Draw(to_forget, relabels, retained)
 
 
 def add_noise(
@@ -135,13 +162,18 @@ def micro_batches(batch_size: int, micro_batch: int, team: Team = ALONE) -> list
     return [slice(start, start + micro_batch) for start in starts][team.rank :: team.count]
 
 
-def _draw_relabels(forget: ForgetSet, rows: Tensor, generator: torch.Generator) -> Conditioning:
-    """That of a relabel prompt for each row, drawn at random from its own."""
+def _draw_relabels(forget: ForgetSet, prompts: Tensor, generator: torch.Generator) -> Conditioning:
+    """That of a relabel prompt for each forget prompt, drawn at random from its own."""
     drawn = []
-    for prompt in forget.prompt_index[rows].tolist():
+    for prompt in prompts.tolist():
         choices = forget.relabel_choices[prompt]
         drawn.append(choices[torch.randint(len(choices), (), generator=generator)])
     return forget.relabel_conditioning[torch.stack(drawn)]
+
+
+def _swap(own: Conditioning, other: Conditioning, swapped: Tensor) -> Conditioning:
+    """The `other` where `swapped`, bool [B]."""
+    return join([own, other])[torch.arange(len(own)) + swapped * len(own)]
 
 
 def endless_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,16 @@ from plumbing.processes import ALONE, Team
 Losses = Callable[[Any, Drawn, slice, Target], tuple[Tensor, Mapping[str, Tensor]]]
 """Of a student, what a step draws, which rows of it, and their targets: the rows' share of the
 step's loss, and of each term by its name."""
+
+
+@dataclass(frozen=True)
+class Before(Generic[Drawn]):
+    """What is done before each step's losses."""
+
+    act: Callable[[Any, Drawn], object]
+    """Given the student and what the step draws."""
+    tensors: Mapping[str, Tensor]
+    """All that it remembers from step to step, by name; in use, not copies."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,7 @@ def train(
     batch_size: int,
     lr: Callable[[int], float],
     teacher: Teacher[Drawn] | None = None,
+    before: Before[Drawn] | None = None,
     weight_decay: float = 0.0,
 ) -> tuple[list[StepRow], MaskedOptimizer]:
     """Train `denoiser` in place with Adam; a row a step, and the optimiser.
@@ -108,7 +119,13 @@ def train(
         student = compiled(denoiser) if kit.compiled else denoiser
         # A step inside the backward pass needs all of a step's images in that pass.
         optimizer = _adam(
-            kit, parameters, mask, lr(0), weight_decay, in_backward=at_once == batch_size
+            kit,
+            parameters,
+            mask,
+            lr(0),
+            weight_decay,
+            in_backward=at_once == batch_size,
+            beside=before.tensors if before else {},
         )
         if state:
             optimizer.restore(state)
@@ -116,6 +133,8 @@ def train(
             for step, draw in enumerate(left(), start):
                 started = time.perf_counter()
                 optimizer.set_lr(lr(step))
+                if before:
+                    before.act(student, draw)
                 found = _backward(student, draw, next(targets), own, losses)
                 optimizer.step()
                 trim_heap(denoiser)
@@ -143,6 +162,7 @@ def _adam(
     weight_decay: float,
     *,
     in_backward: bool,
+    beside: Mapping[str, Tensor],
 ) -> MaskedOptimizer:
     def build(weights: list[Tensor]) -> torch.optim.Optimizer:
         kind = torch.optim.AdamW if weight_decay else torch.optim.Adam
@@ -155,6 +175,7 @@ def _adam(
         values=kit.values,
         in_backward=in_backward,
         reduce=kit.team.add if kit.team.count > 1 else None,
+        beside=beside,
     )
 
 

@@ -67,6 +67,7 @@ class MaskedOptimizer:
         values: Mapping[str, Tensor] | None = None,
         in_backward: bool = False,
         reduce: Reduce | None = None,
+        beside: Mapping[str, Tensor] | None = None,
         bucket: int = BUCKET,
         indexed: int = INDEXED,
     ) -> None:
@@ -74,9 +75,11 @@ class MaskedOptimizer:
 
         `values` has the weights in full precision by name, for parameters that are held in less.
         `reduce` is given each bucket's gradient before it is used, to add other processes' to it.
+        `beside` has tensors that change along with the weights: `state` has them, too.
         At most `bucket` weights are updated together, and `indexed` bytes are kept as indices.
         """
         self._shared = reduce is not None
+        self._beside = dict(beside or {})
         self._groups: list[_Group] = []
         self._homes: dict[str, list[Bucket]] = {}
         count = sum(int(mask[name].sum()) for name in parameters)
@@ -141,11 +144,12 @@ class MaskedOptimizer:
 
     def state(self) -> dict[str, Tensor]:
         """All that a training needs to go on from here, by name; tensors in use, not copies."""
-        return {
+        weights = {
             f"{i}.{name}": tensor
             for i, bucket in enumerate(self.buckets)
             for name, tensor in bucket.state().items()
         }
+        return weights | {f"beside.{name}": tensor for name, tensor in self._beside.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from what `state` gave, of the same parameters and mask; else a ValueError."""
@@ -155,6 +159,8 @@ class MaskedOptimizer:
             if "weights" not in own or own["weights"].shape != bucket.weights.shape:
                 raise ValueError(f"bucket {i} is of other parameters")
             bucket.restore(own)
+        for name, tensor in self._beside.items():
+            tensor.copy_(tensors[f"beside.{name}"])
 
     def merged(self, name: str, base: Tensor) -> Tensor:
         """A parameter's tensor as trained, float32: `base` with the selected weights in place.

@@ -64,7 +64,7 @@ def plan_training(
     dtype: torch.dtype,
     frozen_teacher: bool,
     held: int,
-    rows: int = 2,
+    rows: float = 2,
     ahead: bool = True,
     processes: int = 1,
     micro_batch: int | None = None,
@@ -143,7 +143,7 @@ def plan_saliency(
 def _ways(
     denoiser: Any,
     batch_size: int,
-    rows: int,
+    rows: float,
     dtype: torch.dtype,
     micro_batch: int | None,
 ) -> Iterator[tuple[int, bool, float]]:

@@ -90,6 +90,7 @@ def stage_passes(sd: Bundle, plan: Plan, prepared: trained.Prepared) -> dict[str
     settings, image = plan.settings, image_passes(sd, plan.drawing)
     guided = 2 if settings.by_saliency and settings.saliency_guidance else 1
     salient = _counts(plan)["forget"] if settings.by_saliency else 0
+    salient += _counts(plan)["retain"] if settings.by_contrast else 0
     cost, images = prepared.method.cost(settings), settings.steps * settings.batch_size
     with_gradient = 1 + BACKWARD + prepared.how.checkpointing
     looks = 0 if settings.no_guard else 2 + math.ceil(settings.steps / EVERY)
@@ -99,7 +100,7 @@ def stage_passes(sd: Bundle, plan: Plan, prepared: trained.Prepared) -> dict[str
         "mask": {"trained": salient * guided * (1 + BACKWARD)},
         "train": {
             "forward": images * cost.taught + cost.sampled + looks * PROMPTS,
-            "trained": images * cost.trained * with_gradient,
+            "trained": round(images * cost.trained + settings.steps * cost.beside) * with_gradient,
         },
     }
 
@@ -162,7 +163,7 @@ def _seconds(
     if isinstance(prepared, trained.Prepared):
         how, rows = prepared.how, prepared.method.cost(plan.settings).trained
         prepare_to_learn(sd.denoiser, prepared)
-        spent = _timed(learn, rows * how.micro_batch)
+        spent = _timed(learn, math.ceil(rows * how.micro_batch))
         each["trained"] = spent / (1 + BACKWARD + how.checkpointing)
     return {
         stage: round(sum(each[sort] * count for sort, count in parts.items()), 1)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from erase.models.bundle import Bundle
 from erase.training.step_log import StepRow
 from expunge.runs.plan import Plan
+from expunge.runs.relabels import CHOSEN
 from plumbing.errors import UsageError
 from plumbing.text_file import require_plain
 from prompts.naming import fold
@@ -78,9 +79,9 @@ def _unread(sd: Bundle, plan: Plan, texts: Iterable[str]) -> set[str]:
 def require_relabel(sd: Bundle, plan: Plan, relabel: str, flag: str = "--relabel") -> None:
     """Refuse, as a UsageError, to relabel the concept to itself, or to what the model reads as it.
 
-    `relabel` is `random`, `fixed`, or a prompt; it was given by the `flag`.
+    `relabel` is a way to choose one, or a prompt; it was given by the `flag`.
     """
-    if relabel == "random":
+    if relabel in CHOSEN and relabel != "fixed":
         return
     concept, captions = plan.concept, plan.captions.get("forget", {})
     forgotten = tuple(dict.fromkeys(captions.values())) or concept.forget_prompts

@@ -145,8 +145,11 @@ def _set_bytes(sd: Bundle, plan: Plan, role: str) -> float:
     given, count = plan.captions.get(role), images_of(role, plan.data, plan.captions)
     prompts = plan.concept.retain_prompts if role == "retain" else plan.concept.forget_prompts
     # An anchor may be drawn for each image anew.
-    most = count if role == "anchor" else len(prompts[:count])
-    return count * _image(sd) + (len(set(given.values())) if given else most) * _prompt(sd)
+    mixed = getattr(plan.settings, "mix", 0) > 0
+    most = count if role == "anchor" else len(prompts if mixed else prompts[:count])
+    if given:
+        most = len({*given.values(), *(prompts if mixed else ())})
+    return count * _image(sd) + most * _prompt(sd)
 
 
 def _image(sd: Bundle) -> int:

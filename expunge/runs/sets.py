@@ -21,8 +21,8 @@ from erase.methods.method import Trained
 from erase.models.bundle import Bundle
 from erase.training.drift import PROMPTS, held_out
 from expunge.runs.plan import Plan
+from expunge.runs.relabels import Choices, anchors, relabels
 from expunge.runs.roles import images_of
-from plumbing.errors import UsageError
 from plumbing.processes import ALONE, Team
 
 
@@ -31,11 +31,12 @@ def build_sets(sd: Bundle, plan: Plan, method: Trained, team: Team) -> dict[str,
     settings, own = plan.settings, method.sets(plan.settings)
     relabel, seed = method.relabel(settings), settings.seed
     sets: dict[str, Any] = {}
+    choices = relabels(sd, plan.concept, relabel, seed) if relabel and "forget" in own else None
     if "forget" in plan.roles:
-        relabels = relabel if "forget" in own else None
-        sets["forget"] = build_forget_set(sd, plan, relabels, seed, team)
+        sets["forget"] = build_forget_set(sd, plan, choices, seed, team)
     if "anchor" in plan.roles:
-        sets["anchor"] = build_anchor_set(sd, plan, relabel or "random", seed, team)
+        shown = choices or anchors(plan.concept, relabel or "random")
+        sets["anchor"] = build_anchor_set(sd, plan, shown, seed, team)
     if "retain" in plan.roles:
         sets["retain"] = build_retain_set(sd, plan, seed, team)
     if "prompts" in own:
@@ -46,37 +47,26 @@ def build_sets(sd: Bundle, plan: Plan, method: Trained, team: Team) -> dict[str,
 
 
 def build_forget_set(
-    sd: Bundle, plan: Plan, relabel: str | None, seed: int, team: Team = ALONE
+    sd: Bundle, plan: Plan, choices: Choices | None, seed: int, team: Team = ALONE
 ) -> RetainSet:
-    """Images of the concept: a ForgetSet, with `random`, `fixed`, or a prompt for `relabel`."""
-    images = _build_set(sd, plan, "forget", plan.concept.in_turn(), seed, team)
-    if relabel is None:
-        return images
-    if relabel == "random":
-        return add_relabels(sd, images, plan.concept.relabel_candidates)
-    prompt = plan.concept.fixed_relabel_prompt if relabel == "fixed" else relabel
-    if prompt is None:
-        raise UsageError(
-            f"--relabel fixed: {plan.concept.name!r} has none; give a prompt in quotes"
-        )
-    return add_relabels(sd, images, lambda _: (prompt,))
+    """Images of the concept: with `choices` of relabel prompts a ForgetSet."""
+    prompts = plan.concept.in_turn()
+    also = _unseen(plan, "forget", prompts)
+    images = _build_set(sd, plan, "forget", prompts, seed, team, also)
+    return images if choices is None else add_relabels(sd, images, choices)
 
 
 def build_anchor_set(
-    sd: Bundle, plan: Plan, anchor: str, seed: int, team: Team = ALONE
+    sd: Bundle, plan: Plan, choices: Choices, seed: int, team: Team = ALONE
 ) -> AnchorSet:
     """Images of what takes the concept's place, each with the forget prompt that is to give it.
 
-    At `random` it is one of the things that the forget prompt may be relabelled to; else the forget
-    prompt with other words, the `anchor`, for the concept's.
+    Each is drawn for one of the `choices` of its forget prompt.
     """
-    concept, draw = plan.concept, Random(f"{seed}/anchor")
-    pool = {
-        prompt: concept.relabel_candidates(prompt)
-        if anchor == "random"
-        else (concept.reworded(prompt, anchor.strip()),)
-        for prompt in concept.in_turn()
-    }
+    draw = Random(f"{seed}/anchor")
+    captions = plan.captions.get("forget", {})
+    forgotten = tuple(dict.fromkeys(captions.values())) or plan.concept.in_turn()
+    pool = {prompt: choices(prompt) for prompt in forgotten}
     places = [i % len(pool) for i in range(images_of("anchor", plan.data, plan.captions))]
     prompts = list(pool)
     anchors = tuple(draw.choice(pool[prompts[place]]) for place in places)
@@ -90,7 +80,12 @@ def build_anchor_set(
 
 def build_retain_set(sd: Bundle, plan: Plan, seed: int, team: Team = ALONE) -> RetainSet:
     """Images of everything else."""
-    return _build_set(sd, plan, "retain", plan.concept.retain_prompts, seed, team)
+    prompts = plan.concept.retain_prompts
+    unseen = _unseen(plan, "retain", prompts)
+    # The last of them are the guard's.
+    return _build_set(
+        sd, plan, "retain", prompts, seed, team, unseen[: max(0, len(unseen) - PROMPTS)]
+    )
 
 
 def held_prompts(sd: Bundle, plan: Plan, retain: RetainSet) -> Conditioning:
@@ -98,8 +93,23 @@ def held_prompts(sd: Bundle, plan: Plan, retain: RetainSet) -> Conditioning:
     return sd.encode(held_out(plan.concept.retain_prompts, retain.prompts, PROMPTS))
 
 
+def _unseen(plan: Plan, role: str, prompts: tuple[str, ...]) -> tuple[str, ...]:
+    """The prompts of a role that have no image, where images are seen under others' prompts."""
+    if not getattr(plan.settings, "mix", 0):
+        return ()
+    given = plan.captions.get(role, {})
+    seen = {*(tuple(given.values()) or prompts[: images_of(role, plan.data, plan.captions)])}
+    return tuple(prompt for prompt in prompts if prompt not in seen)
+
+
 def _build_set(
-    sd: Bundle, plan: Plan, role: str, prompts: tuple[str, ...], seed: int, team: Team
+    sd: Bundle,
+    plan: Plan,
+    role: str,
+    prompts: tuple[str, ...],
+    seed: int,
+    team: Team,
+    also: tuple[str, ...] = (),
 ) -> RetainSet:
     captions, count = plan.captions.get(role), images_of(role, plan.data, plan.captions)
     own = -(-count // team.count)
@@ -114,6 +124,7 @@ def _build_set(
                 batch_size=plan.drawing.batch_size,
                 progress=bar.update,
                 team=team,
+                also=also,
             )
         else:
             images = draw_set(
@@ -126,6 +137,7 @@ def _build_set(
                 cache=plan.cache,
                 progress=bar.update,
                 team=team,
+                also=also,
             )
         bar.update(own - bar.n)
     return images

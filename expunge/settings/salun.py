@@ -23,7 +23,10 @@ DEFAULTS: dict[str, Any] = {
     "teacher": "frozen",
     "retain_target": "teacher",
     "noise_weight": 30.0,
-    "relabel": "random",
+    "relabel": "mixed",
+    "relabel_share": 0.0,
+    "adversaries": 0,
+    "mix": 0.0,
     "forget_images": 32,
     "retain_images": 128,
 }
@@ -41,6 +44,9 @@ _PUBLISHED: dict[str, Any] = {
     "retain_target": "noise",
     "noise_weight": 1.0,
     "relabel": "fixed",
+    "relabel_share": 0.0,
+    "adversaries": 0,
+    "mix": 0.0,
     # Its authors' sets were drawn so.
     "sampler": "ddim",
 }
@@ -88,8 +94,18 @@ class SalUnFlags(TrainingFlags):
     noise_weight: Annotated[float | None, shown("FLOAT", DEFAULTS["noise_weight"])] = None
     """An error at a noisy timestep counts 1/SNR times, up to this often; 1: all count alike."""
     relabel: Annotated[str | None, shown("TEXT", DEFAULTS["relabel"])] = None
-    """What a forget prompt is to look like: `random` (another thing, drawn for each sample),
-    `fixed` (the concept's one relabel prompt), or a prompt in quotes."""
+    """What a forget prompt is to look like: `random` (another thing, one for the concept, drawn by
+    the seed), `nearest` (the other thing that reads most like it), `mixed` (another thing, drawn
+    for each sample), `fixed` (the concept's one relabel prompt), or a prompt in quotes."""
+    relabel_share: Annotated[float | None, shown("FLOAT", DEFAULTS["relabel_share"])] = None
+    """Share of a step's forget images that show what their prompt is relabelled to, and not the
+    concept."""
+    adversaries: Annotated[int | None, shown("INT", DEFAULTS["adversaries"])] = None
+    """Ways of rewording that seek the concept along with the training, and are relabelled, too: a
+    learned word brings less back, and a step takes a third longer."""
+    mix: Annotated[float | None, shown("FLOAT", DEFAULTS["mix"])] = None
+    """Share of a step's images that are seen under another prompt of their set, drawn anew, so that
+    more prompts are trained on than images are drawn; of retained ones if held to the teacher."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range and flags that exclude each other."""
@@ -97,8 +113,17 @@ class SalUnFlags(TrainingFlags):
         at_least("--alpha", self.alpha, 0)
         at_least("--noise-weight", self.noise_weight, 1)
         require(
+            self.relabel_share is None or 0 <= self.relabel_share < 1,
+            f"--relabel-share must be at least 0 and below 1, not {self.relabel_share}",
+        )
+        at_least("--adversaries", self.adversaries, 0)
+        require(
+            self.mix is None or 0 <= self.mix <= 1,
+            f"--mix must be from 0 to 1, not {self.mix}",
+        )
+        require(
             self.relabel is None or bool(self.relabel.strip()),
-            "--relabel is empty; give `random`, `fixed` or a prompt",
+            "--relabel is empty; give `random`, `nearest`, `mixed`, `fixed` or a prompt",
         )
         require(
             self.retain_target != "teacher" or self.teacher != "current",
@@ -116,3 +141,6 @@ class SalUn(Training):
     retain_target: RetainTarget
     noise_weight: float
     relabel: str
+    relabel_share: float
+    adversaries: int
+    mix: float

@@ -26,6 +26,9 @@ DEFAULTS: dict[str, Any] = {
     "teacher": "frozen",
     "retain_target": "noise",
     "noise_weight": 1.0,
+    "relabel_share": 0.0,
+    "adversaries": 0,
+    "mix": 0.0,
     "seed": 0,
 }
 

@@ -32,7 +32,8 @@ _COMMON: dict[str, Any] = {
 _TRAJECTORIES = {"eta": 1.0, "trajectory_steps": 5, "trajectory_guidance": 3.0}
 NUMBERS: dict[str, dict[str, Any]] = {
     "salun": _COMMON
-    | {"alpha": 2.0, "teacher": "frozen", "retain_target": "noise", "noise_weight": 1.0},
+    | {"alpha": 2.0, "teacher": "frozen", "retain_target": "noise", "noise_weight": 1.0}
+    | {"relabel_share": 0.0, "adversaries": 0, "mix": 0.0},
     "esd": _COMMON | _TRAJECTORIES | {"trajectory": "original"},
     "ca": _COMMON | {"weight_decay": 0.0, "teacher": "frozen", "prior": 0.0},
     "leco": _COMMON | _TRAJECTORIES | {"weight_decay": 0.01, "rank": 2, "alpha": 1.0},
