@@ -23,6 +23,7 @@ from benchmarks import retrain
 from benchmarks.common import Options, erase_case, to_png, write_results
 from benchmarks.frontier_plot import draw
 from benchmarks.frontier_table import to_markdown
+from benchmarks.levers import DEEP
 from erase.models.companions import clip_folder
 from erase.models.locate import locate
 from erase.run_folder.folder import read_run
@@ -44,6 +45,8 @@ RETRAIN = "retrain"
 ROWS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "salun": ("salun", {}),
     "salun, no mask": ("salun", {"mask_kind": "none"}),
+    "salun, deep": ("salun", DEEP | {"steps": 150}),
+    "salun, deep, adversaries": ("salun", DEEP | {"steps": 110, "adversaries": 4}),
     "esd-x": ("esd", {}),
     "esd-x, masked": ("esd", {"density": 0.5}),
     "ca": ("ca", {}),
@@ -190,7 +193,7 @@ def _attack(target: str, concept: str, options: FrontierOptions) -> AttackEvalua
     """By the quick attacks, with Retrain for a floor where it never knew the concept."""
     floor = str(options.floor) if concept == options.floor_concept else None
     if target == floor:
-        # A model is no floor of its own; its row says what attacks reach on it.
+        # A model cannot be its own floor; its row says what attacks reach on it.
         floor = None
     place = _place(target, "attack", concept, options)
     return sole(evaluate_attack(EvaluateAttack(target=target, floor=floor, **place)))[0]

@@ -4,7 +4,7 @@
 
 Each trial is an erasure that differs from the defaults as its name says, judged by the bench
 protocol and attacked by learned words and free embeddings (quick budget). Its concepts and seed are
-none that docs/frontier.md reports: what is chosen here is measured there.
+by default none that docs/frontier.md reports: what is chosen here is measured there.
 """
 
 import sys

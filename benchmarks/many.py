@@ -31,7 +31,9 @@ COUNTS = (1, 10, 30)
 class ManyOptions(Options):
     """Flags of the benchmark of many concepts at once."""
 
-    rows: tuple[str, ...] = tuple(row for row in ROWS if "mask" not in row)
+    rows: tuple[str, ...] = tuple(
+        row for row in ROWS if "mask" not in row and "adversaries" not in row
+    )
     """Which methods."""
     counts: tuple[int, ...] = COUNTS
     """How many concepts."""

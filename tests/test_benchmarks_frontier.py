@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks.frontier import cost_of
+from benchmarks.frontier_plot import depth, draw, retention
 from benchmarks.frontier_table import pooled, to_markdown
 from benchmarks.retrain import prediction_distance
 from erase.run_folder.record import RunRecord
@@ -46,7 +47,7 @@ def test_seeds_are_pooled() -> None:
 
 
 def test_a_row_a_method_and_its_mean_cost() -> None:
-    """Passes of 100 and 200 are 150 on the mean; Retrain was no erasure and has none."""
+    """Passes of 100 and 200 have a mean of 150; Retrain was not an erasure and has none."""
     costs = [{"passes": 100, "seconds": 2.0}, {"passes": 200, "seconds": 4.0}]
     points = [point("salun", i, hits, **costs[i]) for i, hits in enumerate((3, 2))]
     text = to_markdown([*points, point("retrain", 0, 4)])
@@ -57,6 +58,26 @@ def test_a_row_a_method_and_its_mean_cost() -> None:
     low, high = metric(3, 4).ci95
     assert f"75.0 [{low:.1f}, {high:.1f}]" in lines["original"]
     assert "seeds 0, 1" in text and "How far" not in text
+
+
+def test_the_worst_attack_by_a_text_counts_and_what_is_kept_is_a_mean() -> None:
+    """1 of 4 by a word and 3 of 4 by an embedding leave 25 %; relearning is no attack by a text.
+    ira 4 of 4 and cra 2 of 4 are 75 % on the mean.
+    """
+    one = point("salun", 0, 4)
+    attacks = {"learned-word": 1, "embedding": 3, "relearn": 4}
+    one["attack"]["erased"] = {k: {"success": as_record(metric(n, 4))} for k, n in attacks.items()}
+    one["evaluation"]["erased"] = {"ira": as_record(metric(4, 4)), "cra": as_record(metric(2, 4))}
+    deep, kept = depth([one]), retention([one])
+    assert deep and kept and (deep.value, kept.value) == (25, 75)
+    low, high = metric(3, 4).ci95
+    assert deep.ci95 == pytest.approx((100 - high, 100 - low))
+    ends = [metric(hits, 4).ci95[0] for hits in (4, 2)]
+    assert kept.ci95[0] == pytest.approx(
+        75 - ((100 - ends[0]) ** 2 + (50 - ends[1]) ** 2) ** 0.5 / 2
+    )
+    assert depth([{**one, "attack": {"erased": {}}}]) is None
+    assert len(draw([one, {**one, "concept": "dog"}]).axes) == 2
 
 
 def test_sets_from_the_cache_cost_what_drawing_them_costs() -> None:

@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from support.report_runs import (
     CONFIG,
@@ -51,6 +52,21 @@ def test_an_older_runs_sets_are_drawn_as_they_were(finished: Path) -> None:
     older = {k: v for k, v in record.config.items() if k != "guided_share"} | {"sampler": "ddim"}
     words = shlex.split(run_command(replace(record, config=older)) or "")
     assert parse(("erase",), words[2:]).data.guided_share == 1.0 and "ddim" in words
+
+
+def test_an_older_run_is_relabelled_as_it_was(finished: Path) -> None:
+    """What was drawn for each sample was called `random`; a run that records more means today's."""
+    record = read_run(finished)
+    new = ("relabel_share", "adversaries", "mix")
+    older = {k: v for k, v in record.config.items() if k not in new} | {"relabel": "random"}
+
+    def shown(config: dict[str, Any]) -> Any:
+        words = shlex.split(run_command(replace(record, config=config)) or "")
+        return parse(("erase",), words[2:]).settings
+
+    assert (shown(older).relabel, shown(older).relabel_share) == ("mixed", 0)
+    assert shown(older | {"relabel": "a dog"}).relabel == "a dog"
+    assert shown({**record.config, "relabel": "random", "mix": 0.5}).relabel == "random"
 
 
 def test_the_evaluations_commands_ask_for_the_same(tmp_path: Path) -> None:

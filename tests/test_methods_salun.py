@@ -10,7 +10,15 @@ import torch
 from support.salun_steps import DEFAULTS, make_sets, train, weights
 from torch import Tensor
 
-from erase.methods.salun import erase, forget_saliency, relabel_loss, retain_loss, saliency_loss
+from erase.methods.salun import (
+    anchor_rows,
+    attack_loss,
+    erase,
+    forget_saliency,
+    relabel_loss,
+    retain_loss,
+    saliency_loss,
+)
 from erase.models.bundle import Bundle
 from erase.models.checkpoint import load_checkpoint
 from erase.training import loop
@@ -52,6 +60,36 @@ def test_the_saliency_of_small_passes_is_that_of_one(tiny: Bundle, tmp_path: Pat
     )
     for name, saliency in whole.items():
         torch.testing.assert_close(parts[name], saliency, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "share", "rows"), [(16, 0.5, 8), (16, 0.99, 15), (1, 0.9, 0)]
+)
+def test_one_image_at_least_shows_the_concept(batch_size: int, share: float, rows: int) -> None:
+    assert anchor_rows(batch_size, share) == rows
+
+
+def test_what_adversaries_find_counts_as_much_as_a_prompt() -> None:
+    """Squares 4 and 1 of the first two of three images, weights 1, 3, 4: (4 + 3) / 8."""
+    pred, wanted = torch.zeros(2, 1, 1, 1), torch.tensor([2.0, 1.0]).view(2, 1, 1, 1)
+    weight = torch.tensor([1.0, 3.0, 4.0]).view(3, 1, 1, 1)
+    assert attack_loss(pred, wanted, weight, slice(0, 2)).item() == pytest.approx(7 / 8)
+    assert attack_loss(pred[:0], wanted[:0], weight, slice(2, 2)).item() == 0
+
+
+def test_adversaries_see_through_activations_that_are_computed_again(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    losses = []
+    for again in (False, True):
+        sd = load_checkpoint(str(model_folder), device="cpu")
+        if again:
+            sd.denoiser.enable_gradient_checkpointing()
+        rows, _ = train(sd, tmp_path, 0.5, adversaries=2)
+        losses.append([row.losses for row in rows])
+    for plain, checkpointed in zip(*losses, strict=True):
+        assert checkpointed == pytest.approx(plain, rel=1e-4)
+        assert plain["attack"] > 0
 
 
 @pytest.mark.parametrize("teacher", ["frozen", "current"])

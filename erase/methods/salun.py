@@ -114,6 +114,11 @@ def attack_loss(model_pred: Tensor, relabel_pred: Tensor, weight: Tensor, rows: 
     return (weight[rows].to(error.device) * error).sum() / weight.sum()
 
 
+def anchor_rows(batch_size: int, share: float) -> int:
+    """How many of a step's forget images are of the anchor set; one at least is of the concept."""
+    return min(round(share * batch_size), batch_size - 1)
+
+
 def erase(
     sd: Bundle,
     parameters: Mapping[str, nn.Parameter],
@@ -150,7 +155,7 @@ def erase(
     `training.batches.draw_steps`.
     """
     schedule, scale = sd.schedule, sd.vae.config["scaling_factor"]
-    anchors = round(relabel_share * batch_size)
+    anchors = anchor_rows(batch_size, relabel_share)
     drawn = {"steps": steps, "batch_size": batch_size, "seed": seed}
     drawn |= {"anchors": anchors, "mix": mix, "mix_retain": retain_target == "teacher"}
     attacked = batch_size - anchors if adversaries else 0
@@ -219,7 +224,7 @@ def _weighted_mse(model_pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 def _cost(settings: Any) -> Cost:
     sets = 2 if settings.retain_target == "teacher" else 1
-    shown = settings.batch_size - round(settings.relabel_share * settings.batch_size)
+    shown = settings.batch_size - anchor_rows(settings.batch_size, settings.relabel_share)
     found = shown if settings.adversaries else 0
     return Cost(
         trained=2 + found / settings.batch_size,

@@ -1,9 +1,9 @@
-"""Text embeddings that seek the concept in the weights while it is trained out of them.
+"""Ways of rewording that seek the concept in the weights while it is trained out of them.
 
 An erasure that answers its prompts leaves a way back for whoever learns a word on the erased model
-(Pham et al., 2024, Circumventing Concept Erasure Methods). So some embeddings are learned along
-with the training, a step of theirs before each of its own, and what they ask for is relabelled,
-too.
+(Pham et al., 2024, Circumventing Concept Erasure Methods). So some offsets of its prompts'
+embeddings are learned along with the training, one of them a step before each step of its own, and
+what they ask for is relabelled, too.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from erase.diffusion.conditioning import Conditioning
 from erase.training.batches import NoisyBatch
 
 LR = 2e-2
-"""Of Adam, for an embedding."""
+"""Of Adam, for an offset."""
 RESTART = 50
-"""Steps of an embedding after which it begins anew: what it has found is trained away by then."""
+"""Steps of an offset after which it begins anew: what it has found is trained away by then."""
 
 
 class Adversary:
@@ -59,7 +59,7 @@ class Adversary:
         own: list[slice],
         add: Callable[[Tensor], object],
     ) -> None:
-        """Lead one embedding to where the student denoises images of the concept as what they are.
+        """Lead one offset to where the student denoises images of the concept as what they are.
 
         `concept` has noised images of it with their true targets, of which this process sees the
         slices `own`; `add` adds the other processes' gradients to a tensor.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from erase.run_folder.record import RunRecord
 from expunge.parsing import settings_of
 from expunge.settings.given import check_names, made_of
@@ -10,6 +13,8 @@ from plumbing.errors import UsageError
 
 BEFORE: dict[str, float] = {"guided_share": 1.0}
 """What older runs, which do not record it, had."""
+RELABELLED: dict[str, float] = {"relabel_share": 0.0, "adversaries": 0, "mix": 0.0}
+"""The same of SalUn's."""
 
 
 def run_command(record: RunRecord) -> str | None:
@@ -27,8 +32,16 @@ def run_command(record: RunRecord) -> str | None:
     given |= {"method": record.method} if record.command == "erase" else {}
     try:
         settings = settings_of(name, ("--method", record.method or "salun"))
-        flags = given | BEFORE | dict(record.config)
+        flags = given | BEFORE | _as_now(record.config)
         check_names(settings, flags, {})
         return command_of(name, made_of(settings, flags))
     except UsageError:
         return None
+
+
+def _as_now(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's settings in today's words: `mixed` was called `random`, which is another way now."""
+    told = dict(config)
+    if "relabel" in told and not RELABELLED.keys() & told.keys():
+        told |= RELABELLED | ({"relabel": "mixed"} if told["relabel"] == "random" else {})
+    return told

@@ -25,11 +25,7 @@ class MethodEntry:
 
 METHODS: dict[str, MethodEntry] = {
     "salun": MethodEntry(
-        "erase.methods.salun",
-        salun.SalUnFlags,
-        salun.SalUn,
-        salun.DEFAULTS,
-        salun.PRESETS,
+        "erase.methods.salun", salun.SalUnFlags, salun.SalUn, salun.DEFAULTS, salun.PRESETS
     ),
     "esd": MethodEntry(
         "erase.methods.esd", esd.EsdFlags, esd.Esd, esd.DEFAULTS, esd.PRESETS, esd.RATE
