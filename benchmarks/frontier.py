@@ -68,8 +68,7 @@ class FrontierOptions(Options):
     rows: tuple[str, ...] = (*ROWS, RETRAIN)
     """Which methods."""
     cells: tuple[str, ...] = CELLS
-    """Which concepts and seeds. Two calls, each with cells and an --out of its own and one thread,
-    are a fifth quicker than one; move the folders together, and call once more for the table."""
+    """Which concepts and seeds; the table has these alone, and reads what is finished."""
     floor: Path = Path("build/miniature/without-church")
     """Retrain of church, as `python -m miniature --without church` makes it."""
     floor_concept: str = "church"
